@@ -1,0 +1,32 @@
+//! qdebug: an IDE debugging session inside a container on a GPU node that a batch scheduler
+//! granted.
+//!
+//! Three halves on three machines, and one contract between them:
+//!
+//! | module | runs on | does |
+//! |---|---|---|
+//! | [`login`] | the login node | submit, list, status, stop, logs |
+//! | [`node`] | inside the job | GPUs, image, container, port, publish, supervise, undo |
+//! | [`laptop`] | the user's machine | waits, tunnel, ssh config |
+//! | [`session`] | | the contract: the files by which login and node meet |
+//!
+//! The halves never import one another, and `session` imports nothing of ours. Below the halves
+//! stand the adapters, each alone with its outside world: [`scheduler`], [`engine`], [`gpu`],
+//! [`kit`], [`ssh`]; they see neither a session nor a half. [`process`] is the one place that
+//! spawns programs. [`cli`] stands on top: it alone knows clap, prints, and turns errors into
+//! sentences and exit codes. `tests/walls.rs` holds all of this.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod gpu;
+pub mod kit;
+pub mod laptop;
+pub mod login;
+pub mod node;
+pub mod process;
+pub mod scheduler;
+pub mod session;
+pub mod ssh;

@@ -1,0 +1,2 @@
+//! The qdebug command.
+fn main() {}

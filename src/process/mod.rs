@@ -1,0 +1,326 @@
+//! The one place that spawns programs.
+//!
+//! Every program qdebug runs is an argv, never a shell line: stdin null unless bytes are given,
+//! `LC_ALL=C` so that texts can be parsed, a time limit, killed when dropped, and the whole
+//! command logged at debug. What a program's output means is the caller's business.
+
+use std::ffi::{OsStr, OsString};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+
+/// How long a program may take unless told otherwise.
+const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// A program to run: its argv and the few things that vary.
+#[derive(Debug, Clone)]
+pub struct Program {
+    program: OsString,
+    args: Vec<OsString>,
+    envs: Vec<(OsString, OsString)>,
+    stdin: Option<Vec<u8>>,
+    time_limit: Duration,
+}
+
+/// What a program that ran to its end left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The command as a person would type it, quoted.
+    pub command: String,
+    /// Exit status; a death by signal N is reported as 128 + N, as shells do.
+    pub status: i32,
+    /// Standard output; bytes that are not UTF-8 are replaced.
+    pub stdout: String,
+    /// Standard error, likewise.
+    pub stderr: String,
+}
+
+/// Why a program did not run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program is not on PATH (or not where its path says).
+    #[error("`{program}` is not installed here (looked for it on PATH)")]
+    NotFound {
+        /// The program's name or path.
+        program: String,
+    },
+    /// It could not be started for another reason.
+    #[error("cannot start `{command}`")]
+    Spawn {
+        /// The whole command, quoted.
+        command: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It was still running at its time limit and has been killed.
+    #[error("`{command}` did not answer within {} s", limit.as_secs())]
+    TimedOut {
+        /// The whole command, quoted.
+        command: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Reading its output or writing its input failed.
+    #[error("lost contact with `{command}`")]
+    Io {
+        /// The whole command, quoted.
+        command: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Program {
+    /// A program by name (looked up on PATH) or path.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            envs: Vec::new(),
+            stdin: None,
+            time_limit: DEFAULT_TIME_LIMIT,
+        }
+    }
+
+    /// Appends one argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Appends arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets one environment variable on top of the inherited ones.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.envs
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives the program these bytes on stdin instead of nothing.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Changes the time limit of [`Program::output`].
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// The command as a person would type it, quoted for `sh`.
+    pub fn shown(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.args);
+        shell_words::join(words.map(|word| word.to_string_lossy()))
+    }
+
+    /// Runs it to its end and returns status and output, whatever the status.
+    ///
+    /// # Errors
+    /// [`Error`] when it could not be started, hung, or its pipes broke.
+    pub async fn output(self) -> Result<Output, Error> {
+        let command = self.shown();
+        let (limit, stdin) = (self.time_limit, self.stdin.clone());
+        let mut child = self.spawn(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })?;
+        let feed = child.stdin.take().zip(stdin);
+        let run = async {
+            let feeding = async {
+                if let Some((mut pipe, bytes)) = feed {
+                    // A program that does not read its input closes it: its status tells.
+                    let _ = pipe.write_all(&bytes).await;
+                }
+            };
+            let (output, ()) = tokio::join!(child.wait_with_output(), feeding);
+            output
+        };
+        let output = match tokio::time::timeout(limit, run).await {
+            Err(_) => return Err(Error::TimedOut { command, limit }),
+            Ok(Err(source)) => return Err(Error::Io { command, source }),
+            Ok(Ok(output)) => output,
+        };
+        let output = Output {
+            status: code(output.status),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            command,
+        };
+        tracing::debug!(
+            command = output.command,
+            status = output.status,
+            stderr = output.stderr.trim_end(),
+            "ran"
+        );
+        Ok(output)
+    }
+
+    /// Starts it with stdout and stderr piped and leaves the rest to the caller; it is killed
+    /// when the child is dropped.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Spawn`].
+    pub fn spawn(self, stdin: Stdio) -> Result<tokio::process::Child, Error> {
+        self.spawn_with(stdin, Stdio::piped(), Stdio::piped())
+    }
+
+    /// The same with every stream chosen by the caller.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Spawn`].
+    pub fn spawn_with(
+        self,
+        stdin: Stdio,
+        stdout: Stdio,
+        stderr: Stdio,
+    ) -> Result<tokio::process::Child, Error> {
+        let command = self.shown();
+        tracing::debug!(command, "spawning");
+        tokio::process::Command::from(self.into_command())
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| spawn_error(command, source))
+    }
+
+    /// Runs it in the foreground on the user's own terminal, streams inherited, and waits without
+    /// a limit: for programs that talk to a person (a password prompt, a shell).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Spawn`].
+    pub async fn on_terminal(self) -> Result<i32, Error> {
+        let command = self.shown();
+        let mut child = self.spawn_with(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?;
+        match child.wait().await {
+            Ok(status) => Ok(code(status)),
+            Err(source) => Err(Error::Io { command, source }),
+        }
+    }
+
+    /// Starts it so that it lives on when we end: own process group, no stream of ours. Returns
+    /// its process id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Spawn`].
+    #[cfg(unix)]
+    pub fn detach(self, log: std::fs::File) -> Result<u32, Error> {
+        use std::os::unix::process::CommandExt as _;
+        let command = self.shown();
+        tracing::debug!(command, "detaching");
+        let spawned = log.try_clone().and_then(|err| {
+            self.into_command()
+                .stdin(Stdio::null())
+                .stdout(log)
+                .stderr(err)
+                .process_group(0)
+                .spawn()
+        });
+        spawned
+            .map(|child| child.id())
+            .map_err(|source| spawn_error(command, source))
+    }
+
+    #[allow(clippy::disallowed_methods)] // The one place.
+    fn into_command(self) -> std::process::Command {
+        let mut command = std::process::Command::new(self.program);
+        command.args(self.args).env("LC_ALL", "C").envs(self.envs);
+        command
+    }
+}
+
+fn spawn_error(command: String, source: std::io::Error) -> Error {
+    if source.kind() == std::io::ErrorKind::NotFound {
+        let program = shell_words::split(&command)
+            .ok()
+            .and_then(|words| words.into_iter().next())
+            .unwrap_or(command);
+        Error::NotFound { program }
+    } else {
+        Error::Spawn { command, source }
+    }
+}
+
+/// The exit status as shells count it: 128 + N for a death by signal N.
+pub fn code(status: std::process::ExitStatus) -> i32 {
+    #[cfg(unix)]
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    #[cfg(not(unix))]
+    let signal: Option<i32> = None;
+    match (status.code(), signal) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 255,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    #[test]
+    fn gives_status_and_both_streams() {
+        let program = Program::new("sh").args(["-c", "cat; echo err >&2; exit 3"]);
+        let output = block_on(program.stdin("in").output()).unwrap();
+        assert_eq!(
+            (output.status, &*output.stdout, &*output.stderr),
+            (3, "in", "err\n")
+        );
+    }
+
+    #[test]
+    fn a_hanging_program_is_killed_at_its_limit() {
+        let program = Program::new("sleep")
+            .arg("60")
+            .time_limit(Duration::from_millis(50));
+        assert!(matches!(
+            block_on(program.output()),
+            Err(Error::TimedOut { .. })
+        ));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = block_on(Program::new("no such program").output()).unwrap_err();
+        assert!(matches!(error, Error::NotFound { program } if program == "no such program"));
+    }
+
+    #[test]
+    fn a_signal_counts_as_shells_do() {
+        let program = Program::new("sh").args(["-c", "kill -9 $$"]);
+        assert_eq!(block_on(program.output()).unwrap().status, 137);
+    }
+
+    #[test]
+    fn shows_words_quoted() {
+        assert_eq!(
+            Program::new("a").args(["b c", "$d"]).shown(),
+            "a 'b c' '$d'"
+        );
+    }
+}
