@@ -52,6 +52,11 @@ impl PublicKey {
         self.kind == other.kind && self.data == other.data
     }
 
+    /// `TYPE BASE64`.
+    pub fn without_comment(&self) -> String {
+        format!("{} {}", self.kind, self.data)
+    }
+
     /// Reads one line of an authorized_keys file with its options: `from=` is dropped (all clients
     /// of a container come from one bridge address), harmless ones too; `command=` and every other
     /// restriction is refused.

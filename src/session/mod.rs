@@ -41,6 +41,6 @@ pub use request::{
     Request, Sshd, Stop,
 };
 pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
-pub use status::{JobWord, Standing, Status, verdict};
+pub use status::{JobWord, Record, Standing, Status};
 pub use store::{SessionDir, Store};
 pub use token::Token;

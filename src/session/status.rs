@@ -9,6 +9,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::authorized_keys::PublicKey;
 use super::request::{Cluster, GpuRequest, ImageSource, Job, Request, Stop};
 use super::state::{ConnectionDetails, End, EndReason, Phase, State};
 use super::{SessionName, Token};
@@ -158,63 +159,108 @@ pub struct Status {
     pub keys: Vec<String>,
 }
 
-/// Joins what the files and the scheduler say of one session.
-pub fn verdict(
-    request: &Request,
-    job: Option<&Job>,
-    state: Option<&State>,
-    stop: Option<&Stop>,
-    end: Option<&End>,
-    word: &JobWord,
-    now: Timestamp,
-) -> Status {
-    // A file of another token is of another session, whatever its name.
-    let job = job.filter(|job| job.token == request.token);
-    let state = state.filter(|state| state.token == request.token);
-    let stop = stop.filter(|stop| stop.token == request.token);
-    let end = end.filter(|end| end.token == request.token);
+/// All that the files of one session say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// `request.json`.
+    pub request: Request,
+    /// `job.json`.
+    pub job: Option<Job>,
+    /// `state.json`.
+    pub state: Option<State>,
+    /// `stop.json`.
+    pub stop: Option<Stop>,
+    /// `end.json`.
+    pub end: Option<End>,
+    /// `authorized_keys`.
+    pub keys: Vec<PublicKey>,
+}
 
-    let mut status = Status {
-        format: super::FORMAT,
-        name: request.name.clone(),
-        token: request.token.clone(),
-        job: job
-            .map(|job| job.id.clone())
-            .or_else(|| state.and_then(|state| state.job.clone())),
-        cluster: request.cluster.clone(),
-        state: Standing::Unknown,
-        reason: None,
-        hint: None,
-        code: None,
-        never: false,
-        position: None,
-        estimate: None,
-        progress: None,
-        created: request.created,
-        began: state.map(in_order).unwrap_or_default(),
-        deadline: deadline(request, state, word),
-        node: state.and_then(|state| state.node.clone()),
-        gpu: request.gpu.clone(),
-        image: request.image.clone(),
-        details: state.and_then(|state| state.details.clone()),
-        doubts: Vec::new(),
-        keys: Vec::new(),
-    };
-    let known = word_or_record(word, end);
-    match (state, known) {
-        (Some(state), _) if state.phase.is_final() => status.tell(&state.phase),
-        (state, Some((detail, walltime))) => status.over(state, stop, detail, walltime),
-        (Some(state), None) => {
-            status.tell(&state.phase);
-            status.doubt(word, now);
+impl Record {
+    /// Puts what was read together; a file of another token is of another session, whatever its
+    /// name, and is left out.
+    pub(super) fn new(
+        request: Request,
+        job: Option<Job>,
+        state: Option<State>,
+        (stop, end): (Option<Stop>, Option<End>),
+        keys: Vec<PublicKey>,
+    ) -> Self {
+        let token = &request.token;
+        Self {
+            job: job.filter(|job| job.token == *token),
+            state: state.filter(|state| state.token == *token),
+            stop: stop.filter(|stop| stop.token == *token),
+            end: end.filter(|end| end.token == *token),
+            keys,
+            request,
         }
-        (None, None) => status.tell_word(word, now),
     }
-    if status.state.is_final() {
-        status.details = None;
-        status.deadline = None;
+
+    /// Whether the files alone say that it is over.
+    pub fn is_over(&self) -> bool {
+        let spoken = self
+            .state
+            .as_ref()
+            .is_some_and(|state| state.phase.is_final());
+        spoken || self.end.is_some()
     }
-    status
+
+    /// Joins the files and the scheduler's word.
+    pub fn verdict(&self, word: &JobWord, now: Timestamp) -> Status {
+        let Self {
+            request,
+            job,
+            state,
+            stop,
+            end,
+            keys,
+        } = self;
+        let state = state.as_ref();
+        let mut status = Status {
+            format: super::FORMAT,
+            name: request.name.clone(),
+            token: request.token.clone(),
+            job: job
+                .as_ref()
+                .map(|job| job.id.clone())
+                .or_else(|| state.and_then(|state| state.job.clone())),
+            cluster: request.cluster.clone(),
+            state: Standing::Unknown,
+            reason: None,
+            hint: None,
+            code: None,
+            never: false,
+            position: None,
+            estimate: None,
+            progress: None,
+            created: request.created,
+            began: state.map(in_order).unwrap_or_default(),
+            deadline: deadline(request, state, word),
+            node: state.and_then(|state| state.node.clone()),
+            gpu: request.gpu.clone(),
+            image: request.image.clone(),
+            details: state.and_then(|state| state.details.clone()),
+            doubts: Vec::new(),
+            keys: keys.iter().map(PublicKey::without_comment).collect(),
+        };
+        match (state, word_or_record(word, end.as_ref())) {
+            (Some(state), _) if state.phase.is_final() => status.tell(&state.phase),
+            (state, Some((detail, walltime))) => {
+                status.over(state, stop.as_ref(), detail, walltime);
+            }
+            (Some(state), None) => {
+                status.tell(&state.phase);
+                status.doubt(word, now);
+            }
+            (None, None) => status.tell_word(word, now),
+        }
+        if status.state.is_final() {
+            status.details = None;
+            status.deadline = None;
+        }
+        status
+    }
 }
 
 /// The scheduler's definite "over", of now or of an earlier time.
@@ -379,17 +425,19 @@ mod tests {
         }
     }
 
-    fn judge(request: &Request, state: Option<&State>, word: &JobWord, now: &str) -> Status {
+    fn record(request: &Request, state: Option<&State>, end: Option<End>) -> Record {
         let job = job(request, "1");
-        verdict(
-            request,
-            Some(&job),
-            state,
-            None,
-            None,
-            word,
-            now.parse().unwrap(),
+        Record::new(
+            request.clone(),
+            Some(job),
+            state.cloned(),
+            (None, end),
+            Vec::new(),
         )
+    }
+
+    fn judge(request: &Request, state: Option<&State>, word: &JobWord, now: &str) -> Status {
+        record(request, state, None).verdict(word, now.parse().unwrap())
     }
 
     fn killed() -> JobWord {
@@ -484,16 +532,9 @@ mod tests {
             walltime: false,
             at: request.created,
         };
-        let now = NOW.parse().unwrap();
-        let status = verdict(
-            &request,
-            None,
-            Some(&ready),
-            None,
-            Some(&end),
-            &JobWord::Unknown,
-            now,
-        );
+        let record = record(&request, Some(&ready), Some(end));
+        assert!(record.is_over());
+        let status = record.verdict(&JobWord::Unknown, NOW.parse().unwrap());
         assert_eq!(status.reason.as_deref(), Some("node failure"));
     }
 
@@ -508,18 +549,12 @@ mod tests {
             },
         );
         let word = JobWord::Running { until: None };
-        let status = judge(&mine, Some(&ended), &word, NOW);
+        let record = Record::new(mine.clone(), None, Some(ended), (None, None), Vec::new());
+        let status = record.verdict(&word, NOW.parse().unwrap());
         assert_eq!(status.state, Standing::Starting);
-        let stale = job(&other, "1");
-        let status = verdict(
-            &mine,
-            Some(&stale),
-            None,
-            None,
-            None,
-            &word,
-            NOW.parse().unwrap(),
-        );
+        let stale = Some(job(&other, "1"));
+        let record = Record::new(mine, stale, None, (None, None), Vec::new());
+        let status = record.verdict(&word, NOW.parse().unwrap());
         assert_eq!(status.job, None);
     }
 

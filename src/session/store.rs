@@ -7,7 +7,7 @@ use super::authorized_keys::{Import, PublicKey};
 use super::file::{self, Error};
 use super::request::{Job, Request, Stop};
 use super::state::{End, State};
-use super::{SessionName, Token};
+use super::{Record, SessionName, Token};
 
 /// All sessions of one user: `<QDEBUG_HOME>/sessions`.
 #[derive(Debug, Clone)]
@@ -186,6 +186,20 @@ impl SessionDir {
     /// [`Error`].
     pub fn end(&self) -> Result<Option<End>, Error> {
         file::read(&self.file("end.json"))
+    }
+
+    /// Everything at once.
+    ///
+    /// # Errors
+    /// [`Error`] of the first file that cannot be read.
+    pub fn record(&self) -> Result<Record, Error> {
+        Ok(Record::new(
+            self.request()?,
+            self.job()?,
+            self.state()?,
+            (self.stop()?, self.end()?),
+            self.keys()?.keys,
+        ))
     }
 
     /// Writes `job.json`; submit's.
@@ -375,7 +389,11 @@ pub(super) mod tests {
             asked
         );
         for id in ["33", "33.server"] {
-            assert_eq!(store.by_job(id).unwrap(), [session.clone()], "{id}");
+            assert_eq!(
+                store.by_job(id).unwrap(),
+                std::slice::from_ref(&session),
+                "{id}"
+            );
         }
         assert!(store.by_job("3").unwrap().is_empty());
         assert!(store.by_name(&"newt".parse().unwrap()).is_err());
