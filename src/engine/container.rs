@@ -35,6 +35,8 @@ pub struct ContainerSpec {
     pub user: Option<(u32, u32)>,
     /// Supplementary groups.
     pub groups: Vec<u32>,
+    /// Capabilities it keeps all the same, without `CAP_`.
+    pub capabilities: Vec<String>,
     /// Labels.
     pub labels: Vec<(String, String)>,
     /// Environment, over the image's.
@@ -223,8 +225,8 @@ impl Engine {
         forgive_gone(stopped.map_err(|error| from_api(DOING, error)))
     }
 
-    /// Removes it, running or not, with its anonymous volumes. One that is gone, or is being
-    /// removed at this moment, is no error.
+    /// Removes it, running or not, with its anonymous volumes, and returns when it is gone. One
+    /// that is gone already is no error.
     ///
     /// # Errors
     /// What the engine says.
@@ -239,9 +241,31 @@ impl Engine {
             .await
             .map_err(|error| from_api("removing the container", error));
         match forgive_gone(removed) {
-            Err(Error::Other { message, .. }) if message.contains("already in progress") => Ok(()),
+            // Auto-remove is at it.
+            Err(Error::Other { message, .. }) if message.contains("already in progress") => {
+                self.until_gone(id).await
+            }
             removed => removed,
         }
+    }
+
+    async fn until_gone(&self, id: &ContainerId) -> Result<(), Error> {
+        const DOING: &str = "removing the container";
+        const LIMIT: Duration = Duration::from_secs(30);
+        let waiting = async {
+            loop {
+                match self.docker.inspect_container(id.as_str(), None).await {
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    Err(error) => return forgive_gone(Err(from_api(DOING, error))),
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, waiting)
+            .await
+            .unwrap_or(Err(Error::TimedOut {
+                doing: DOING,
+                limit: LIMIT,
+            }))
     }
 
     /// The containers, running or not, that have all these labels.
@@ -375,6 +399,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             .clone()
             .map(|(key, binding)| HashMap::from([(key, Some(vec![binding]))])),
         cap_drop: (!spec.privileged_user).then(|| vec!["ALL".to_owned()]),
+        cap_add: (!spec.capabilities.is_empty()).then(|| spec.capabilities.clone()),
         security_opt: Some(security),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),

@@ -118,6 +118,11 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // As the docker command does: a configuration that cannot be opened is told and passed over.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            tracing::warn!(path = %path.display(), "may not read docker's configuration");
+            return Ok(None);
+        }
         Err(error) => return Err(refuse(error.to_string())),
     };
     serde_json::from_slice(&text)

@@ -87,6 +87,11 @@ impl Output {
 }
 
 impl Output {
+    /// Goes on handing lines on until the container ends, without anybody holding this.
+    pub fn detach(mut self) {
+        self.task = tokio::spawn(async {});
+    }
+
     /// Waits until everything it printed has been handed on, at most so long.
     pub(super) async fn drain(&mut self, limit: Duration) {
         if !self.task.is_finished() {
