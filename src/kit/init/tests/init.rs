@@ -1,5 +1,5 @@
 //! The binary as an ordinary process: a FIFO, a holder, and `sh` in sshd's place.
-#![allow(clippy::disallowed_methods)] // Tests of a crate that cannot see qdebug's own place.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests; they cannot see qdebug.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
