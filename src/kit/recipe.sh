@@ -107,11 +107,13 @@ END
     APT_CONFIG=$apt/apt.conf apt-get update
 }
 
-# fetch PACKAGE OLDEST: unpacks the newest version there is, patches applied,
-# as $BUILD/src/PACKAGE, and notes the version.
+# fetch PACKAGE OLDEST [FOLDER]: unpacks the newest version there is, patches
+# applied, as $BUILD/src/PACKAGE, and notes the version. A source that lacks
+# FOLDER is passed over: Debian repacks some without the libraries they bundle.
 fetch() {
     package=$1
     oldest=$2
+    folder=${3:-.}
     APT_CONFIG=$BUILD/apt/apt.conf
     export APT_CONFIG
     mkdir -p "$BUILD/src/get-$package"
@@ -122,11 +124,16 @@ fetch() {
     for version in $versions; do
         dpkg --compare-versions "$version" ge "$oldest" || continue
         wanted=${wanted:-$version}
+        rm -rf ./*
         if apt-get source --only-source "$package=$version"; then
             mv ./*/ "../$package"
+            [ -d "../$package/$folder" ] || {
+                rm -rf "../$package"
+                continue
+            }
             echo "$version" >"$BUILD/version/$package"
             if [ "$version" != "$wanted" ]; then
-                echo "the mirror lacks $package $wanted; took $version" \
+                echo "$package $wanted is not on the mirror, or not complete; took $version" \
                     >"$BUILD/version/$package.warning"
             fi
             return 0
@@ -226,6 +233,8 @@ build_busybox() {
 
 build_rsync() {
     cd "$BUILD/src/rsync"
+    # Patched after they were made, but in nothing that is compiled here.
+    touch configure.sh config.h.in
     ./configure CC="$CC" CFLAGS='-O2 -pipe' LDFLAGS=-static --prefix=$PREFIX \
         --disable-openssl --disable-xxhash --disable-zstd --disable-lz4 \
         --disable-iconv --disable-iconv-open --disable-acl-support \
@@ -329,7 +338,7 @@ step lists configure_apt
 step fetch-openssl fetch openssl 3.5
 step fetch-openssh fetch openssh 1:10.0
 step fetch-busybox fetch busybox 1:1.36
-step fetch-rsync fetch rsync 3.2.7
+step fetch-rsync fetch rsync 3.2.7 popt
 for warning in "$BUILD"/version/*.warning; do
     [ ! -e "$warning" ] || say "warning: $(cat "$warning")"
 done
