@@ -39,7 +39,8 @@ impl User {
             .collect();
         gids.sort_unstable();
         gids.dedup();
-        let (users, named) = tokio::join!(names("passwd", &[uid]), names("group", &gids));
+        let uids = [uid];
+        let (users, named) = tokio::join!(names("passwd", &uids), names("group", &gids));
         let mut groups: Vec<(u32, String)> = gids
             .into_iter()
             .map(|gid| {

@@ -177,7 +177,9 @@ impl Known {
         let sshd = match sshd {
             Sshd::Kit => None,
             Sshd::Image => {
-                let program = engine.read_file(id, kit::paths::IMAGE_SSHD, SSHD_LIMIT).await?;
+                let program = engine
+                    .read_file(id, kit::paths::IMAGE_SSHD, SSHD_LIMIT)
+                    .await?;
                 program.as_deref().map(version_of_sshd)
             }
         };

@@ -22,8 +22,8 @@ use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, gc, label, port};
 use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
-use crate::kit::paths;
 use crate::gpu::{self, Granted, Selected, TypePattern};
+use crate::kit::paths;
 use crate::session::{
     ConnectionDetails, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
 };
@@ -335,7 +335,11 @@ impl Launching<'_> {
         let Plan { request, job, .. } = self.plan;
         let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
         let mut notices = known.notices;
-        if let Some(server) = made.server.as_ref().filter(|server| !server.dropped.is_empty()) {
+        if let Some(server) = made
+            .server
+            .as_ref()
+            .filter(|server| !server.dropped.is_empty())
+        {
             notices.push(format!(
                 "these variables could not be carried into the session: {}",
                 server.dropped.join(", ")

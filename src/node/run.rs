@@ -10,8 +10,8 @@ use super::interrupt::{Interruption, Interruptions, until};
 use super::job::OwnJob;
 use super::report::Reporter;
 use super::{Error, host, launch, log};
-use crate::{engine, kit};
 use crate::session::{EndReason, Phase, SessionDir};
+use crate::{engine, kit};
 
 /// How long each of the last words may take to write: the container goes first.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);

@@ -86,7 +86,11 @@ impl Server {
         for (name, text, mode) in [
             ("session/sshd_config", config, 0o600),
             // These are for everybody in the container.
-            ("passwd", passwd::passwd(&wanted.known.passwd, &user)?, 0o644),
+            (
+                "passwd",
+                passwd::passwd(&wanted.known.passwd, &user)?,
+                0o644,
+            ),
             ("group", passwd::group(&wanted.known.group, &user)?, 0o644),
             ("session/profile.sh", sshd::profile(path), 0o644),
         ] {
