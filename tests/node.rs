@@ -410,6 +410,44 @@ fn a_killed_node_half_takes_its_container_along_and_the_next_one_sweeps() {
     assert_eq!(next.leftovers(), 1, "only its own");
 }
 
+/// An image that has no more than a small shell.
+fn bare_image() -> Option<String> {
+    let name = std::env::var("QDEBUG_TEST_BARE_IMAGE").unwrap_or("qdebug/busybox".to_owned());
+    let there = Command::new("docker")
+        .args(["image", "inspect", &name])
+        .output();
+    if there.is_ok_and(|output| output.status.success()) {
+        return Some(name);
+    }
+    eprintln!("skipped: no image {name}");
+    None
+}
+
+#[test]
+fn a_bare_image_gives_a_shell_and_says_what_an_ide_misses() {
+    let Some(bare) = bare_image() else {
+        return;
+    };
+    let change = |request: &mut Request| request.image = ImageSource::Reference { reference: bare };
+    let Some(mut trial) = Trial::new(change) else {
+        return;
+    };
+    let details = trial.ready();
+    let (well, said) = trial.ssh(
+        &details,
+        &trial.key,
+        "echo $0 && id -un && scp 2>&1 | head -n 1",
+    );
+    assert!(
+        well && said.contains("user2001") && said.contains("scp"),
+        "{said}"
+    );
+    for word in ["bash", "python3"] {
+        let told = details.notices.iter().any(|notice| notice.contains(word));
+        assert!(told, "{word}: {:?}", details.notices);
+    }
+}
+
 #[test]
 fn a_signal_in_the_middle_of_launching_leaves_nothing() {
     for after in [50, 150, 250, 350, 450] {
