@@ -29,6 +29,9 @@ const LOCAL: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_PERSON: Duration = Duration::from_secs(180);
 
+/// What ssh says when it found no master and would have dialled on its own.
+pub(super) const NO_MASTER: &str = "qdebug-no-master";
+
 /// Settings of every master of ours. Forwardings of the user's configuration belong to their own
 /// connections; a network that died must be noticed.
 const SETTINGS: [&str; 8] = [
@@ -286,10 +289,11 @@ impl Master {
     }
 
     /// ssh as a client of this master and of nothing else: were the master dead, ssh would dial
-    /// on its own; the ProxyCommand that fails at once stops it.
+    /// on its own; the ProxyCommand says so instead, before anything of stdin is read.
     pub(super) fn client(&self, arguments: &[&str]) -> Program {
+        let instead = format!("ProxyCommand=sh -c \"echo {NO_MASTER} >&2\"");
         Program::new("ssh")
-            .args(["-F", "none", "-o", "ProxyCommand=false", "-S"])
+            .args(["-F", "none", "-o", &instead, "-S"])
             .arg(self.socket.as_path())
             .args(arguments)
             .args(["--", "none"])

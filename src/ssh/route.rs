@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::Error;
-use super::master::{Client, Master, Node, Prompt};
+use super::master::{Client, Master, NO_MASTER, Node, Prompt};
 use super::word::Destination;
 
 /// Bytes of a buffer and, where the system allows, of a pipe.
@@ -30,6 +30,9 @@ const PIPE: usize = 1024 * 1024;
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
 /// in a loop must not make a cluster count failures, nor ask a person ten times.
 const REST: Duration = Duration::from_secs(5);
+
+/// How long an ssh that could not connect takes to end, at most.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How long the session's sshd may take to say its first words.
 const BANNER: Duration = Duration::from_secs(20);
@@ -65,6 +68,16 @@ enum Dialled {
     Not,
     Up(Master),
     Failed(Instant, String),
+}
+
+/// How an `ssh -W` ended.
+enum Outcome {
+    /// Well.
+    Done,
+    /// There was no master: nothing was read or sent.
+    NoMaster,
+    /// Otherwise.
+    Failed(Error),
 }
 
 impl Tunnel {
@@ -131,7 +144,11 @@ impl Tunnel {
                         read_line(stdout, &mut line).await;
                     }
                     if line.is_empty() {
-                        return Err(self.failed(&master, child).await);
+                        return Err(match self.outcome(&master, &mut child).await {
+                            Outcome::Done => refused("it closed the connection"),
+                            Outcome::NoMaster => self.lost(&master),
+                            Outcome::Failed(error) => error,
+                        });
                     }
                 }
             }
@@ -162,35 +179,62 @@ impl Tunnel {
                         .await;
                 Ok(())
             }
-            Some(master) => self.carry_over(&master, stream).await,
+            Some(master) => match self.carry_over(&master, stream).await? {
+                None => Ok(()),
+                // It died after it was looked at: nothing of the stream has been read.
+                Some(stream) => match self.dial().await? {
+                    Some(master) => match self.carry_over(&master, stream).await? {
+                        None => Ok(()),
+                        Some(_) => Err(self.lost(&master)),
+                    },
+                    None => Ok(()),
+                },
+            },
         }
     }
 
-    async fn carry_over(&self, master: &Master, stream: TcpStream) -> Result<(), Error> {
+    /// Gives the stream back, untouched, when there was no master to carry it.
+    async fn carry_over(
+        &self,
+        master: &Master,
+        stream: TcpStream,
+    ) -> Result<Option<TcpStream>, Error> {
         let lost = |_| self.refused(master.host(), "its connection went away at once");
         let stream = stream.into_std().map_err(lost)?;
         let input: OwnedFd = stream.try_clone().map_err(lost)?.into();
         let mut stream = TcpStream::from_std(stream).map_err(lost)?;
         let mut child = self.spawn(master, Stdio::from(input), Stdio::piped())?;
         let Some(mut stdout) = child.stdout.take() else {
-            return Ok(());
+            return Ok(None);
         };
         widen(&stdout);
         let (count, delivered) = copy(&mut stdout, &mut stream).await;
-        let _ = stream.shutdown().await;
-        drop(stdout);
-        if !delivered {
-            // The client is gone: dropping the child ends the channel.
-            return Ok(());
-        }
         if count == 0 {
-            return match child.wait().await {
-                Ok(status) if !status.success() => Err(self.failed(master, child).await),
-                _ => Ok(()),
+            // Nothing came: a channel that was never opened, or a server that says nothing.
+            drop(stdout);
+            let failed = self.outcome(master, &mut child);
+            let ended = match tokio::time::timeout(AT_ONCE, failed).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    let _ = stream.shutdown().await;
+                    self.outcome(master, &mut child).await
+                }
+            };
+            return match ended {
+                Outcome::Done => {
+                    let _ = stream.shutdown().await;
+                    Ok(None)
+                }
+                Outcome::NoMaster => Ok(Some(stream)),
+                Outcome::Failed(error) => Err(error),
             };
         }
-        let _ = child.wait().await;
-        Ok(())
+        let _ = stream.shutdown().await;
+        if delivered {
+            let _ = child.wait().await;
+        }
+        // Else the client is gone: dropping the child ends the channel.
+        Ok(None)
     }
 
     /// Carries this process's own stdin and stdout, and gives both away: the master reads and
@@ -211,9 +255,10 @@ impl Tunnel {
                     let _ = rustix::stdio::dup2_stdin(&null);
                     let _ = rustix::stdio::dup2_stdout(&null);
                 }
-                match child.wait().await {
-                    Ok(status) if !status.success() => Err(self.failed(&master, child).await),
-                    _ => Ok(()),
+                match self.outcome(&master, &mut child).await {
+                    Outcome::Done => Ok(()),
+                    Outcome::NoMaster => Err(self.lost(&master)),
+                    Outcome::Failed(error) => Err(error),
                 }
             }
         }
@@ -256,24 +301,33 @@ impl Tunnel {
         Ok(program.spawn_with(stdin, stdout, Stdio::piped())?)
     }
 
-    /// Why an `ssh -W` that gave nothing failed.
-    async fn failed(&self, master: &Master, mut child: Child) -> Error {
+    /// How an `ssh -W` ends.
+    async fn outcome(&self, master: &Master, child: &mut Child) -> Outcome {
         let mut said = Vec::new();
         if let Some(stderr) = &mut child.stderr {
-            let end = stderr.take(16 * 1024);
-            tokio::pin!(end);
-            let _ =
-                tokio::time::timeout(Duration::from_millis(500), end.read_to_end(&mut said)).await;
+            let _ = stderr.take(16 * 1024).read_to_end(&mut said).await;
         }
         let said = String::from_utf8_lossy(&said);
+        match child.wait().await {
+            Ok(status) if !status.success() => {}
+            _ => return Outcome::Done,
+        }
         let detail = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-        if master.listens() {
-            self.refused(master.host(), detail.unwrap_or("it closed the connection"))
+        if said.contains(NO_MASTER) {
+            Outcome::NoMaster
+        } else if master.listens() {
+            Outcome::Failed(
+                self.refused(master.host(), detail.unwrap_or("it closed the connection")),
+            )
         } else {
-            Error::Lost {
-                host: master.host().to_owned(),
-                command: format!("a connection to port {}", self.port),
-            }
+            Outcome::Failed(self.lost(master))
+        }
+    }
+
+    fn lost(&self, master: &Master) -> Error {
+        Error::Lost {
+            host: master.host().to_owned(),
+            command: format!("a connection to port {}", self.port),
         }
     }
 
