@@ -120,7 +120,7 @@ impl Client {
         let name = to.to_string();
         let parts = ["login", &name, config.as_deref().unwrap_or_default()];
         let ours = self.at(&name, &parts)?;
-        if ours.is_alive().await {
+        if ours.listens() {
             return Ok(ours);
         }
         if let Some(theirs) = self.of_user(to).await {
@@ -151,7 +151,7 @@ impl Client {
             &known_hosts,
         ];
         let ours = self.at(&format!("{}@{}", node.user, node.name), &parts)?;
-        if ours.is_alive().await {
+        if ours.listens() {
             return Ok(ours);
         }
         self.open(ours, node.arguments(via), prompt).await
@@ -271,7 +271,8 @@ impl Master {
         }
     }
 
-    /// Whether somebody listens on the socket: cheap, and enough before each connection.
+    /// Whether somebody listens on the socket, which is a live master's own process: enough
+    /// before each use, without a process of ours.
     pub(super) fn listens(&self) -> bool {
         std::os::unix::net::UnixStream::connect(self.socket.as_path()).is_ok()
     }
