@@ -133,12 +133,9 @@ async fn story(
             return Ok(Outcome::Ended(Box::new(status.clone())));
         }
     }
-    let (known, listener, _lock) = settle(cluster, watch.last(), ask, paths).await?;
+    let (mut known, listener, _lock) = settle(cluster, watch.last(), ask, paths).await?;
     let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
-    let known = Known {
-        reach: Some(reach),
-        ..known
-    };
+    known.reach = Some(reach);
     known.write(&paths.sessions)?;
     tokio::select! {
         () = serve(&listener, &tunnel, ui) => Ok(Outcome::Interrupted),

@@ -59,7 +59,7 @@ pub enum Error {
         tried: Vec<String>,
         /// The last one's error, which says how it is to be taken.
         #[source]
-        source: Option<ssh::Error>,
+        source: Option<Box<ssh::Error>>,
     },
     /// The container's sshd does not accept the laptop's key.
     #[error("the container of `{name}` did not let you in: {detail}")]

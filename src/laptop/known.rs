@@ -303,7 +303,7 @@ pub(super) mod tests {
             "state": "ready", "reason": null, "hint": null, "code": null, "never": false,
             "position": null, "estimate": null, "progress": null,
             "created": "2026-01-01T00:00:00Z", "began": [], "deadline": null,
-            "node": "node1", "gpu": null, "image": {"reference": "busybox"}, "doubts": [],
+            "node": "node1", "gpu": null, "image": {"from": "reference", "reference": "busybox"}, "doubts": [],
             "keys": [],
             "details": {
                 "node": "node1", "address": "10.0.0.7", "node_host_keys": [HOST_KEY],
@@ -347,7 +347,7 @@ pub(super) mod tests {
         known.write(&dir).unwrap();
         assert_eq!(Known::find(&dir, "otter").unwrap(), known);
         assert_eq!(Known::find(&dir, "qdebug-otter").unwrap(), known);
-        assert_eq!(Known::all(&dir), [known.clone()]);
+        assert_eq!(Known::all(&dir), std::slice::from_ref(&known));
         for word in ["other", "../otter", "-x", "", "a\nb", "/etc/passwd"] {
             assert!(
                 matches!(Known::find(&dir, word), Err(Error::NotKnown { .. })),

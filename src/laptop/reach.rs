@@ -83,7 +83,7 @@ pub(super) async fn reach(
     Err(Error::NoReach {
         name: known.name.to_string(),
         tried,
-        source: last,
+        source: last.map(Box::new),
     })
 }
 
