@@ -1,1 +1,46 @@
-//! (to come)
+//! The session: the contract by which the login half and the node half meet.
+//!
+//! A session is a directory on the cluster's shared file system, by default
+//! `~/.qdebug/sessions/<name>/`, mode 0700. The login half writes what was asked, the node half
+//! what became of it; the laptop reads no file of it but asks for [`Status`] over ssh.
+//!
+//! | file | writer | type |
+//! |---|---|---|
+//! | `request.json` | submit, before the scheduler hears of it | [`Request`] |
+//! | `job.sh` | submit | the constant job script |
+//! | `job.json` | submit, after the scheduler's answer | [`Job`] |
+//! | `job.log` | the scheduler | what the job script printed |
+//! | `state.json` | the node half | [`State`] |
+//! | `stop.json` | stop | [`Stop`] |
+//! | `end.json` | status, when the scheduler said that the job is over | [`End`] |
+//! | `authorized_keys` | submit, then connect | [`PublicKey`] lines |
+//! | `node.log` | the node half | its log |
+//!
+//! These files are a published format. Each has one writer, a `format` number first, is mode 0600
+//! from its creation and changes by one atomic rename. Changes are additive; a reader that meets
+//! a higher format says which qdebug to install ([`Error::Newer`]). On NFS a missing or stale file
+//! is not a verdict: what is promised about states is what [`Status`] says, which joins the files
+//! and the scheduler's word.
+//!
+//! This module depends on nothing else of ours.
+
+mod authorized_keys;
+mod file;
+mod name;
+mod request;
+mod state;
+mod status;
+mod store;
+mod token;
+
+pub use authorized_keys::{Import, PublicKey, PublicKeyError};
+pub use file::{Error, FORMAT};
+pub use name::{NameError, SessionName};
+pub use request::{
+    Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
+    Request, Sshd, Stop,
+};
+pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
+pub use status::{JobWord, Record, Standing, Status};
+pub use store::{SessionDir, Store};
+pub use token::Token;

@@ -1,0 +1,254 @@
+//! What the node half tells: how far the session is, how to reach it, and how it ended.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Token;
+
+/// `state.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The session it is the state of.
+    pub token: Token,
+    /// The job the node half found itself in.
+    #[serde(default)]
+    pub job: Option<String>,
+    /// The node's own name.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// How far it is.
+    #[serde(flatten)]
+    pub phase: Phase,
+    /// When it wrote this.
+    pub at: Timestamp,
+    /// When each phase began, by the phase's name.
+    #[serde(default)]
+    pub began: BTreeMap<String, Timestamp>,
+    /// How to reach it: from `ready` on.
+    #[serde(default)]
+    pub details: Option<ConnectionDetails>,
+}
+
+/// How far a session is. What a reader does not know yet it takes as [`Phase::Other`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "kebab-case")]
+pub enum Phase {
+    /// The node half runs.
+    Starting,
+    /// It asks NVML what the job was granted.
+    CheckingGpus,
+    /// It looks for, pulls or builds the image.
+    PreparingImage {
+        /// What is being done, for people.
+        step: String,
+        /// How much of it, 0 to 1, where that is known.
+        #[serde(default)]
+        progress: Option<f64>,
+    },
+    /// It makes and starts the container.
+    Launching,
+    /// sshd has answered through the published port.
+    Ready,
+    /// The end has begun.
+    Ending {
+        /// Why.
+        reason: EndReason,
+    },
+    /// The container is gone.
+    Ended {
+        /// Why.
+        reason: EndReason,
+        /// The exit status of the container's first process, where it was seen.
+        #[serde(default)]
+        exit: Option<i64>,
+    },
+    /// It never became ready, or broke.
+    Failed {
+        /// What went wrong, in one sentence.
+        error: String,
+        /// What to do about it.
+        #[serde(default)]
+        hint: Option<String>,
+        /// The exit code of qdebug that says the same.
+        #[serde(default)]
+        code: Option<u8>,
+    },
+    /// A phase of a later qdebug.
+    #[serde(other)]
+    Other,
+}
+
+impl Phase {
+    /// Whether nothing follows it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Ended { .. } | Self::Failed { .. })
+    }
+
+    /// Its name as the files write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::CheckingGpus => "checking-gpus",
+            Self::PreparingImage { .. } => "preparing-image",
+            Self::Launching => "launching",
+            Self::Ready => "ready",
+            Self::Ending { .. } => "ending",
+            Self::Ended { .. } => "ended",
+            Self::Failed { .. } => "failed",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum EndReason {
+    /// `qdebug stop`.
+    Stopped {
+        /// Who asked.
+        by: String,
+    },
+    /// The walltime is over.
+    Walltime,
+    /// The scheduler's signal came, and nobody had asked through qdebug.
+    CancelledByScheduler,
+    /// The container's first process exited on its own.
+    ContainerExited {
+        /// Its exit status.
+        #[serde(default)]
+        exit: Option<i64>,
+    },
+    /// The container engine went away.
+    EngineGone,
+    /// The job ended and its node half could say nothing any more (SIGKILL, node crash).
+    JobEnded {
+        /// The scheduler's word for it.
+        detail: String,
+    },
+    /// A reason of a later qdebug.
+    #[serde(other)]
+    Other,
+}
+
+impl std::fmt::Display for EndReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped { by } => write!(f, "stopped by {by}"),
+            Self::Walltime => f.write_str("its walltime is over"),
+            Self::CancelledByScheduler => f.write_str("cancelled by the scheduler"),
+            Self::ContainerExited { exit: Some(exit) } => {
+                write!(f, "its container exited with status {exit}")
+            }
+            Self::ContainerExited { exit: None } => f.write_str("its container exited"),
+            Self::EngineGone => f.write_str("the container engine of its node went away"),
+            Self::JobEnded { detail } => f.write_str(detail),
+            Self::Other => f.write_str("for a reason that a newer qdebug knows"),
+        }
+    }
+}
+
+/// How to reach a session that is ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionDetails {
+    /// The node's name, as the cluster's hosts resolve it.
+    pub node: String,
+    /// The node's address that its name resolves to, where it does.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// The node's own ssh host public keys, as in known_hosts without the host.
+    #[serde(default)]
+    pub node_host_keys: Vec<String>,
+    /// The port of the session's sshd on the node's loopback.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+    /// The session's own ssh host public key, likewise.
+    pub host_key: String,
+    /// The container's id.
+    pub container: String,
+    /// The image's digest.
+    pub image: String,
+    /// The GPUs it has.
+    #[serde(default)]
+    pub gpus: Vec<Gpu>,
+    /// When it became ready.
+    pub started: Timestamp,
+    /// When the walltime ends, where it is known.
+    #[serde(default)]
+    pub deadline: Option<Timestamp>,
+    /// Where terminals and IDEs open.
+    pub project: PathBuf,
+    /// What the user should know, such as what an IDE will miss.
+    #[serde(default)]
+    pub notices: Vec<String>,
+}
+
+/// A GPU of the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// Its UUID, as NVML writes it.
+    pub uuid: String,
+    /// Its name, as NVML writes it.
+    pub name: String,
+    /// Its memory in bytes.
+    pub memory_bytes: u64,
+    /// `true` when qdebug picked it because the scheduler showed no grant.
+    #[serde(default)]
+    pub picked: bool,
+}
+
+/// `end.json`: the scheduler said that the job is over. Kept because schedulers forget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// The session.
+    pub token: Token,
+    /// The scheduler's word.
+    pub detail: String,
+    /// Whether it was the walltime.
+    #[serde(default)]
+    pub walltime: bool,
+    /// When status heard it.
+    pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_phase_or_reason_does_not_break_a_reader() {
+        let token = "0".repeat(32);
+        let text = format!(
+            r#"{{"token":"{token}","phase":"hibernating","cold":1,"at":"2026-01-01T00:00:00Z"}}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<State>(&text).unwrap().phase,
+            Phase::Other
+        );
+        let reason: EndReason = serde_json::from_str(r#"{"why":"meteor","size":3}"#).unwrap();
+        assert_eq!(reason, EndReason::Other);
+    }
+
+    #[test]
+    fn phases_are_written_as_they_are_called() {
+        let phase = Phase::PreparingImage {
+            step: "pulling".into(),
+            progress: Some(0.5),
+        };
+        let json = serde_json::to_value(&phase).unwrap();
+        assert_eq!(json["phase"], phase.name());
+        for phase in [
+            Phase::Starting,
+            Phase::CheckingGpus,
+            Phase::Launching,
+            Phase::Ready,
+        ] {
+            assert_eq!(serde_json::to_value(&phase).unwrap()["phase"], phase.name());
+        }
+    }
+}

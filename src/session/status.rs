@@ -1,0 +1,571 @@
+//! The one verdict: what the files say and what the scheduler says, joined.
+//!
+//! Neither is enough. A node half killed by SIGKILL writes nothing more, a queued job has written
+//! nothing yet; a scheduler forgets jobs after minutes and may be unreachable. So: the node half's
+//! last word counts when it is final; else the scheduler's definite word counts, now or as kept in
+//! `end.json`; else the files stand, and doubt is told as doubt. A job that is hidden, unknown or
+//! unreachable is not a job that is gone, until its deadline has passed for certain.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::authorized_keys::PublicKey;
+use super::request::{Cluster, GpuRequest, ImageSource, Job, Request, Stop};
+use super::state::{ConnectionDetails, End, EndReason, Phase, State};
+use super::{SessionName, Token};
+
+/// How long after its walltime a job that its scheduler no longer knows counts as surely over:
+/// far beyond any grace period, below any patience.
+const SURELY_OVER: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the scheduler says of a job, in the words of the contract.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobWord {
+    /// It waits.
+    Queued {
+        /// Whether somebody holds it.
+        held: bool,
+        /// Why, in plain words.
+        reason: Option<String>,
+        /// Whether it can never run as it is.
+        never: bool,
+        /// Its place among the waiting, 1 for the next, where that can be known.
+        position: Option<u32>,
+        /// When it should start, where the scheduler estimates.
+        estimate: Option<Timestamp>,
+    },
+    /// It runs, or is being ended.
+    Running {
+        /// When the scheduler will end it, where known.
+        until: Option<Timestamp>,
+    },
+    /// It is over, for certain.
+    Ended {
+        /// How, in plain words.
+        detail: String,
+        /// Whether by its walltime.
+        walltime: bool,
+    },
+    /// The scheduler answers and does not know it (any more).
+    Unknown,
+    /// The scheduler does not answer.
+    Unreachable {
+        /// What it was tried with and what came back.
+        detail: String,
+    },
+    /// No job was ever made of the session.
+    NeverSubmitted,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The job waits in the queue.
+    Queued,
+    /// The job waits and somebody holds it.
+    Held,
+    /// The job runs; the node half has not said anything yet, or has just begun.
+    Starting,
+    /// The GPUs are being checked.
+    CheckingGpus,
+    /// The image is being made ready.
+    PreparingImage,
+    /// The container is being started.
+    Launching,
+    /// One can connect.
+    Ready,
+    /// The end has begun.
+    Ending,
+    /// Over.
+    Ended,
+    /// Over without ever having been what it should.
+    Failed,
+    /// Neither file nor scheduler says enough.
+    Unknown,
+}
+
+impl Standing {
+    /// Whether nothing follows it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Ended | Self::Failed)
+    }
+
+    /// Its name, as `--json` writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Held => "held",
+            Self::Starting => "starting",
+            Self::CheckingGpus => "checking-gpus",
+            Self::PreparingImage => "preparing-image",
+            Self::Launching => "launching",
+            Self::Ready => "ready",
+            Self::Ending => "ending",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What `qdebug status --json` prints: the only promise about a session's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The format of this answer; changes are additive.
+    pub format: u32,
+    /// The session's name.
+    pub name: SessionName,
+    /// What tells it from any other of the same name or job id.
+    pub token: Token,
+    /// The full job id, once there is one.
+    pub job: Option<String>,
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Where it stands.
+    pub state: Standing,
+    /// Why it stands there, in plain words: the queue's reason, the step, the end's reason, the
+    /// error.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Exit code of qdebug that says the same, of a failed session.
+    pub code: Option<u8>,
+    /// Whether it waits for what it can never get.
+    pub never: bool,
+    /// Its place among the waiting.
+    pub position: Option<u32>,
+    /// When it should start.
+    pub estimate: Option<Timestamp>,
+    /// How much of the present step is done, 0 to 1.
+    pub progress: Option<f64>,
+    /// When it was submitted.
+    pub created: Timestamp,
+    /// When each phase began, in order.
+    pub began: Vec<(String, Timestamp)>,
+    /// When the walltime ends.
+    pub deadline: Option<Timestamp>,
+    /// The node.
+    pub node: Option<String>,
+    /// What was asked for.
+    pub gpu: Option<GpuRequest>,
+    /// The image that was asked for.
+    pub image: ImageSource,
+    /// How to reach it, from `ready` to the end.
+    pub details: Option<ConnectionDetails>,
+    /// What could not be known, such as a scheduler that does not answer.
+    pub doubts: Vec<String>,
+    /// The public keys that may enter, without their comments: `TYPE BASE64`.
+    pub keys: Vec<String>,
+}
+
+/// All that the files of one session say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// `request.json`.
+    pub request: Request,
+    /// `job.json`.
+    pub job: Option<Job>,
+    /// `state.json`.
+    pub state: Option<State>,
+    /// `stop.json`.
+    pub stop: Option<Stop>,
+    /// `end.json`.
+    pub end: Option<End>,
+    /// `authorized_keys`.
+    pub keys: Vec<PublicKey>,
+}
+
+impl Record {
+    /// Puts what was read together; a file of another token is of another session, whatever its
+    /// name, and is left out.
+    pub(super) fn new(
+        request: Request,
+        job: Option<Job>,
+        state: Option<State>,
+        (stop, end): (Option<Stop>, Option<End>),
+        keys: Vec<PublicKey>,
+    ) -> Self {
+        let token = &request.token;
+        Self {
+            job: job.filter(|job| job.token == *token),
+            state: state.filter(|state| state.token == *token),
+            stop: stop.filter(|stop| stop.token == *token),
+            end: end.filter(|end| end.token == *token),
+            keys,
+            request,
+        }
+    }
+
+    /// Whether the files alone say that it is over.
+    pub fn is_over(&self) -> bool {
+        let spoken = self
+            .state
+            .as_ref()
+            .is_some_and(|state| state.phase.is_final());
+        spoken || self.end.is_some()
+    }
+
+    /// Joins the files and the scheduler's word.
+    pub fn verdict(&self, word: &JobWord, now: Timestamp) -> Status {
+        let Self {
+            request,
+            job,
+            state,
+            stop,
+            end,
+            keys,
+        } = self;
+        let state = state.as_ref();
+        let mut status = Status {
+            format: super::FORMAT,
+            name: request.name.clone(),
+            token: request.token.clone(),
+            job: job
+                .as_ref()
+                .map(|job| job.id.clone())
+                .or_else(|| state.and_then(|state| state.job.clone())),
+            cluster: request.cluster.clone(),
+            state: Standing::Unknown,
+            reason: None,
+            hint: None,
+            code: None,
+            never: false,
+            position: None,
+            estimate: None,
+            progress: None,
+            created: request.created,
+            began: state.map(in_order).unwrap_or_default(),
+            deadline: deadline(request, state, word),
+            node: state.and_then(|state| state.node.clone()),
+            gpu: request.gpu.clone(),
+            image: request.image.clone(),
+            details: state.and_then(|state| state.details.clone()),
+            doubts: Vec::new(),
+            keys: keys.iter().map(PublicKey::without_comment).collect(),
+        };
+        match (state, word_or_record(word, end.as_ref())) {
+            (Some(state), _) if state.phase.is_final() => status.tell(&state.phase),
+            (state, Some((detail, walltime))) => {
+                status.over(state, stop.as_ref(), detail, walltime);
+            }
+            (Some(state), None) => {
+                status.tell(&state.phase);
+                status.doubt(word, now);
+            }
+            (None, None) => status.tell_word(word, now),
+        }
+        if status.state.is_final() {
+            status.details = None;
+            status.deadline = None;
+        }
+        status
+    }
+}
+
+/// The scheduler's definite "over", of now or of an earlier time.
+fn word_or_record<'a>(word: &'a JobWord, end: Option<&'a End>) -> Option<(&'a str, bool)> {
+    match (word, end) {
+        (JobWord::Ended { detail, walltime }, _) => Some((detail, *walltime)),
+        (JobWord::Unknown | JobWord::Unreachable { .. }, Some(end)) => {
+            Some((&end.detail, end.walltime))
+        }
+        _ => None,
+    }
+}
+
+fn in_order(state: &State) -> Vec<(String, Timestamp)> {
+    let mut began: Vec<_> = state.began.iter().map(|(k, v)| (k.clone(), *v)).collect();
+    began.sort_by_key(|(_, at)| *at);
+    began
+}
+
+fn deadline(request: &Request, state: Option<&State>, word: &JobWord) -> Option<Timestamp> {
+    if let JobWord::Running { until: Some(until) } = word {
+        return Some(*until);
+    }
+    let state = state?;
+    let told = state.details.as_ref().and_then(|details| details.deadline);
+    let walltime = SignedDuration::from_secs(i64::try_from(request.walltime_seconds).ok()?);
+    let counted = || state.began.values().min()?.checked_add(walltime).ok();
+    told.or_else(counted)
+}
+
+impl Status {
+    fn tell(&mut self, phase: &Phase) {
+        self.state = match phase {
+            Phase::Starting => Standing::Starting,
+            Phase::CheckingGpus => Standing::CheckingGpus,
+            Phase::PreparingImage { step, progress } => {
+                self.reason = Some(step.clone());
+                self.progress = *progress;
+                Standing::PreparingImage
+            }
+            Phase::Launching => Standing::Launching,
+            Phase::Ready => Standing::Ready,
+            Phase::Ending { reason } => {
+                self.reason = Some(reason.to_string());
+                Standing::Ending
+            }
+            Phase::Ended { reason, .. } => {
+                self.reason = Some(reason.to_string());
+                Standing::Ended
+            }
+            Phase::Failed { error, hint, code } => {
+                self.reason = Some(error.clone());
+                self.hint = hint.clone();
+                self.code = *code;
+                Standing::Failed
+            }
+            Phase::Other => Standing::Unknown,
+        };
+    }
+
+    /// The scheduler says that it is over, and the node half wrote no last word.
+    fn over(&mut self, state: Option<&State>, stop: Option<&Stop>, detail: &str, walltime: bool) {
+        self.state = Standing::Ended;
+        let reason = match (state.map(|state| &state.phase), stop) {
+            (Some(Phase::Ending { reason }), _) => reason.clone(),
+            (_, Some(stop)) => EndReason::Stopped {
+                by: stop.by.clone(),
+            },
+            _ if walltime => EndReason::Walltime,
+            _ => EndReason::JobEnded {
+                detail: detail.to_owned(),
+            },
+        };
+        self.reason = Some(reason.to_string());
+        if state.is_none() && stop.is_none() && !walltime {
+            self.hint = Some(format!(
+                "the node half never spoke: `qdebug logs {}` shows what the job printed",
+                self.name
+            ));
+        }
+    }
+
+    /// A session that has spoken, of a job that its scheduler does not vouch for.
+    fn doubt(&mut self, word: &JobWord, now: Timestamp) {
+        let past = |deadline: Timestamp| {
+            deadline
+                .checked_add(SURELY_OVER)
+                .is_ok_and(|sure| now > sure)
+        };
+        match word {
+            JobWord::Unknown if self.deadline.is_some_and(past) => {
+                self.state = Standing::Ended;
+                self.reason = Some(EndReason::Walltime.to_string());
+            }
+            JobWord::Unknown => self.doubts.push(format!(
+                "{} does not know job {} (any more)",
+                self.cluster,
+                self.job.as_deref().unwrap_or("(none)")
+            )),
+            JobWord::Unreachable { detail } => {
+                self.doubts
+                    .push(format!("{} does not answer: {detail}", self.cluster));
+            }
+            _ => {}
+        }
+    }
+
+    /// A session that has not spoken: the scheduler's word alone.
+    fn tell_word(&mut self, word: &JobWord, now: Timestamp) {
+        match word {
+            JobWord::Queued {
+                held,
+                reason,
+                never,
+                position,
+                estimate,
+            } => {
+                self.state = if *held {
+                    Standing::Held
+                } else {
+                    Standing::Queued
+                };
+                self.reason.clone_from(reason);
+                self.never = *never;
+                self.position = *position;
+                self.estimate = *estimate;
+            }
+            JobWord::Running { .. } => {
+                self.state = Standing::Starting;
+                self.reason = Some("the job runs; its first word is awaited".to_owned());
+            }
+            JobWord::NeverSubmitted => {
+                self.state = Standing::Failed;
+                self.reason = Some("it was never submitted: qdebug was interrupted before".into());
+                self.hint = Some("submit it again".to_owned());
+            }
+            JobWord::Unknown | JobWord::Unreachable { .. } => self.doubt(word, now),
+            // Told by `over`.
+            JobWord::Ended { detail, .. } => self.reason = Some(detail.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::store::tests::{job, request};
+    use super::*;
+
+    const NOW: &str = "2026-01-01T00:30:00Z";
+
+    fn state(request: &Request, phase: Phase) -> State {
+        State {
+            token: request.token.clone(),
+            job: Some("1".into()),
+            node: Some("node1".into()),
+            phase,
+            at: request.created,
+            began: BTreeMap::from([("starting".into(), request.created)]),
+            details: None,
+        }
+    }
+
+    fn record(request: &Request, state: Option<&State>, end: Option<End>) -> Record {
+        let job = job(request, "1");
+        Record::new(
+            request.clone(),
+            Some(job),
+            state.cloned(),
+            (None, end),
+            Vec::new(),
+        )
+    }
+
+    fn judge(request: &Request, state: Option<&State>, word: &JobWord, now: &str) -> Status {
+        record(request, state, None).verdict(word, now.parse().unwrap())
+    }
+
+    fn killed() -> JobWord {
+        JobWord::Ended {
+            detail: "killed by signal 9".into(),
+            walltime: false,
+        }
+    }
+
+    #[test]
+    fn a_node_half_that_was_killed_is_ended_by_the_schedulers_word() {
+        let request = request("otter");
+        let ready = state(&request, Phase::Ready);
+        let status = judge(&request, Some(&ready), &killed(), NOW);
+        assert_eq!(status.state, Standing::Ended);
+        assert_eq!(status.reason.as_deref(), Some("killed by signal 9"));
+        assert_eq!(status.details, None);
+    }
+
+    #[test]
+    fn the_node_halfs_last_word_beats_the_schedulers() {
+        let request = request("otter");
+        let failed = Phase::Failed {
+            error: "no GPU".into(),
+            hint: None,
+            code: Some(9),
+        };
+        let status = judge(&request, Some(&state(&request, failed)), &killed(), NOW);
+        assert_eq!((status.state, status.code), (Standing::Failed, Some(9)));
+    }
+
+    #[test]
+    fn an_ending_that_was_cut_short_keeps_its_reason() {
+        let request = request("otter");
+        let reason = EndReason::Stopped { by: "alice".into() };
+        let ending = state(&request, Phase::Ending { reason });
+        let status = judge(&request, Some(&ending), &killed(), NOW);
+        assert_eq!(status.reason.as_deref(), Some("stopped by alice"));
+    }
+
+    #[test]
+    fn a_queued_job_is_told_in_the_queues_words() {
+        let request = request("otter");
+        let word = JobWord::Queued {
+            held: false,
+            reason: Some("waits for free resources".into()),
+            never: false,
+            position: Some(3),
+            estimate: None,
+        };
+        let status = judge(&request, None, &word, NOW);
+        assert_eq!((status.state, status.position), (Standing::Queued, Some(3)));
+    }
+
+    #[test]
+    fn unknown_or_unreachable_is_not_gone() {
+        let request = request("otter");
+        let ready = state(&request, Phase::Ready);
+        for word in [
+            JobWord::Unknown,
+            JobWord::Unreachable {
+                detail: "refused".into(),
+            },
+        ] {
+            let status = judge(&request, Some(&ready), &word, NOW);
+            assert_eq!(status.state, Standing::Ready, "{word:?}");
+            assert_eq!(status.doubts.len(), 1, "{word:?}");
+        }
+        let status = judge(
+            &request,
+            Some(&ready),
+            &JobWord::Unknown,
+            "2026-01-01T01:09:00Z",
+        );
+        assert_eq!(status.state, Standing::Ready);
+        let status = judge(
+            &request,
+            Some(&ready),
+            &JobWord::Unknown,
+            "2026-01-01T01:11:00Z",
+        );
+        assert_eq!(status.state, Standing::Ended);
+    }
+
+    #[test]
+    fn a_kept_end_stands_when_the_scheduler_has_forgotten() {
+        let request = request("otter");
+        let ready = state(&request, Phase::Ready);
+        let end = End {
+            token: request.token.clone(),
+            detail: "node failure".into(),
+            walltime: false,
+            at: request.created,
+        };
+        let record = record(&request, Some(&ready), Some(end));
+        assert!(record.is_over());
+        let status = record.verdict(&JobWord::Unknown, NOW.parse().unwrap());
+        assert_eq!(status.reason.as_deref(), Some("node failure"));
+    }
+
+    #[test]
+    fn files_of_another_token_are_not_believed() {
+        let (mine, other) = (request("otter"), request("otter"));
+        let ended = state(
+            &other,
+            Phase::Ended {
+                reason: EndReason::Walltime,
+                exit: None,
+            },
+        );
+        let word = JobWord::Running { until: None };
+        let record = Record::new(mine.clone(), None, Some(ended), (None, None), Vec::new());
+        let status = record.verdict(&word, NOW.parse().unwrap());
+        assert_eq!(status.state, Standing::Starting);
+        let stale = Some(job(&other, "1"));
+        let record = Record::new(mine, stale, None, (None, None), Vec::new());
+        let status = record.verdict(&word, NOW.parse().unwrap());
+        assert_eq!(status.job, None);
+    }
+
+    #[test]
+    fn every_standing_is_written_as_it_is_called() {
+        for standing in [
+            Standing::Queued,
+            Standing::CheckingGpus,
+            Standing::PreparingImage,
+        ] {
+            assert_eq!(serde_json::to_value(standing).unwrap(), standing.name());
+        }
+    }
+}

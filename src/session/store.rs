@@ -1,0 +1,460 @@
+//! Where sessions lie: one directory each, found by name or by job id.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::authorized_keys::{Import, PublicKey};
+use super::file::{self, Error};
+use super::request::{Job, Request, Stop};
+use super::state::{End, State};
+use super::{Record, SessionName, Token};
+
+/// All sessions of one user: `<QDEBUG_HOME>/sessions`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// One session's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionDir {
+    path: PathBuf,
+}
+
+impl Store {
+    /// The store below qdebug's home on the cluster, such as `~/.qdebug`.
+    pub fn below(home: &Path) -> Self {
+        Self {
+            root: home.join("sessions"),
+        }
+    }
+
+    /// Makes the directory of a new session and writes its request.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when the name is taken, else what the file system said.
+    pub fn create(&self, request: &Request) -> Result<SessionDir, Error> {
+        make_private(&self.root)?;
+        let path = self.root.join(request.name.as_str());
+        match make_directory(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::Exists {
+                    name: request.name.clone(),
+                });
+            }
+            made => made.map_err(Error::io("create", &path))?,
+        }
+        let session = SessionDir { path };
+        if let Err(error) = file::write(&session.file("request.json"), request) {
+            // Nothing half-made stays; the first error is the one to tell.
+            let _ = fs::remove_dir_all(&session.path);
+            return Err(error);
+        }
+        Ok(session)
+    }
+
+    /// The session of that name that still has it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSession`].
+    pub fn by_name(&self, name: &SessionName) -> Result<SessionDir, Error> {
+        let path = self.root.join(name.as_str());
+        if path.join("request.json").exists() {
+            Ok(SessionDir { path })
+        } else {
+            Err(Error::NoSuchSession {
+                wanted: name.to_string(),
+            })
+        }
+    }
+
+    /// All sessions, those that lost their name to a later one included; unreadable ones too, so
+    /// that they can be told.
+    ///
+    /// # Errors
+    /// When the store is there and cannot be listed.
+    pub fn all(&self) -> Result<Vec<SessionDir>, Error> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::io("list", &self.root))?,
+        };
+        let mut sessions: Vec<SessionDir> = entries
+            .filter_map(Result::ok)
+            .map(|entry| SessionDir { path: entry.path() })
+            .filter(|session| session.shown_name().is_some())
+            .collect();
+        sessions.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(sessions)
+    }
+
+    /// Every session whose job has this id, full (`33.server`) or short (`33`). Ids come again, so
+    /// there may be several; which one is meant is for the caller to judge.
+    ///
+    /// # Errors
+    /// As [`Store::all`]; a session whose `job.json` cannot be read is passed over.
+    pub fn by_job(&self, id: &str) -> Result<Vec<SessionDir>, Error> {
+        let matches = |job: &Job| job.id == id || job.id.split('.').next() == Some(id);
+        Ok(self
+            .all()?
+            .into_iter()
+            .filter(|session| matches!(session.job(), Ok(Some(job)) if matches(&job)))
+            .collect())
+    }
+
+    /// Takes the name from a session that has ended: its directory gets its token into its name.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn retire(&self, session: &SessionDir, token: &Token) -> Result<SessionDir, Error> {
+        let name = session.shown_name().unwrap_or_default();
+        let path = self.root.join(format!("{name}.{}", token.short()));
+        fs::rename(&session.path, &path).map_err(Error::io("rename", &session.path))?;
+        Ok(SessionDir { path })
+    }
+
+    /// Removes a session that never got a job.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn discard(&self, session: &SessionDir) -> Result<(), Error> {
+        fs::remove_dir_all(&session.path).map_err(Error::io("remove", &session.path))
+    }
+}
+
+impl SessionDir {
+    /// A session's directory by its path, as the job script names it.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name as the directory tells it, with or without a token behind it; `None` for what is
+    /// no session's directory.
+    pub fn shown_name(&self) -> Option<&str> {
+        let full = self.path.file_name()?.to_str()?;
+        let name = match full.split_once('.') {
+            None => full,
+            Some((name, token)) => {
+                let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+                (token.len() == 8 && token.bytes().all(hex)).then_some(name)?
+            }
+        };
+        name.parse::<SessionName>().is_ok().then_some(name)
+    }
+
+    /// What was asked.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::NoSuchSession`] when it is not there.
+    pub fn request(&self) -> Result<Request, Error> {
+        file::read(&self.file("request.json"))?.ok_or_else(|| Error::NoSuchSession {
+            wanted: self.path.display().to_string(),
+        })
+    }
+
+    /// The job it became, once the scheduler has answered.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn job(&self) -> Result<Option<Job>, Error> {
+        file::read(&self.file("job.json"))
+    }
+
+    /// What the node half said last.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn state(&self) -> Result<Option<State>, Error> {
+        file::read(&self.file("state.json"))
+    }
+
+    /// Whether somebody asked for the end.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn stop(&self) -> Result<Option<Stop>, Error> {
+        file::read(&self.file("stop.json"))
+    }
+
+    /// The scheduler's last word, where it was heard.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn end(&self) -> Result<Option<End>, Error> {
+        file::read(&self.file("end.json"))
+    }
+
+    /// Everything at once.
+    ///
+    /// # Errors
+    /// [`Error`] of the first file that cannot be read.
+    pub fn record(&self) -> Result<Record, Error> {
+        Ok(Record::new(
+            self.request()?,
+            self.job()?,
+            self.state()?,
+            (self.stop()?, self.end()?),
+            self.keys()?.keys,
+        ))
+    }
+
+    /// Writes `job.json`; submit's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_job(&self, job: &Job) -> Result<(), Error> {
+        file::write(&self.file("job.json"), job)
+    }
+
+    /// Writes `state.json`; the node half's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_state(&self, state: &State) -> Result<(), Error> {
+        file::write(&self.file("state.json"), state)
+    }
+
+    /// Writes `stop.json`; stop's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_stop(&self, stop: &Stop) -> Result<(), Error> {
+        file::write(&self.file("stop.json"), stop)
+    }
+
+    /// Writes `end.json`; status's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_end(&self, end: &End) -> Result<(), Error> {
+        file::write(&self.file("end.json"), end)
+    }
+
+    /// Writes the job script, executable by its owner; submit's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_script(&self, script: &str) -> Result<PathBuf, Error> {
+        let path = self.file("job.sh");
+        file::replace(&path, script.as_bytes(), 0o700)?;
+        Ok(path)
+    }
+
+    /// The keys that may enter.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn keys(&self) -> Result<Import, Error> {
+        read_keys(&self.authorized_keys_path())
+    }
+
+    /// Replaces the keys that may enter.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_keys(&self, keys: &[PublicKey]) -> Result<(), Error> {
+        write_keys(&self.authorized_keys_path(), keys)
+    }
+
+    /// Where `authorized_keys` lies.
+    pub fn authorized_keys_path(&self) -> PathBuf {
+        self.file("authorized_keys")
+    }
+
+    /// Where the scheduler writes what the job printed.
+    pub fn job_log(&self) -> PathBuf {
+        self.file("job.log")
+    }
+
+    /// Where the node half logs.
+    pub fn node_log(&self) -> PathBuf {
+        self.file("node.log")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// Reads an authorized_keys file; a missing one holds no key.
+fn read_keys(path: &Path) -> Result<Import, Error> {
+    let bytes = file::read_bytes(path)?.unwrap_or_default();
+    Ok(PublicKey::import(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Writes an authorized_keys file.
+fn write_keys(path: &Path, keys: &[PublicKey]) -> Result<(), Error> {
+    let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+    file::replace(path, text.as_bytes(), 0o600)
+}
+
+/// The keys of laptops that have connected before, kept beside the sessions so that a later
+/// session knows them from its start.
+impl Store {
+    /// The keys known.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn known_keys(&self) -> Result<Import, Error> {
+        read_keys(&self.root.with_file_name("authorized_keys"))
+    }
+
+    /// Adds one, unless it is there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn remember_key(&self, key: &PublicKey) -> Result<(), Error> {
+        let mut keys = self.known_keys()?.keys;
+        if keys.iter().any(|known| known.is_same_key(key)) {
+            return Ok(());
+        }
+        keys.push(key.clone());
+        make_private(&self.root)?;
+        write_keys(&self.root.with_file_name("authorized_keys"), &keys)
+    }
+}
+
+/// Makes a directory and its parents; those that are made are 0700.
+fn make_private(path: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(Error::io("create", path))
+}
+
+fn make_directory(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::request::{Cluster, ImageSource, Qdebug, Sshd};
+    use super::*;
+
+    pub(crate) fn request(name: &str) -> Request {
+        Request {
+            name: name.parse().unwrap(),
+            token: Token::random().unwrap(),
+            cluster: Cluster {
+                scheduler: "slurm".into(),
+                server: "cluster".into(),
+            },
+            qdebug: Qdebug {
+                version: "0.1.0".into(),
+                path: "/usr/bin/qdebug".into(),
+            },
+            created: "2026-01-01T00:00:00Z".parse().unwrap(),
+            walltime_seconds: 3600,
+            gpu: None,
+            cpus: None,
+            memory_bytes: None,
+            shm_bytes: None,
+            image: ImageSource::Reference {
+                reference: "debian".into(),
+            },
+            sshd: Sshd::Kit,
+            mounts: vec!["/a b:/c:ro".parse().unwrap()],
+            env: [("A".parse().unwrap(), "'\"$x\n🦀".to_owned())].into(),
+            home: "/home/alice".into(),
+            project: "/home/alice".into(),
+        }
+    }
+
+    pub(crate) fn job(request: &Request, id: &str) -> Job {
+        Job {
+            token: request.token.clone(),
+            id: id.into(),
+            cluster: request.cluster.clone(),
+            submitted: request.created,
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_by_name_and_by_either_job_id() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        let asked = request("otter");
+        let session = store.create(&asked).unwrap();
+        session.write_job(&job(&asked, "33.server")).unwrap();
+        assert_eq!(
+            store.by_name(&asked.name).unwrap().request().unwrap(),
+            asked
+        );
+        for id in ["33", "33.server"] {
+            assert_eq!(
+                store.by_job(id).unwrap(),
+                std::slice::from_ref(&session),
+                "{id}"
+            );
+        }
+        assert!(store.by_job("3").unwrap().is_empty());
+        assert!(store.by_name(&"newt".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_name_is_taken_until_its_session_is_retired() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        let first = request("otter");
+        let session = store.create(&first).unwrap();
+        assert!(matches!(store.create(&first), Err(Error::Exists { .. })));
+        let retired = store.retire(&session, &first.token).unwrap();
+        assert_eq!(retired.shown_name(), Some("otter"));
+        let second = request("otter");
+        store.create(&second).unwrap();
+        assert_eq!(store.all().unwrap().len(), 2);
+        assert_eq!(
+            store
+                .by_name(&second.name)
+                .unwrap()
+                .request()
+                .unwrap()
+                .token,
+            second.token
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn everything_is_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        let session = store.create(&request("otter")).unwrap();
+        session.write_script("#!/bin/sh\n").unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(session.path()), 0o700);
+        assert_eq!(mode(&session.file("request.json")), 0o600);
+        assert_eq!(mode(&session.file("job.sh")), 0o700);
+    }
+
+    #[test]
+    fn what_is_no_session_is_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        for odd in ["..x", "UPPER", "a.tok", "a b", ".new-x"] {
+            fs::create_dir_all(store.root.join(odd)).unwrap();
+        }
+        assert_eq!(store.all().unwrap(), []);
+    }
+
+    #[test]
+    fn a_laptop_key_is_remembered_once() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        let key: PublicKey = format!("ssh-ed25519 AAAA{} me", "b".repeat(60))
+            .parse()
+            .unwrap();
+        store.remember_key(&key).unwrap();
+        store.remember_key(&key).unwrap();
+        assert_eq!(store.known_keys().unwrap().keys, [key]);
+    }
+}
