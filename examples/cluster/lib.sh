@@ -86,7 +86,12 @@ make_host() {
         -e "QDEBUG_CLUSTER=$cluster" --stop-timeout 3
         --mount "type=volume,src=$cluster-opt,dst=/opt/qdebug,volume-nocopy")
     case $role in
-        laptop) arguments+=(--network "$cluster-outside" --network-alias laptop) ;;
+        laptop)
+            arguments+=(--network "$cluster-outside" --network-alias laptop)
+            # No resolver can be reached from there, and Docker's own says nothing of a name it
+            # does not know: do not wait long for it.
+            arguments+=(--dns 127.0.0.1 --dns-option timeout:1 --dns-option attempts:1)
+            ;;
         *)
             arguments+=(--network "$cluster-inside" --network-alias "$host"
                 --mount "type=volume,src=$cluster-home,dst=/home,volume-nocopy")
