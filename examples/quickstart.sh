@@ -65,7 +65,7 @@ answer=$(shown login "qdebug submit -g V100 -w 1h -i $image --name $session")
 took "submit" "$start"
 say "$answer"
 job=$(grep -oE '[0-9]+' <<<"$answer" | head -n 1) || die "submit printed no job id"
-until_true login 60 "qdebug status $job --json | grep -qE '\"phase\": *\"ready\"'"
+until_true login 60 "qdebug status $job --json | grep -qE '\"state\": *\"ready\"'"
 took "submit to ready" "$start"
 
 start=$(now_ms)

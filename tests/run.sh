@@ -35,7 +35,7 @@ passed=0 failed=0 skipped=0 broken=()
 
 # stage TEXT COMMAND...: runs it, shows what it says, adds up the tests it tells of.
 stage() {
-    local text=$1 start log rc=0 bad=0 word p f s
+    local text=$1 start log rc=0 bad=0 p f s
     shift
     say ""
     say "== $text"

@@ -36,6 +36,7 @@ step() {
     if [[ ${QDEBUG_VERBOSE:-0} == 1 ]]; then
         "$@" >&2 || rc=$?
     else
+        [[ ! -t 2 ]] || printf '  %s ...\r' "$text" >&2
         log=$(mktemp)
         # Not in a subshell: a step may set variables. `|| rc` would switch `set -e` off in it,
         # so the functions given to step chain what must stop them with && or die.
