@@ -12,3 +12,4 @@ mod local;
 mod refusals;
 mod session;
 mod story;
+mod the_cluster;
