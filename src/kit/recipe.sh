@@ -149,7 +149,7 @@ fetch() {
 make_compiler() {
     specs=$(sed -n 's/.*-specs "\([^"]*\)".*/\1/p' "$(command -v musl-gcc)")
     sed -e 's/Scrt1\.o/rcrt1.o/g' \
-        -e 's/-dynamic-linker [^ ]*/%{r:;:-static -pie --no-dynamic-linker -z text}/' \
+        -e 's/-dynamic-linker [^ ]*/%{r:;:-static -pie --no-dynamic-linker -z text --gc-sections}/' \
         "$specs" >"$BUILD/specs"
     mkdir -p "$BUILD/kernel" "$BUILD/bin"
     for folder in linux asm-generic mtd; do
@@ -159,7 +159,8 @@ make_compiler() {
         "$BUILD/kernel/asm"
     cat >"$BUILD/bin/cc-kit" <<END
 #!/bin/sh
-exec gcc -fPIE -fno-plt -ffile-prefix-map=$BUILD=. "\$@" \
+exec gcc -fPIE -fno-plt -ffunction-sections -fdata-sections \\
+    -ffile-prefix-map=$BUILD=. "\$@" \\
     -idirafter $BUILD/kernel -specs $BUILD/specs
 END
     chmod 755 "$BUILD/bin/cc-kit"
@@ -168,8 +169,13 @@ END
 build_openssl() {
     cd "$BUILD/src/openssl"
     # openssldir is in the kit, so that no openssl.cnf of an image is read.
+    # Protocols and ciphers which OpenSSH does not speak are left out: libcrypto
+    # is in four programs of the kit.
     CC=$CC ./Configure linux-x86_64 --prefix=$PREFIX --openssldir=$PREFIX/ssl \
-        no-shared no-async no-dso no-engine no-module no-apps no-tests no-docs
+        no-shared no-async no-dso no-engine no-module no-apps no-tests no-docs \
+        no-quic no-dtls no-cmp no-cms no-ts no-ct no-srp no-gost \
+        no-legacy no-camellia no-aria no-sm2 no-sm3 no-sm4 no-seed no-idea \
+        no-bf no-cast no-rc2 no-whirlpool no-ml-dsa no-slh-dsa
     make -j"$JOBS" build_generated
     make -j"$JOBS" libcrypto.a
 }
