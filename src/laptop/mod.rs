@@ -1,1 +1,36 @@
-//! (to come)
+//! The laptop half: waits for a session, opens the way to it, and keeps it open.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `cluster` | qdebug's commands on the cluster, over ssh or on this machine |
+//! | `waiting` | polling a session until it is ready, and what changed meanwhile |
+//! | `reach` | which way leads to a session that is ready, tried in order |
+//! | `known` | what this laptop remembers of a session, one file each |
+//! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
+//! | `connect` | the story of `qdebug connect` |
+//! | `forwards` | `-L` and `-R` |
+//! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
+//! | `paths` | where all that lies on this machine |
+//!
+//! It reads no session file: what it knows of a session is what `status --json` says. Nothing
+//! here prints; what happens is told through [`Ui`].
+
+mod cluster;
+mod connect;
+mod error;
+mod forwards;
+mod known;
+mod paths;
+mod publish;
+mod reach;
+mod shell;
+mod waiting;
+
+pub use cluster::{Answer, Cluster};
+pub use connect::{Connect, Event, Outcome, Ui, connect};
+pub use error::Error;
+pub use forwards::{Forward, ForwardError};
+pub use known::{Known, Place, Reach};
+pub use paths::Paths;
+pub use publish::sweep;
+pub use shell::{proxy, shell};

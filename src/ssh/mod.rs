@@ -1,1 +1,56 @@
-//! (to come)
+//! ssh: the one way from the laptop to a cluster, through the user's own OpenSSH.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
+//! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
+//! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
+//! | `route` | the hops to one session, and the bytes of one connection through them |
+//! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
+//! | `remote` | qdebug's own commands on the login node |
+//! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
+//!
+//! Problem: a person may have to type a password and a one-time code for every connection, and a
+//! handshake costs 170 ms or more. Evidence: a command over a live master takes 8 ms, and a master
+//! that was opened on a terminal can be adopted later without one. Solution: the first comer opens
+//! a master under a lock with the user's terminal; everything else runs over it, BatchMode always.
+//!
+//! The user's ssh settings rule how login is reached. The user's own master is used and never
+//! closed, their `known_hosts` never written, their `config` only ever gets one `Include`.
+//!
+//! ControlMaster does not exist on Windows: what needs it stands behind `cfg(unix)` here, the rest
+//! is portable. This module knows neither sessions nor halves.
+
+pub mod config_file;
+mod error;
+pub mod files;
+mod frame;
+pub mod keys;
+pub mod known_hosts;
+mod quote;
+mod word;
+
+#[cfg(unix)]
+mod listener;
+#[cfg(unix)]
+mod master;
+#[cfg(unix)]
+mod remote;
+#[cfg(unix)]
+mod route;
+#[cfg(unix)]
+mod runtime;
+
+pub use error::Error;
+pub use frame::Frame;
+pub use quote::command_line;
+pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
+
+#[cfg(unix)]
+pub use {
+    listener::{Event, Listener},
+    master::{Client, Master, Node, Prompt},
+    remote::{Answer, Remote},
+    route::{Route, Tunnel},
+    runtime::RuntimeDir,
+};

@@ -1,0 +1,207 @@
+//! qdebug's commands on the cluster: over ssh, or on this very machine.
+
+use std::time::Duration;
+
+use super::error::Error;
+use super::known::Place;
+use crate::process::Program;
+use crate::session::{FORMAT, SessionName, Status};
+use crate::ssh::{Client, Destination, Prompt, Remote};
+
+/// How long the cluster's qdebug may take; it may have to wait for its scheduler.
+const LIMIT: Duration = Duration::from_secs(90);
+
+pub use crate::ssh::Answer;
+
+/// A cluster as this laptop sees it.
+#[derive(Debug, Clone)]
+pub enum Cluster {
+    /// Sessions of this machine: qdebug runs here.
+    Here {
+        /// This qdebug.
+        qdebug: std::path::PathBuf,
+    },
+    /// Behind a login node.
+    Login(Remote),
+}
+
+impl Cluster {
+    /// Sessions of this machine.
+    ///
+    /// # Errors
+    /// [`Error::NoHome`] when the own program cannot be found.
+    pub fn here() -> Result<Self, Error> {
+        let qdebug = std::env::current_exe().map_err(|_| Error::NoHome)?;
+        Ok(Self::Here { qdebug })
+    }
+
+    /// A cluster by its login node; opens the way there. Without the path of its qdebug, that is
+    /// looked for.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`].
+    pub async fn at(
+        client: &Client,
+        login: &Destination,
+        qdebug: Option<&str>,
+        prompt: Prompt,
+    ) -> Result<Self, Error> {
+        let (client, login) = (client.clone(), login.clone());
+        let remote = match qdebug {
+            Some(path) => {
+                let remote = Remote::at(client, login, path, prompt)?;
+                remote.dial().await?;
+                remote
+            }
+            None => Remote::find(client, login, prompt).await?,
+        };
+        Ok(Self::Login(remote))
+    }
+
+    /// Where it is, as it is remembered.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Here { .. } => Place::Here,
+            Self::Login(remote) => Place::Login {
+                login: remote.login().to_string(),
+                qdebug: remote.qdebug().to_owned(),
+            },
+        }
+    }
+
+    /// Runs a command of qdebug there, whatever it ends with.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`], [`Error::Program`].
+    pub async fn run(&self, args: &[&str], stdin: Option<&[u8]>) -> Result<Answer, Error> {
+        match self {
+            Self::Login(remote) => Ok(remote.run(args, stdin, LIMIT).await?),
+            Self::Here { qdebug } => {
+                let program = Program::new(qdebug).args(args).time_limit(LIMIT);
+                let program = match stdin {
+                    Some(bytes) => program.stdin(bytes),
+                    None => program,
+                };
+                let output = program.output().await?;
+                Ok(Answer {
+                    status: output.status,
+                    stdout: output.stdout,
+                    stderr: output.stderr,
+                })
+            }
+        }
+    }
+
+    /// Runs one that goes on, such as `logs -f`, and gives on what it prints as it comes; its
+    /// exit code in the end.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`], [`Error::Program`].
+    pub async fn stream(
+        &self,
+        args: &[&str],
+        on_stdout: impl FnMut(&[u8]),
+    ) -> Result<Answer, Error> {
+        match self {
+            Self::Login(remote) => Ok(remote.stream(args, on_stdout).await?),
+            Self::Here { qdebug } => {
+                let program = Program::new(qdebug).args(args);
+                let status = program.on_terminal().await?;
+                Ok(Answer {
+                    status,
+                    stdout: String::new(),
+                    stderr: String::new(),
+                })
+            }
+        }
+    }
+
+    /// Where a session stands, by job id or name.
+    ///
+    /// # Errors
+    /// [`Error::Cluster`] with code 3 for one that does not exist; [`Error::Versions`].
+    pub async fn status(&self, job: &str) -> Result<Status, Error> {
+        let text = self.answer(&["status", "--json", "--", job], None).await?;
+        self.read(&text)
+    }
+
+    /// All sessions that the cluster still lists.
+    ///
+    /// # Errors
+    /// As [`Cluster::status`].
+    pub async fn list(&self) -> Result<Vec<Status>, Error> {
+        let text = self.answer(&["list", "--json"], None).await?;
+        self.read(&text)
+    }
+
+    /// Lets a public key into a session.
+    ///
+    /// # Errors
+    /// As [`Cluster::status`].
+    pub async fn authorize(&self, name: &SessionName, key: &str) -> Result<(), Error> {
+        let line = format!("{key}\n");
+        let args = ["authorize", "--", name.as_str()];
+        self.answer(&args, Some(line.as_bytes())).await?;
+        Ok(())
+    }
+
+    async fn answer(&self, args: &[&str], stdin: Option<&[u8]>) -> Result<String, Error> {
+        let answer = self.run(args, stdin).await?;
+        if answer.status == 0 {
+            Ok(answer.stdout)
+        } else {
+            Err(Error::Cluster {
+                code: answer.status,
+                message: answer.stderr,
+            })
+        }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, text: &str) -> Result<T, Error> {
+        read(text).map_err(|detail| Error::Versions {
+            cluster: self.place().to_string(),
+            detail,
+        })
+    }
+}
+
+/// Reads an answer, its format first: a newer one may have any shape.
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| format!("its answer is no JSON ({error})"))?;
+    let first = match &value {
+        serde_json::Value::Array(all) => all.first(),
+        one => Some(one),
+    };
+    let format = first.and_then(|one| one.get("format")?.as_u64());
+    if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
+        return Err(format!(
+            "it speaks format {format}, this one up to {FORMAT}: install the newer one here"
+        ));
+    }
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_answer_is_told_as_such() {
+        let newer = r#"{"format": 99, "state": {"odd": true}}"#;
+        assert!(read::<Status>(newer).unwrap_err().contains("format 99"));
+        let newer = format!("[{newer}]");
+        assert!(
+            read::<Vec<Status>>(&newer)
+                .unwrap_err()
+                .contains("format 99")
+        );
+        assert!(read::<Status>("Welcome!").unwrap_err().contains("no JSON"));
+        assert!(
+            read::<Status>(r#"{"format": 1}"#)
+                .unwrap_err()
+                .contains("missing field")
+        );
+        assert_eq!(read::<Vec<Status>>("[]").unwrap(), []);
+    }
+}

@@ -1,0 +1,319 @@
+//! The story of `qdebug connect`: wait, open the way, keep it open, tell how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::cluster::Cluster;
+use super::error::Error;
+use super::forwards::{self, Forward};
+use super::known::{self, Known};
+use super::paths::Paths;
+use super::waiting::Watch;
+use super::{publish, reach};
+use crate::process::Program;
+use crate::session::{Standing, Status};
+use crate::ssh::config_file::{self, IncludePlan};
+use crate::ssh::files::Lock;
+use crate::ssh::keys::{self, PublicKey};
+use crate::ssh::{self, Client, Listener, Prompt, Tunnel};
+
+/// How long a key that was handed over may take to be let in.
+const LET_IN: Duration = Duration::from_secs(20);
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    /// A job id or a session's name.
+    pub job: String,
+    /// The port on 127.0.0.1, where the user insists on one.
+    pub port: Option<u16>,
+    /// More ports.
+    pub forwards: Vec<Forward>,
+    /// Whether a person can be asked for passwords.
+    pub prompt: Prompt,
+}
+
+/// What happens, for the display.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Something about the session changed.
+    Status(Box<Status>),
+    /// The cluster does not answer, and is asked again; told once.
+    Silent(String),
+    /// It answers again.
+    Answers,
+    /// The laptop's own key was let into the session.
+    KeyHandedOver,
+    /// Entries of sessions that are over were taken out of our ssh configuration.
+    Swept(Vec<String>),
+    /// The user does not want our line in their ssh configuration.
+    NotIncluded,
+    /// The way is open.
+    Connected {
+        /// What to type after `ssh`.
+        alias: String,
+        /// The port on 127.0.0.1.
+        port: u16,
+        /// The session.
+        status: Box<Status>,
+    },
+    /// A connection could not be carried; told once.
+    Lost(String),
+    /// Connections are carried again.
+    Back,
+    /// The extra forwards broke and are tried again.
+    ForwardLost(String),
+}
+
+/// The user's side of it.
+pub struct Ui {
+    /// Takes what happens.
+    pub tell: Arc<dyn Fn(Event) + Send + Sync>,
+    /// Whether this may be done to the user's ssh configuration.
+    pub confirm: Box<dyn Fn(&IncludePlan) -> bool>,
+}
+
+impl Ui {
+    pub(super) fn tell(&self, event: Event) {
+        (self.tell)(event);
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The session is over, or never became ready: its last word.
+    Ended(Box<Status>),
+    /// The user (or a signal) ended the connect; the session goes on.
+    Interrupted,
+}
+
+/// Waits for a session, opens the way to it, and keeps it open until it ends or a signal comes.
+///
+/// # Errors
+/// [`Error`].
+pub async fn connect(
+    cluster: &Cluster,
+    client: &Client,
+    paths: &Paths,
+    ask: &Connect,
+    ui: &Ui,
+) -> Result<Outcome, Error> {
+    let interrupted = interrupted()?;
+    tokio::select! {
+        outcome = story(cluster, client, paths, ask, ui) => outcome,
+        () = interrupted => Ok(Outcome::Interrupted),
+    }
+}
+
+async fn story(
+    cluster: &Cluster,
+    client: &Client,
+    paths: &Paths,
+    ask: &Connect,
+    ui: &Ui,
+) -> Result<Outcome, Error> {
+    let mut watch = Watch::begin(cluster, &ask.job, ui).await?;
+    if watch.last().state.is_final() {
+        return Ok(Outcome::Ended(Box::new(watch.last().clone())));
+    }
+    // While the user is surely there.
+    include(paths, ui).await?;
+    hand_over_key(cluster, watch.last(), paths, ui).await?;
+    match publish::sweep(cluster, paths).await {
+        Ok(swept) if swept.is_empty() => {}
+        Ok(swept) => ui.tell(Event::Swept(swept)),
+        Err(error) => tracing::debug!(%error, "not swept"),
+    }
+    while watch.last().state != Standing::Ready {
+        let status = watch.next().await?;
+        if status.state.is_final() {
+            return Ok(Outcome::Ended(Box::new(status.clone())));
+        }
+    }
+    let (mut known, listener, _lock) = settle(cluster, watch.last(), ask, paths).await?;
+    let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
+    known.reach = Some(reach);
+    known.write(&paths.sessions)?;
+    tokio::select! {
+        () = serve(&listener, &tunnel, ui) => Ok(Outcome::Interrupted),
+        outcome = stay(&mut watch, &known, ask, paths, ui) => outcome,
+    }
+}
+
+/// Once the session is ready: its memory, its port, its entry.
+async fn settle(
+    cluster: &Cluster,
+    status: &Status,
+    ask: &Connect,
+    paths: &Paths,
+) -> Result<(Known, Listener, Lock), Error> {
+    let others = Known::all(&paths.sessions);
+    let mut known = Known::new(status, cluster.place(), &others)?;
+    publish::rendered(&known, paths).map_err(|error| Error::Details {
+        name: known.name.to_string(),
+        detail: error.to_string(),
+    })?;
+    ssh::files::private_dir(&paths.sessions)?;
+    let lock = paths.sessions.join(format!("{}.lock", known.alias));
+    let Some(lock) = Lock::take(&lock, Duration::from_secs(1)).await? else {
+        return Err(Error::AlreadyConnected {
+            name: known.name.to_string(),
+            port: known.port,
+        });
+    };
+    let listener = match ask.port {
+        Some(port) => Listener::bind(port).await?,
+        None => bind(&known, &others).await?,
+    };
+    known.port = listener.port();
+    known.write(&paths.sessions)?;
+    publish::publish(paths).await?;
+    Ok((known, listener, lock))
+}
+
+/// The port that the session had, else the next of its own that is free.
+async fn bind(known: &Known, others: &[Known]) -> Result<Listener, Error> {
+    let mut refused = match Listener::bind(known.port).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let taken = |port: &u16| others.iter().any(|other| other.port == *port);
+    for port in known::ports(&known.alias).filter(|port| !taken(port)) {
+        match Listener::bind(port).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused.into())
+}
+
+async fn serve(listener: &Listener, tunnel: &Arc<Tunnel>, ui: &Ui) {
+    let tell = Arc::clone(&ui.tell);
+    let on_event = move |event| {
+        tell(match event {
+            ssh::Event::Lost(error) => Event::Lost(error.to_string()),
+            ssh::Event::Back => Event::Back,
+        });
+    };
+    listener.serve(tunnel, on_event).await;
+}
+
+/// With the way open: makes sure that one gets in, then stays until the end.
+async fn stay(
+    watch: &mut Watch<'_>,
+    known: &Known,
+    ask: &Connect,
+    paths: &Paths,
+    ui: &Ui,
+) -> Result<Outcome, Error> {
+    get_in(known, paths).await?;
+    ui.tell(Event::Connected {
+        alias: known.alias.clone(),
+        port: known.port,
+        status: Box::new(watch.last().clone()),
+    });
+    let until_end = async {
+        loop {
+            let status = watch.next().await?;
+            if status.state.is_final() {
+                return Ok::<_, Error>(Outcome::Ended(Box::new(status.clone())));
+            }
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = until_end => outcome?,
+        error = forwards::keep(&ask.forwards, &known.alias, paths, ui) => return Err(error),
+    };
+    known.forget(&paths.sessions);
+    publish::publish(paths).await?;
+    Ok(outcome)
+}
+
+/// Logs in once, through the listener: only then is the session said to be there. A key that has
+/// just been handed over may need a moment.
+async fn get_in(known: &Known, paths: &Paths) -> Result<(), Error> {
+    let deadline = Instant::now() + LET_IN;
+    loop {
+        let attempt = Program::new("ssh")
+            .arg("-F")
+            .arg(paths.ssh_config.as_path())
+            .args(["-o", "ProxyCommand=none", "-o", "BatchMode=yes", "-n", "-T"])
+            .args([&known.alias, "--", "true"]);
+        let output = attempt.output().await?;
+        // 255 is ssh's own; whatever else is the container's word, so we were in.
+        if output.status != 255 {
+            return Ok(());
+        }
+        let said = output.stderr.trim();
+        let detail = said.lines().next_back().unwrap_or("ssh gave no reason");
+        if said.contains("Host key verification failed") {
+            return Err(Error::Ssh(ssh::Error::HostKey {
+                host: known.alias.clone(),
+                detail: detail.to_owned(),
+            }));
+        }
+        if Instant::now() >= deadline {
+            return Err(Error::NotLetIn {
+                name: known.name.to_string(),
+                detail: detail.to_owned(),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn include(paths: &Paths, ui: &Ui) -> Result<(), Error> {
+    // ssh may be told of a file that is not there; the user's own must not name a missing one.
+    publish::publish(paths).await?;
+    let own = &paths.ssh_config;
+    if let Some(plan) = config_file::plan_include(&paths.user_config, own)? {
+        if (ui.confirm)(&plan) {
+            config_file::apply_include(&plan, own).await?;
+        } else {
+            ui.tell(Event::NotIncluded);
+        }
+    }
+    Ok(())
+}
+
+/// Hands the laptop's own public key over, unless the session has it.
+async fn hand_over_key(
+    cluster: &Cluster,
+    status: &Status,
+    paths: &Paths,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let line = keys::own(&paths.identity).await?;
+    let key: PublicKey = line.parse()?;
+    if !status.keys.contains(&key.to_string()) {
+        cluster.authorize(&status.name, &line).await?;
+        ui.tell(Event::KeyHandedOver);
+    }
+    Ok(())
+}
+
+/// Resolves when a signal asks us to end.
+fn interrupted() -> Result<impl Future<Output = ()>, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| {
+        signal(kind).map_err(|source| {
+            Error::Program(crate::process::Error::Io {
+                command: "signal handlers".to_owned(),
+                source,
+            })
+        })
+    };
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}

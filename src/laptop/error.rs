@@ -1,0 +1,108 @@
+//! What can go wrong on the laptop.
+
+use crate::{process, ssh};
+
+/// A failure of the laptop half.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The way to the cluster or to the session.
+    #[error(transparent)]
+    Ssh(#[from] ssh::Error),
+    /// qdebug on this machine could not be run.
+    #[error(transparent)]
+    Program(#[from] process::Error),
+    /// qdebug on the cluster answered with an error.
+    #[error("{}", said(message, *code))]
+    Cluster {
+        /// Its exit code, which is to be ours.
+        code: i32,
+        /// What it said.
+        message: String,
+    },
+    /// The two qdebugs do not understand each other.
+    #[error("the qdebug of {cluster} does not fit this one: {detail}")]
+    Versions {
+        /// The cluster.
+        cluster: String,
+        /// What was not understood.
+        detail: String,
+    },
+    /// This laptop has never connected to such a session, or has swept it.
+    #[error("no session `{name}` is known on this machine")]
+    NotKnown {
+        /// What was asked for.
+        name: String,
+    },
+    /// A person is needed to open the way, and there is no terminal.
+    #[error("the connection of `{name}` is closed and needs you to log in")]
+    NeedsConnect {
+        /// The session.
+        name: String,
+        /// What went wrong without a person.
+        #[source]
+        source: ssh::Error,
+    },
+    /// Another `qdebug connect` holds this session's port.
+    #[error("another `qdebug connect` holds `{name}` on port {port}")]
+    AlreadyConnected {
+        /// The session.
+        name: String,
+        /// Its port.
+        port: u16,
+    },
+    /// No way leads to the session.
+    #[error("no way leads to `{name}`: {}", tried.join("; "))]
+    NoReach {
+        /// The session.
+        name: String,
+        /// Each way and why it did not work.
+        tried: Vec<String>,
+        /// The last one's error, which says how it is to be taken.
+        #[source]
+        source: Option<Box<ssh::Error>>,
+    },
+    /// The container's sshd does not accept the laptop's key.
+    #[error("the container of `{name}` did not let you in: {detail}")]
+    NotLetIn {
+        /// The session.
+        name: String,
+        /// What ssh said.
+        detail: String,
+    },
+    /// What the cluster said of the session is not to be used.
+    #[error("the cluster says of `{name}`: {detail}")]
+    Details {
+        /// The session.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A file of this laptop's memory is broken or of a newer qdebug.
+    #[error("cannot use {path}: {detail}")]
+    Memory {
+        /// The file.
+        path: String,
+        /// Why.
+        detail: String,
+    },
+    /// A directory that every user has could not be found.
+    #[error("cannot tell where your home directory is")]
+    NoHome,
+}
+
+impl From<ssh::WordError> for Error {
+    fn from(error: ssh::WordError) -> Self {
+        Self::Ssh(error.into())
+    }
+}
+
+/// The cluster's own last words, without the `error:` that was put before them there.
+fn said(message: &str, code: i32) -> String {
+    let message = message.trim();
+    let message = message.strip_prefix("error:").unwrap_or(message).trim();
+    if message.is_empty() {
+        format!("qdebug on the cluster ended with status {code} and said nothing")
+    } else {
+        message.to_owned()
+    }
+}

@@ -1,0 +1,384 @@
+//! What this laptop remembers of a session: one file each, so that `ssh` and `proxy` work later
+//! without a running connect.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::error::Error;
+use crate::session::{ConnectionDetails, SessionName, Status, Token};
+use crate::ssh::{Alias, files};
+
+/// The format of these files; changes are additive.
+const FORMAT: u32 = 1;
+
+/// Ports that are tried are below those that systems give out by themselves.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
+
+/// Where a cluster is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// This machine.
+    Here,
+    /// Behind a login node.
+    Login {
+        /// `[USER@]HOST[:PORT]`.
+        login: String,
+        /// The path of qdebug there.
+        qdebug: String,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here => f.write_str("this machine"),
+            Self::Login { login, .. } => f.write_str(login),
+        }
+    }
+}
+
+impl Place {
+    /// Whether it is the same cluster, wherever its qdebug lies.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Here, Self::Here) => true,
+            (Self::Login { login: a, .. }, Self::Login { login: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+
+    /// A word for it in an alias.
+    fn word(&self) -> String {
+        let host = match self {
+            Self::Here => "here",
+            Self::Login { login, .. } => login.rsplit('@').next().unwrap_or(login),
+        };
+        host.to_ascii_lowercase()
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || c == '.' {
+                    c
+                } else {
+                    '-'
+                }
+            })
+            .collect()
+    }
+}
+
+/// A session that this laptop has connected to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    format: u32,
+    /// What the user types after `ssh`.
+    pub alias: String,
+    /// The cluster.
+    pub place: Place,
+    /// The session's name there.
+    pub name: SessionName,
+    /// Which session of that name.
+    pub token: Token,
+    /// Its job.
+    pub job: Option<String>,
+    /// Which scheduler runs it: `local` is reached otherwise.
+    pub scheduler: String,
+    /// The listener's port on 127.0.0.1.
+    pub port: u16,
+    /// How to reach it, as the cluster said last.
+    pub details: ConnectionDetails,
+    /// The way that worked last.
+    #[serde(default)]
+    pub reach: Option<Reach>,
+}
+
+/// A way to a session's port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Through the node's own sshd.
+    Jump,
+    /// The port is one of this machine or of the login node.
+    Direct,
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jump => "jump",
+            Self::Direct => "direct",
+        })
+    }
+}
+
+impl Known {
+    /// A session that is ready, as this laptop will know it: under the alias and port it had, or
+    /// under free ones.
+    ///
+    /// # Errors
+    /// [`Error::Details`] for a session without details.
+    pub fn new(status: &Status, place: Place, others: &[Self]) -> Result<Self, Error> {
+        let Some(details) = status.details.clone() else {
+            return Err(Error::Details {
+                name: status.name.to_string(),
+                detail: "it is ready, but not how to reach it".to_owned(),
+            });
+        };
+        let mine = |known: &&Self| known.place.is_same(&place) && known.name == status.name;
+        let before = others.iter().find(mine);
+        let alias = match before {
+            Some(known) => known.alias.clone(),
+            None => free_alias(&status.name, &place, others),
+        };
+        let port = match before {
+            Some(known) => known.port,
+            None => ports(&alias)
+                .find(|port| others.iter().all(|known| known.port != *port))
+                .unwrap_or(FIRST_PORT),
+        };
+        Ok(Self {
+            format: FORMAT,
+            alias,
+            place,
+            name: status.name.clone(),
+            token: status.token.clone(),
+            job: status.job.clone(),
+            scheduler: status.cluster.scheduler.clone(),
+            port,
+            details,
+            reach: before.and_then(|known| known.reach),
+        })
+    }
+
+    /// All that this laptop knows; a file that cannot be read is told of in the log and left.
+    pub fn all(dir: &Path) -> Vec<Self> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .collect();
+        files.sort();
+        let read = |path: &PathBuf| match Self::read(path) {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(%error, "passed over");
+                None
+            }
+        };
+        files.iter().filter_map(read).collect()
+    }
+
+    /// The one a user means by `word`: an alias, or a name.
+    ///
+    /// # Errors
+    /// [`Error::NotKnown`]; [`Error::Memory`] for a file that cannot be used.
+    pub fn find(dir: &Path, word: &str) -> Result<Self, Error> {
+        for alias in [format!("qdebug-{word}"), word.to_owned()] {
+            if let Ok(alias) = alias.parse::<Alias>()
+                && let Some(known) = Self::read(&file(dir, alias.as_ref()))?
+            {
+                return Ok(known);
+            }
+        }
+        Err(Error::NotKnown {
+            name: word.to_owned(),
+        })
+    }
+
+    fn read(path: &Path) -> Result<Option<Self>, Error> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let broken = |detail: String| Error::Memory {
+            path: path.display().to_string(),
+            detail,
+        };
+        let Some(bytes) = files::read(path)? else {
+            return Ok(None);
+        };
+        let first: Format =
+            serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+        if first.format > FORMAT {
+            let newer = format!("a newer qdebug wrote it (format {})", first.format);
+            return Err(broken(newer));
+        }
+        let known: Self =
+            serde_json::from_slice(&bytes).map_err(|error| broken(error.to_string()))?;
+        if path
+            .file_stem()
+            .is_some_and(|stem| stem == known.alias.as_str())
+        {
+            Ok(Some(known))
+        } else {
+            Err(broken("its name and its alias differ".to_owned()))
+        }
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`] when the file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), Error> {
+        files::private_dir(dir)?;
+        let alias: Alias = self.alias.parse()?;
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| Error::Memory {
+            path: self.alias.clone(),
+            detail: error.to_string(),
+        })?;
+        text.push(b'\n');
+        Ok(files::replace(&file(dir, alias.as_ref()), &text)?)
+    }
+
+    /// Forgets it.
+    pub fn forget(&self, dir: &Path) {
+        if let Ok(alias) = self.alias.parse::<Alias>() {
+            let _ = std::fs::remove_file(file(dir, alias.as_ref()));
+        }
+    }
+
+    /// The name of its pinned host key: another session of the same name has another.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`] for a name that is none.
+    pub fn host_key_alias(&self) -> Result<Alias, Error> {
+        Ok(format!("{}-{}", self.alias, self.token.short()).parse()?)
+    }
+
+    /// The name of its node's pinned host keys: nodes of two clusters may have the same name.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`] for a node's name that is none.
+    pub fn node_key_alias(&self) -> Result<Alias, Error> {
+        let node = self.details.node.to_ascii_lowercase();
+        Ok(format!("qdebug-node-{node}-{}", digits(&self.place.to_string())).parse()?)
+    }
+}
+
+fn file(dir: &Path, alias: &str) -> PathBuf {
+    dir.join(format!("{alias}.json"))
+}
+
+fn free_alias(name: &SessionName, place: &Place, others: &[Known]) -> String {
+    let plain = format!("qdebug-{name}");
+    if others.iter().all(|known| known.alias != plain) {
+        return plain;
+    }
+    let longer = format!("{plain}.{}", place.word());
+    if others.iter().all(|known| known.alias != longer) {
+        return longer;
+    }
+    format!("{longer}-{}", digits(&place.to_string()))
+}
+
+/// The ports to try for an alias: the same ones every time.
+pub(super) fn ports(alias: &str) -> impl Iterator<Item = u16> + use<> {
+    let hash = Sha256::digest(alias.as_bytes());
+    let start = u16::from_be_bytes([hash[0], hash[1]]) % PORTS;
+    (0..100).map(move |step| FIRST_PORT + (start + step) % PORTS)
+}
+
+fn digits(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash[..3].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) const HOST_KEY: &str = "ssh-ed25519 \
+        AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAr8Nx3Y8gJfZbzL9PUv3sHSGtXFQzQd5GvMfFo";
+
+    pub(in super::super) fn status(name: &str, token: char) -> Status {
+        let text = serde_json::json!({
+            "format": 1, "name": name, "token": token.to_string().repeat(32), "job": "7",
+            "cluster": {"scheduler": "slurm", "server": "test"},
+            "state": "ready", "reason": null, "hint": null, "code": null, "never": false,
+            "position": null, "estimate": null, "progress": null,
+            "created": "2026-01-01T00:00:00Z", "began": [], "deadline": null,
+            "node": "node1", "gpu": null, "image": {"from": "reference", "reference": "busybox"}, "doubts": [],
+            "keys": [],
+            "details": {
+                "node": "node1", "address": "10.0.0.7", "node_host_keys": [HOST_KEY],
+                "port": 40022, "user": "alice", "host_key": HOST_KEY, "container": "c",
+                "image": "i", "started": "2026-01-01T00:00:00Z", "project": "/home/alice",
+            },
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    fn login(host: &str) -> Place {
+        Place::Login {
+            login: host.into(),
+            qdebug: "/opt/qdebug".into(),
+        }
+    }
+
+    #[test]
+    fn the_same_session_keeps_alias_and_port_and_others_do_not_clash() {
+        let status = status("otter", '1');
+        let first = Known::new(&status, login("alice@one"), &[]).unwrap();
+        assert_eq!(first.alias, "qdebug-otter");
+        let others = [first.clone()];
+        let again = Known::new(&status, login("alice@one"), &others).unwrap();
+        assert_eq!((&again.alias, again.port), (&first.alias, first.port));
+        let other = Known::new(&status, login("alice@Two.example:22"), &others).unwrap();
+        assert_eq!(other.alias, "qdebug-otter.two.example-22");
+        assert_ne!(other.port, first.port);
+        assert!(other.alias.parse::<Alias>().is_ok());
+        assert_ne!(
+            other.node_key_alias().unwrap(),
+            first.node_key_alias().unwrap()
+        );
+    }
+
+    #[test]
+    fn what_was_remembered_is_found_by_name_and_alias() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("a b/sessions");
+        let known = Known::new(&status("otter", '1'), Place::Here, &[]).unwrap();
+        known.write(&dir).unwrap();
+        assert_eq!(Known::find(&dir, "otter").unwrap(), known);
+        assert_eq!(Known::find(&dir, "qdebug-otter").unwrap(), known);
+        assert_eq!(Known::all(&dir), std::slice::from_ref(&known));
+        for word in ["other", "../otter", "-x", "", "a\nb", "/etc/passwd"] {
+            assert!(
+                matches!(Known::find(&dir, word), Err(Error::NotKnown { .. })),
+                "{word}"
+            );
+        }
+        known.forget(&dir);
+        assert_eq!(Known::all(&dir), []);
+    }
+
+    #[test]
+    fn a_newer_or_broken_memory_is_told_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["", "{", r#"{"format": 2}"#, r#"{"format": 1}"#] {
+            std::fs::write(dir.path().join("qdebug-otter.json"), text).unwrap();
+            let error = Known::find(dir.path(), "otter").unwrap_err();
+            assert!(matches!(error, Error::Memory { .. }), "{text}");
+            assert_eq!(Known::all(dir.path()), []);
+        }
+        assert!(dir.path().join("qdebug-otter.json").exists());
+    }
+
+    #[test]
+    fn ports_are_the_same_every_time() {
+        let ports = |alias| super::ports(alias).collect::<Vec<_>>();
+        assert_eq!(ports("qdebug-a"), ports("qdebug-a"));
+        assert_ne!(ports("qdebug-a")[0], ports("qdebug-b")[0]);
+        assert!(
+            ports("qdebug-c")
+                .iter()
+                .all(|port| (20_000..32_000).contains(port))
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! `qdebug ssh` and `qdebug proxy`: into a session that this laptop knows, whether a connect runs
+//! or not.
+
+use super::error::Error;
+use super::known::Known;
+use super::paths::Paths;
+use super::reach;
+use crate::process::Program;
+use crate::ssh::{self, Client, Prompt};
+
+/// `qdebug proxy NAME`: what `ssh` runs to reach the container. Carries stdin and stdout to the
+/// session's sshd, opening the hops where keys and agents allow it.
+///
+/// # Errors
+/// [`Error::NotKnown`]; [`Error::NeedsConnect`] when a person would have to log in and there is no
+/// terminal; [`Error::Ssh`].
+pub async fn proxy(
+    paths: &Paths,
+    client: &Client,
+    name: &str,
+    prompt: Prompt,
+) -> Result<(), Error> {
+    let known = Known::find(&paths.sessions, name)?;
+    let tunnel = reach::again(client, &known, paths, prompt)?;
+    tunnel.carry_stdio().await.map_err(|error| match error {
+        source @ ssh::Error::Authentication { asked: false, .. } => Error::NeedsConnect {
+            name: known.name.to_string(),
+            source,
+        },
+        error => error.into(),
+    })
+}
+
+/// `qdebug ssh NAME [COMMAND...]`: ssh into the container on this terminal; ssh's own exit code,
+/// which is the remote's.
+///
+/// # Errors
+/// [`Error::NotKnown`], [`Error::Program`].
+pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32, Error> {
+    let known = Known::find(&paths.sessions, name)?;
+    super::publish::publish(paths).await?;
+    let program = Program::new("ssh")
+        .arg("-F")
+        .arg(paths.ssh_config.as_path())
+        .args([&known.alias, "--"])
+        .args(command);
+    Ok(program.on_terminal().await?)
+}

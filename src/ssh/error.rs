@@ -1,0 +1,235 @@
+//! What can go wrong on the way to a cluster.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::word::WordError;
+use crate::process;
+
+/// A failure of ssh or of what it needs on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The host did not answer, or the connection broke before it was authenticated.
+    #[error("cannot reach {host}: {detail}")]
+    Unreachable {
+        /// The hop, as the user named it.
+        host: String,
+        /// ssh's own last words.
+        detail: String,
+    },
+    /// The host refused the user.
+    #[error("{host} did not let you in: {detail}")]
+    Authentication {
+        /// The hop.
+        host: String,
+        /// ssh's own last words.
+        detail: String,
+        /// Whether a person could have been asked for a password.
+        asked: bool,
+    },
+    /// The host's key is unknown or not the expected one.
+    #[error("the host key of {host} does not match: {detail}")]
+    HostKey {
+        /// The hop.
+        host: String,
+        /// ssh's own last words.
+        detail: String,
+    },
+    /// Another qdebug is opening the same connection and did not finish.
+    #[error("another qdebug has been connecting to {host} for {} s", waited.as_secs())]
+    Busy {
+        /// The hop.
+        host: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The connection was lost while it was used.
+    #[error("the connection to {host} was lost while `{command}` ran")]
+    Lost {
+        /// The hop.
+        host: String,
+        /// What ran.
+        command: String,
+    },
+    /// Dialling failed a moment ago, and it is not tried again at once.
+    #[error("{detail}")]
+    StillDown {
+        /// Why it failed.
+        detail: String,
+    },
+    /// The last hop is there and does not connect to the port.
+    #[error("{host} does not connect to port {port} of its own: {detail}")]
+    Forward {
+        /// The last hop.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What was said.
+        detail: String,
+    },
+    /// No qdebug on the login node.
+    #[error("no qdebug on {host} (looked for {looked})")]
+    QdebugMissing {
+        /// The login node.
+        host: String,
+        /// Where it was looked for.
+        looked: String,
+    },
+    /// A remote command ended without the marks that qdebug puts round its answer.
+    #[error("`{command}` on {host} ended with status {status:?} and no answer: {detail}")]
+    NoAnswer {
+        /// The login node.
+        host: String,
+        /// The command.
+        command: String,
+        /// Its status, where ssh told one.
+        status: Option<i32>,
+        /// The end of what it wrote instead.
+        detail: String,
+    },
+    /// A remote command did not answer in time.
+    #[error("`{command}` on {host} did not answer within {} s", limit.as_secs())]
+    TimedOut {
+        /// The login node.
+        host: String,
+        /// The command.
+        command: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The port on this machine is taken.
+    #[error("cannot listen on 127.0.0.1:{port}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of ours or of the user could not be read or written.
+    #[error("cannot {doing} {}", path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key is not one.
+    #[error("not an ssh public key: {0}")]
+    Key(String),
+    /// A word was refused.
+    #[error(transparent)]
+    Word(#[from] WordError),
+    /// A program of OpenSSH could not be run.
+    #[error(transparent)]
+    Program(#[from] process::Error),
+    /// A program of OpenSSH failed.
+    #[error("`{command}` failed with status {status}: {stderr}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// Its status.
+        status: i32,
+        /// What it said.
+        stderr: String,
+    },
+}
+
+impl Error {
+    pub(super) fn file(
+        doing: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File {
+            doing,
+            path,
+            source,
+        }
+    }
+
+    /// Sorts what ssh said before it gave up on `host`. ssh has one exit status, 255, for all of
+    /// it, so its words must tell; a word that is not known means "unreachable".
+    pub(super) fn of_ssh(host: &str, stderr: &str, asked: bool) -> Self {
+        let host = host.to_owned();
+        let lines: Vec<&str> = stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect();
+        let says = |words: &[&str]| {
+            lines
+                .iter()
+                .copied()
+                .find(|line| words.iter().any(|word| line.contains(word)))
+                .map(str::to_owned)
+        };
+        if let Some(detail) = says(&[
+            "REMOTE HOST IDENTIFICATION HAS CHANGED",
+            "Host key verification failed",
+            "host key is known for",
+        ]) {
+            let detail = says(&[
+                "host key is known for",
+                "has changed and you have requested",
+            ])
+            .unwrap_or(detail);
+            Self::HostKey { host, detail }
+        } else if let Some(detail) = says(&[
+            "Permission denied (",
+            "Too many authentication failures",
+            "No supported authentication methods",
+        ]) {
+            Self::Authentication {
+                host,
+                detail,
+                asked,
+            }
+        } else {
+            let detail = lines.last().map_or("ssh gave no reason", |line| line);
+            let detail = detail.to_owned();
+            Self::Unreachable { host, detail }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_is_understood() {
+        // Recorded from OpenSSH 9.2.
+        let denied = "Warning: Permanently added 'x' (ED25519) to the list of known hosts.\r\n\
+                      alice@login: Permission denied (publickey,password).\r\n";
+        assert!(matches!(
+            Error::of_ssh("login", denied, false),
+            Error::Authentication { asked: false, detail, .. } if detail.ends_with("password).")
+        ));
+        let unknown = "No ED25519 host key is known for qdebug-x and you have requested strict \
+                       checking.\r\nHost key verification failed.\r\n";
+        assert!(matches!(
+            Error::of_ssh("login", unknown, true),
+            Error::HostKey { detail, .. } if detail.starts_with("No ED25519")
+        ));
+        let changed = "@@@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n\
+                       Host key for a has changed and you have requested strict checking.\n\
+                       Host key verification failed.\n";
+        assert!(matches!(
+            Error::of_ssh("login", changed, true),
+            Error::HostKey { detail, .. } if detail.starts_with("Host key for a has changed")
+        ));
+        let refused = "ssh: connect to host login port 22: Connection refused\r\n";
+        assert!(matches!(
+            Error::of_ssh("login", refused, true),
+            Error::Unreachable { detail, .. } if detail.ends_with("refused")
+        ));
+        assert!(matches!(
+            Error::of_ssh("login", "", true),
+            Error::Unreachable { .. }
+        ));
+    }
+}

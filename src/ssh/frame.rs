@@ -1,0 +1,146 @@
+//! The marks that qdebug prints round its answer on the other side.
+//!
+//! Shell start files of the cluster print greetings, quota tables and escape sequences, before
+//! the command and, in some shells, after it. With `--frame HEX` qdebug prints the line
+//! `qdebug-frame-HEX begin` before its own stdout and `qdebug-frame-HEX end STATUS` after it; HEX
+//! is new for every command. What stands outside is noise, wherever it stands.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// A frame being read.
+#[derive(Debug)]
+pub struct Frame {
+    hex: String,
+    begun: bool,
+    status: Option<i32>,
+    line: Vec<u8>,
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Frame {
+    /// A frame with new random digits.
+    pub fn new() -> Self {
+        // The keys of RandomState come from the operating system. The digits guard against
+        // mistaking noise for a mark, not against an adversary: the other side runs our command.
+        let digits = || RandomState::new().hash_one(std::process::id());
+        Self::with(format!("{:016x}{:016x}", digits(), digits()))
+    }
+
+    fn with(hex: String) -> Self {
+        Self {
+            hex,
+            begun: false,
+            status: None,
+            line: Vec::new(),
+        }
+    }
+
+    /// The digits, for `--frame`.
+    pub fn hex(&self) -> &str {
+        &self.hex
+    }
+
+    /// The status that qdebug ended with, once its end has been read.
+    pub fn status(&self) -> Option<i32> {
+        self.status
+    }
+
+    /// Takes what arrived and gives what of it is answer. Whole lines come out at once, the last
+    /// one when its end or the end mark has come.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut answer = Vec::new();
+        for &byte in bytes {
+            if self.status.is_some() {
+                break;
+            }
+            self.line.push(byte);
+            if byte == b'\n' {
+                self.take_line(&mut answer);
+            }
+        }
+        answer
+    }
+
+    /// Takes the end of the stream: an end mark without a line break counts, too.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut answer = Vec::new();
+        if self.status.is_none() && !self.line.is_empty() {
+            self.take_line(&mut answer);
+        }
+        answer
+    }
+
+    fn take_line(&mut self, answer: &mut Vec<u8>) {
+        let line = std::mem::take(&mut self.line);
+        let mark = format!("qdebug-frame-{} ", self.hex);
+        // A mark may follow text without a line break of its own.
+        let found = line
+            .windows(mark.len())
+            .position(|window| window == mark.as_bytes());
+        let Some(at) = found else {
+            if self.begun {
+                answer.extend_from_slice(&line);
+            }
+            return;
+        };
+        let (before, word) = (&line[..at], &line[at + mark.len()..]);
+        let word = String::from_utf8_lossy(word);
+        match word.trim_end().split_once(' ') {
+            None if !self.begun && word.trim_end() == "begin" => self.begun = true,
+            Some(("end", status)) if self.begun => {
+                answer.extend_from_slice(before);
+                self.status = status.trim().parse().ok();
+            }
+            _ if self.begun => answer.extend_from_slice(&line),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (String, Option<i32>) {
+        let mut frame = Frame::with("ab".into());
+        let mut answer = Vec::new();
+        for byte in text.bytes() {
+            answer.extend(frame.feed(&[byte]));
+        }
+        answer.extend(frame.finish());
+        (String::from_utf8(answer).unwrap(), frame.status())
+    }
+
+    #[test]
+    fn noise_is_left_out_wherever_it_stands() {
+        let text = "Welcome!\nquota: 5%\x1b[0mqdebug-frame-ab begin\n{\"a\":1}\n\
+                    qdebug-frame-ab end 3\nbye\n";
+        assert_eq!(read(text), ("{\"a\":1}\n".into(), Some(3)));
+    }
+
+    #[test]
+    fn an_answer_without_a_line_break_is_whole() {
+        let text = "qdebug-frame-ab begin\r\nxyqdebug-frame-ab end 0";
+        assert_eq!(read(text), ("xy".into(), Some(0)));
+    }
+
+    #[test]
+    fn no_end_no_status() {
+        assert_eq!(read("qdebug-frame-ab begin\nx\n"), ("x\n".into(), None));
+        assert_eq!(read("qdebug-frame-ab end 0\n"), (String::new(), None));
+        assert_eq!(read("sh: qdebug: not found\n"), (String::new(), None));
+        let other = "qdebug-frame-ab begin\nqdebug-frame-cd end 0\n";
+        assert_eq!(read(other).1, None);
+    }
+
+    #[test]
+    fn digits_are_new_each_time() {
+        assert_ne!(Frame::new().hex(), Frame::new().hex());
+        assert_eq!(Frame::new().hex().len(), 32);
+    }
+}

@@ -1,0 +1,294 @@
+//! qdebug's own commands on a login node, over a live master.
+
+use std::time::Duration;
+
+use openssh::Stdio;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::error::Error;
+use super::frame::Frame;
+use super::master::{Client, Master, Prompt};
+use super::quote::command_line;
+use super::word::Destination;
+
+/// Where qdebug is looked for on a cluster that no profile describes: for `sh`, on one line.
+const PROBE: &str = r#"for q in "$(command -v qdebug)" "$HOME/.local/bin/qdebug" /usr/local/bin/qdebug; do case $q in /*) if [ -f "$q" ] && [ -x "$q" ]; then echo "qdebug-frame-$0 begin"; echo "$q"; echo "qdebug-frame-$0 end 0"; exit 0; fi;; esac; done; echo "qdebug-frame-$0 begin"; echo "qdebug-frame-$0 end 1""#;
+
+/// Where that is, for people.
+const LOOKED: &str = "PATH, ~/.local/bin/qdebug and /usr/local/bin/qdebug";
+
+/// How long finding it may take.
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How much of what a command wrote on stderr is kept, in bytes.
+const KEPT: usize = 64 * 1024;
+
+/// What a command answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// qdebug's own exit code.
+    pub status: i32,
+    /// Its stdout, without the noise of shell start files; empty where it was streamed.
+    pub stdout: String,
+    /// stderr of all that ran, noise included, its last part when it is long.
+    pub stderr: String,
+}
+
+/// The qdebug of a cluster.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    client: Client,
+    login: Destination,
+    qdebug: String,
+    prompt: Prompt,
+}
+
+impl Remote {
+    /// A cluster's qdebug by its path there, as a profile names it.
+    ///
+    /// # Errors
+    /// [`Error::Word`] for a path that cannot be written into a command.
+    pub fn at(
+        client: Client,
+        login: Destination,
+        qdebug: &str,
+        prompt: Prompt,
+    ) -> Result<Self, Error> {
+        command_line(&[qdebug])?;
+        Ok(Self {
+            client,
+            login,
+            qdebug: qdebug.to_owned(),
+            prompt,
+        })
+    }
+
+    /// Looks for qdebug on a cluster.
+    ///
+    /// # Errors
+    /// [`Error::QdebugMissing`], and those of the way there.
+    pub async fn find(client: Client, login: Destination, prompt: Prompt) -> Result<Self, Error> {
+        let mut remote = Self::at(client, login, "sh", prompt)?;
+        let frame = Frame::new();
+        let words = ["sh", "-c", PROBE, frame.hex()].map(str::to_owned);
+        let answer = remote.exchange(frame, &words, None, PROBE_LIMIT).await?;
+        let path = answer.stdout.trim();
+        if answer.status != 0 || path.contains(char::is_control) || !path.starts_with('/') {
+            return Err(Error::QdebugMissing {
+                host: remote.login.to_string(),
+                looked: LOOKED.to_owned(),
+            });
+        }
+        path.clone_into(&mut remote.qdebug);
+        Ok(remote)
+    }
+
+    /// The path there.
+    pub fn qdebug(&self) -> &str {
+        &self.qdebug
+    }
+
+    /// The login node.
+    pub fn login(&self) -> &Destination {
+        &self.login
+    }
+
+    /// Makes sure that login can be reached.
+    ///
+    /// # Errors
+    /// As [`Client::login`].
+    pub async fn dial(&self) -> Result<Master, Error> {
+        self.client.login(&self.login, self.prompt).await
+    }
+
+    /// Runs `qdebug ARGS` there and gives its answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`Error::QdebugMissing`], [`Error::NoAnswer`], [`Error::TimedOut`], [`Error::Lost`], those
+    /// of the way there, and [`Error::Word`] for arguments that no shell can be told.
+    pub async fn run<S: AsRef<str>>(
+        &self,
+        args: &[S],
+        stdin: Option<&[u8]>,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let (frame, words) = self.framed(args);
+        self.exchange(frame, &words, stdin, limit).await
+    }
+
+    /// The same without a limit, each piece of stdout given on as it comes and not kept: for
+    /// `logs -f`.
+    ///
+    /// # Errors
+    /// As [`Remote::run`].
+    pub async fn stream<S: AsRef<str>>(
+        &self,
+        args: &[S],
+        mut on_stdout: impl FnMut(&[u8]),
+    ) -> Result<Answer, Error> {
+        let (frame, words) = self.framed(args);
+        let master = self.dial().await?;
+        self.over(&master, frame, &words, None, &mut on_stdout)
+            .await
+    }
+
+    fn framed<S: AsRef<str>>(&self, args: &[S]) -> (Frame, Vec<String>) {
+        let frame = Frame::new();
+        let begin = [self.qdebug.as_str(), "--frame", frame.hex()];
+        let args = args.iter().map(AsRef::as_ref);
+        let words = begin.into_iter().chain(args).map(str::to_owned).collect();
+        (frame, words)
+    }
+
+    async fn exchange(
+        &self,
+        frame: Frame,
+        words: &[String],
+        stdin: Option<&[u8]>,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let master = self.dial().await?;
+        let mut stdout = Vec::new();
+        let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
+        let run = self.over(&master, frame, words, stdin, &mut keep);
+        // A master whose network has died ends by itself: ServerAliveInterval. A slow answer is
+        // no reason to take the connections of others down with it.
+        let mut answer =
+            tokio::time::timeout(limit, run)
+                .await
+                .map_err(|_| Error::TimedOut {
+                    host: self.login.to_string(),
+                    command: words.join(" "),
+                    limit,
+                })??;
+        answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
+        Ok(answer)
+    }
+
+    async fn over(
+        &self,
+        master: &Master,
+        mut frame: Frame,
+        words: &[String],
+        stdin: Option<&[u8]>,
+        on_stdout: &mut dyn FnMut(&[u8]),
+    ) -> Result<Answer, Error> {
+        let line = command_line(words)?;
+        tracing::debug!(host = %self.login, command = line, "running on the cluster");
+        let lost = |_| Error::Lost {
+            host: self.login.to_string(),
+            command: words.join(" "),
+        };
+        let session = master.session();
+        let mut child = session
+            .raw_command(&line)
+            .stdin(if stdin.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .await
+            .map_err(lost)?;
+        let (input, output, errors) = (
+            child.stdin().take(),
+            child.stdout().take(),
+            child.stderr().take(),
+        );
+        let feed = async {
+            if let (Some(mut pipe), Some(bytes)) = (input, stdin) {
+                // A command that does not read its input closes it: its status tells.
+                let _ = pipe.write_all(bytes).await;
+            }
+        };
+        let read = async {
+            let (mut noise, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+            let Some(mut pipe) = output else { return noise };
+            while let Ok(count) = pipe.read(&mut buffer).await
+                && count > 0
+            {
+                keep_end(&mut noise, &buffer[..count], 1024);
+                on_stdout(&frame.feed(&buffer[..count]));
+                if frame.status().is_some() {
+                    break;
+                }
+            }
+            on_stdout(&frame.finish());
+            noise
+        };
+        let listen = async {
+            let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
+            let Some(mut pipe) = errors else { return said };
+            while let Ok(count) = pipe.read(&mut buffer).await
+                && count > 0
+            {
+                keep_end(&mut said, &buffer[..count], KEPT);
+            }
+            said
+        };
+        let ((), noise, said) = tokio::join!(feed, read, listen);
+        let ended = child.wait().await;
+        let stderr = String::from_utf8_lossy(&said).into_owned();
+        if let Some(status) = frame.status() {
+            return Ok(Answer {
+                status,
+                stdout: String::new(),
+                stderr,
+            });
+        }
+        let status = match ended {
+            Ok(status) => status.code(),
+            // The crate's words for 127 and for 255.
+            Err(openssh::Error::Remote(_)) => Some(127),
+            Err(openssh::Error::RemoteProcessTerminated) if !master.is_alive().await => {
+                return Err(lost(openssh::Error::Disconnected));
+            }
+            Err(_) => None,
+        };
+        if let Some(126 | 127) = status {
+            return Err(Error::QdebugMissing {
+                host: self.login.to_string(),
+                looked: words.first().cloned().unwrap_or_default(),
+            });
+        }
+        let detail = [stderr.trim(), String::from_utf8_lossy(&noise).trim()]
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .and_then(|text| text.lines().last())
+            .unwrap_or("it wrote nothing")
+            .to_owned();
+        Err(Error::NoAnswer {
+            host: self.login.to_string(),
+            command: words.join(" "),
+            status,
+            detail,
+        })
+    }
+}
+
+fn keep_end(kept: &mut Vec<u8>, new: &[u8], limit: usize) {
+    kept.extend_from_slice(new);
+    if kept.len() > limit {
+        kept.drain(..kept.len() - limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_kept() {
+        let mut kept = b"abc".to_vec();
+        keep_end(&mut kept, b"def", 4);
+        assert_eq!(kept, b"cdef");
+    }
+
+    #[test]
+    fn the_probe_is_one_line_that_every_shell_passes_on() {
+        let line = command_line(&["sh", "-c", PROBE, "ab"]).unwrap();
+        assert!(!line.contains('\n') && !PROBE.contains('!'));
+    }
+}

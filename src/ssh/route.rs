@@ -1,0 +1,385 @@
+//! The hops to one session, and the bytes of one connection through them.
+//!
+//! Problem: a connection should cost one handshake, lose no byte when a hop has died, and pass an
+//! end of one direction on while the other goes on. Evidence: the master itself reads and writes
+//! the descriptors of an `ssh -S MASTER -W HOST:PORT`, that ssh only waits. Solution: the accepted
+//! socket becomes that ssh's stdin, so what the client sends never passes through us, and nothing
+//! of it is consumed before the master has opened the channel; what comes back goes through one
+//! large pipe, whose end is the end of that direction.
+
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdout};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::error::Error;
+use super::master::{Client, Master, NO_MASTER, Node, Prompt};
+use super::word::Destination;
+
+/// Bytes of a buffer and, where the system allows, of a pipe.
+const BUFFER: usize = 256 * 1024;
+#[cfg(target_os = "linux")]
+const PIPE: usize = 1024 * 1024;
+
+/// After a dialling that failed, how long its answer stands for others: a client that tries again
+/// in a loop must not make a cluster count failures, nor ask a person ten times.
+const REST: Duration = Duration::from_secs(5);
+
+/// How long an ssh that could not connect takes to end, at most.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How long the session's sshd may take to say its first words.
+const BANNER: Duration = Duration::from_secs(20);
+
+/// How a session's port is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// It is a port of this machine.
+    Here,
+    /// It is a port of the login node.
+    Login(Destination),
+    /// It is a port of a node, whose own sshd is reached through login, or from here.
+    Jump {
+        /// The login node; `None` when this machine sees the node itself.
+        login: Option<Destination>,
+        /// The node.
+        node: Node,
+    },
+}
+
+/// The way to one session's port, dialled when it is needed and again when it was lost.
+#[derive(Debug)]
+pub struct Tunnel {
+    client: Client,
+    route: Route,
+    port: u16,
+    prompt: Prompt,
+    dialled: Mutex<Dialled>,
+}
+
+#[derive(Debug)]
+enum Dialled {
+    Not,
+    Up(Master),
+    Failed(Instant, String),
+}
+
+/// How an `ssh -W` ended.
+enum Outcome {
+    /// Well.
+    Done,
+    /// There was no master: nothing was read or sent.
+    NoMaster,
+    /// Otherwise.
+    Failed(Error),
+}
+
+impl Tunnel {
+    /// A tunnel along `route` to `port` at its end; nothing is dialled yet.
+    pub fn new(client: Client, route: Route, port: u16, prompt: Prompt) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            route,
+            port,
+            prompt,
+            dialled: Mutex::new(Dialled::Not),
+        })
+    }
+
+    /// Makes sure that all hops are up; gives the last one's master, none on [`Route::Here`].
+    ///
+    /// # Errors
+    /// What dialling gave; [`Error::StillDown`] shortly after a failure.
+    pub async fn dial(&self) -> Result<Option<Master>, Error> {
+        let mut dialled = self.dialled.lock().await;
+        match &*dialled {
+            Dialled::Up(master) if master.listens() => return Ok(Some(master.clone())),
+            Dialled::Failed(at, detail) if at.elapsed() < REST => {
+                let detail = detail.clone();
+                return Err(Error::StillDown { detail });
+            }
+            _ => {}
+        }
+        let opened = match &self.route {
+            Route::Here => return Ok(None),
+            Route::Login(login) => self.client.login(login, self.prompt).await,
+            Route::Jump { login: None, node } => self.client.node(None, node, self.prompt).await,
+            Route::Jump {
+                login: Some(login),
+                node,
+            } => match self.client.login(login, self.prompt).await {
+                Ok(via) => self.client.node(Some(&via), node, self.prompt).await,
+                Err(error) => Err(error),
+            },
+        };
+        *dialled = match &opened {
+            Ok(master) => Dialled::Up(master.clone()),
+            Err(error) => Dialled::Failed(Instant::now(), error.to_string()),
+        };
+        opened.map(Some)
+    }
+
+    /// Reads the first line of the session's sshd: proof that the whole way carries.
+    ///
+    /// # Errors
+    /// What dialling gave, or [`Error::Forward`].
+    pub async fn probe(&self) -> Result<String, Error> {
+        let refused = |detail: &str| self.refused(self.end(), detail);
+        let read = async {
+            let mut line = Vec::new();
+            match self.dial().await? {
+                None => {
+                    let mut stream = self.connect_here().await?;
+                    read_line(&mut stream, &mut line).await;
+                }
+                Some(master) => {
+                    let mut child = self.spawn(&master, Stdio::piped(), Stdio::piped())?;
+                    if let Some(stdout) = &mut child.stdout {
+                        read_line(stdout, &mut line).await;
+                    }
+                    if line.is_empty() {
+                        return Err(match self.outcome(&master, &mut child).await {
+                            Outcome::Done => refused("it closed the connection"),
+                            Outcome::NoMaster => self.lost(&master),
+                            Outcome::Failed(error) => error,
+                        });
+                    }
+                }
+            }
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if line.starts_with("SSH-") {
+                Ok(line)
+            } else {
+                Err(refused("what answers there is no sshd"))
+            }
+        };
+        match tokio::time::timeout(BANNER, read).await {
+            Ok(read) => read,
+            Err(_) => Err(refused("no answer")),
+        }
+    }
+
+    /// Carries one accepted connection until both sides are done.
+    ///
+    /// # Errors
+    /// Why it could not be carried; a connection that broke later is no error of the tunnel.
+    pub async fn carry(&self, stream: TcpStream) -> Result<(), Error> {
+        let _ = stream.set_nodelay(true);
+        match self.dial().await? {
+            None => {
+                let (mut from, mut to) = (stream, self.connect_here().await?);
+                let _ =
+                    tokio::io::copy_bidirectional_with_sizes(&mut from, &mut to, BUFFER, BUFFER)
+                        .await;
+                Ok(())
+            }
+            Some(master) => match self.carry_over(&master, stream).await? {
+                None => Ok(()),
+                // It died after it was looked at: nothing of the stream has been read.
+                Some(stream) => match self.dial().await? {
+                    Some(master) => match self.carry_over(&master, stream).await? {
+                        None => Ok(()),
+                        Some(_) => Err(self.lost(&master)),
+                    },
+                    None => Ok(()),
+                },
+            },
+        }
+    }
+
+    /// Gives the stream back, untouched, when there was no master to carry it.
+    async fn carry_over(
+        &self,
+        master: &Master,
+        stream: TcpStream,
+    ) -> Result<Option<TcpStream>, Error> {
+        let lost = |_| self.refused(master.host(), "its connection went away at once");
+        let stream = stream.into_std().map_err(lost)?;
+        let input: OwnedFd = stream.try_clone().map_err(lost)?.into();
+        let mut stream = TcpStream::from_std(stream).map_err(lost)?;
+        let mut child = self.spawn(master, Stdio::from(input), Stdio::piped())?;
+        let Some(mut stdout) = child.stdout.take() else {
+            return Ok(None);
+        };
+        widen(&stdout);
+        let (count, delivered) = copy(&mut stdout, &mut stream).await;
+        if count == 0 {
+            // Nothing came: a channel that was never opened, or a server that says nothing.
+            drop(stdout);
+            let failed = self.outcome(master, &mut child);
+            let ended = match tokio::time::timeout(AT_ONCE, failed).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    let _ = stream.shutdown().await;
+                    self.outcome(master, &mut child).await
+                }
+            };
+            return match ended {
+                Outcome::Done => {
+                    let _ = stream.shutdown().await;
+                    Ok(None)
+                }
+                Outcome::NoMaster => Ok(Some(stream)),
+                Outcome::Failed(error) => Err(error),
+            };
+        }
+        let _ = stream.shutdown().await;
+        if delivered {
+            let _ = child.wait().await;
+        }
+        // Else the client is gone: dropping the child ends the channel.
+        Ok(None)
+    }
+
+    /// Carries this process's own stdin and stdout, and gives both away: the master reads and
+    /// writes them itself, and their ends are its to close.
+    ///
+    /// # Errors
+    /// Why it could not be carried.
+    pub async fn carry_stdio(&self) -> Result<(), Error> {
+        match self.dial().await? {
+            None => self.carry_stdio_here().await,
+            Some(master) => {
+                let mut child = self.spawn(&master, Stdio::inherit(), Stdio::inherit())?;
+                let null = std::fs::File::options()
+                    .read(true)
+                    .write(true)
+                    .open("/dev/null");
+                if let Ok(null) = null {
+                    let _ = rustix::stdio::dup2_stdin(&null);
+                    let _ = rustix::stdio::dup2_stdout(&null);
+                }
+                match self.outcome(&master, &mut child).await {
+                    Outcome::Done => Ok(()),
+                    Outcome::NoMaster => Err(self.lost(&master)),
+                    Outcome::Failed(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    async fn carry_stdio_here(&self) -> Result<(), Error> {
+        let lost = |_| self.refused("this machine", "its connection went away at once");
+        let stream = self.connect_here().await?;
+        let stream = stream.into_std().map_err(lost)?;
+        stream.set_nonblocking(false).map_err(lost)?;
+        let sending = stream.try_clone().map_err(lost)?;
+        // Threads of their own and not the runtime's: a read of stdin cannot be called back, and
+        // must not keep the process from ending. Between a pipe and a socket this moves pages.
+        std::thread::spawn(move || {
+            let mut sending = sending;
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut sending);
+            let _ = sending.shutdown(std::net::Shutdown::Write);
+        });
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut stream = stream;
+            let _ = std::io::copy(&mut stream, &mut std::io::stdout().lock());
+            let _ = tell.send(());
+        });
+        let _ = told.await;
+        Ok(())
+    }
+
+    async fn connect_here(&self) -> Result<TcpStream, Error> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port))
+            .await
+            .map_err(|error| self.refused("this machine", &error.to_string()))?;
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    fn spawn(&self, master: &Master, stdin: Stdio, stdout: Stdio) -> Result<Child, Error> {
+        let target = format!("127.0.0.1:{}", self.port);
+        let program = master.client(&["-W", &target]);
+        Ok(program.spawn_with(stdin, stdout, Stdio::piped())?)
+    }
+
+    /// How an `ssh -W` ends.
+    async fn outcome(&self, master: &Master, child: &mut Child) -> Outcome {
+        let mut said = Vec::new();
+        if let Some(stderr) = &mut child.stderr {
+            let _ = stderr.take(16 * 1024).read_to_end(&mut said).await;
+        }
+        let said = String::from_utf8_lossy(&said);
+        match child.wait().await {
+            Ok(status) if !status.success() => {}
+            _ => return Outcome::Done,
+        }
+        let detail = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+        if said.contains(NO_MASTER) {
+            Outcome::NoMaster
+        } else if master.listens() {
+            Outcome::Failed(
+                self.refused(master.host(), detail.unwrap_or("it closed the connection")),
+            )
+        } else {
+            Outcome::Failed(self.lost(master))
+        }
+    }
+
+    fn lost(&self, master: &Master) -> Error {
+        Error::Lost {
+            host: master.host().to_owned(),
+            command: format!("a connection to port {}", self.port),
+        }
+    }
+
+    fn end(&self) -> &str {
+        match &self.route {
+            Route::Here => "this machine",
+            Route::Login(login) => login.host.as_ref(),
+            Route::Jump { node, .. } => node.name.as_ref(),
+        }
+    }
+
+    fn refused(&self, host: &str, detail: &str) -> Error {
+        Error::Forward {
+            host: host.to_owned(),
+            port: self.port,
+            detail: detail.to_owned(),
+        }
+    }
+}
+
+/// Copies until the end; how much was read, and whether all of it could be written.
+async fn copy(from: &mut ChildStdout, to: &mut TcpStream) -> (u64, bool) {
+    let mut buffer = vec![0; BUFFER];
+    let mut total = 0;
+    loop {
+        match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => return (total, true),
+            Ok(count) => {
+                total += count as u64;
+                if to.write_all(&buffer[..count]).await.is_err() {
+                    return (total, false);
+                }
+            }
+        }
+    }
+}
+
+async fn read_line(from: &mut (impl tokio::io::AsyncRead + Unpin), line: &mut Vec<u8>) {
+    // RFC 4253, 4.2: a banner line has at most 255 bytes.
+    while line.len() < 256 && line.last() != Some(&b'\n') {
+        match from.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn widen(pipe: &ChildStdout) {
+    // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_: &ChildStdout) {}
