@@ -159,10 +159,10 @@ introduce() {
 preload() {
     local node=$1 image id note=/var/lib/docker/.qdebug-images missing=() have
     have=$(docker exec "$cluster-$node" sh -c \
-        "cat $note 2>/dev/null; docker image ls -q --no-trunc") || return
+        "cat $note 2>/dev/null; docker image ls --format '{{.Repository}}:{{.Tag}}'") || return
     for image in "${node_images[@]}"; do
         id=$(docker image inspect -f '{{.Id}}' "$image") || return
-        grep -qxF "$image $id" <<<"$have" || missing+=("$image")
+        grep -qxF "$image $id" <<<"$have" && grep -qxF "$image" <<<"$have" || missing+=("$image")
     done
     ((${#missing[@]})) || return 0
     docker save "${missing[@]}" | docker exec -i "$cluster-$node" docker load || return
