@@ -112,6 +112,7 @@ need curl curl ca-certificates
 component fmt rustfmt
 component clippy clippy
 ensure_engine
+ensure_base
 
 # A stage that fails does not hide what the next would find.
 stage "format" cargo fmt --all --check || true

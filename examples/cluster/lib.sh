@@ -10,6 +10,8 @@ hosts=(login node1 node2 laptop)
 CLUSTER_IMAGE=qdebug-cluster:bookworm
 DEMO_IMAGE=qdebug/demo:latest
 BUSYBOX_IMAGE=qdebug/busybox:latest
+SSHD_IMAGE=qdebug/sshd:latest
+node_images=("$DEMO_IMAGE" "$BUSYBOX_IMAGE" "$SSHD_IMAGE")
 
 # Every container, network and volume of a cluster begins with its name, so that several live side
 # by side.
@@ -29,7 +31,8 @@ role_of() {
 images_made() {
     image_made "$CLUSTER_IMAGE" "$here/image" &&
         image_made "$DEMO_IMAGE" "$here/demo" &&
-        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE"
+        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
+        image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE"
 }
 
 # make_images: one at a time, also when two clusters come up at once.
@@ -156,14 +159,15 @@ introduce() {
 preload() {
     local node=$1 image id note=/var/lib/docker/.qdebug-images missing=() have
     have=$(docker exec "$cluster-$node" sh -c \
-        "cat $note 2>/dev/null; docker image ls -q --no-trunc") || return
-    for image in "$DEMO_IMAGE" "$BUSYBOX_IMAGE"; do
+        "cat $note 2>/dev/null; docker image ls --format '{{.Repository}}:{{.Tag}}'") || return
+    for image in "${node_images[@]}"; do
         id=$(docker image inspect -f '{{.Id}}' "$image") || return
-        grep -qxF "$image $id" <<<"$have" || missing+=("$image")
+        grep -qxF "$image $id" <<<"$have" && grep -qxF "$image" <<<"$have" || missing+=("$image")
     done
     ((${#missing[@]})) || return 0
     docker save "${missing[@]}" | docker exec -i "$cluster-$node" docker load || return
-    docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' "$DEMO_IMAGE" "$BUSYBOX_IMAGE" |
+    docker exec "$cluster-$node" docker image prune -f || return
+    docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' "${node_images[@]}" |
         docker exec -i "$cluster-$node" tee "$note"
 }
 

@@ -189,7 +189,7 @@ recipe_hash() {
 # image_made IMAGE FOLDER [--build-arg ...]: builds the image unless one made of this very folder is
 # there. Not left to the builder's cache, which may be gone while the image is there.
 image_made() {
-    local image=$1 folder=$2 want have proxy arguments
+    local image=$1 folder=$2 want have old proxy arguments
     shift 2
     want=$(recipe_hash "$folder")
     have=$(docker image inspect -f '{{index .Config.Labels "qdebug.recipe"}}' "$image" 2>/dev/null) ||
@@ -202,7 +202,10 @@ image_made() {
         proxy=$(apt-config dump --format '%v' Acquire::http::Proxy 2>/dev/null) || proxy=
     fi
     [[ -z $proxy || $proxy == DIRECT ]] || arguments+=(--build-arg "http_proxy=$proxy")
-    DOCKER_BUILDKIT=0 docker build "${arguments[@]}" "$@" -t "$image" "$folder"
+    old=$(docker image inspect -f '{{.Id}}' "$image" 2>/dev/null) || old=
+    DOCKER_BUILDKIT=0 docker build "${arguments[@]}" "$@" -t "$image" "$folder" || return
+    # What it replaces goes, unless a container still needs it.
+    [[ -z $old ]] || docker image rm "$old" || true
 }
 
 pull_base() {

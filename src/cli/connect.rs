@@ -24,7 +24,7 @@ pub(super) fn prompt() -> Prompt {
 
 /// The user's OpenSSH.
 fn client() -> Result<Client, Failure> {
-    Ok(Client::new(RuntimeDir::of_user()?))
+    Ok(Client::new(RuntimeDir::new()?))
 }
 
 impl Setting {
@@ -182,14 +182,22 @@ fn ui(json: bool, yes: bool, detach: bool) -> Ui {
     }
 }
 
-/// Asks whether our line may go into the user's ssh configuration, showing it.
+/// Asks whether our lines may go into the user's ssh configuration, showing them.
 fn include(plan: &IncludePlan) -> bool {
+    let path = plan.path.display();
     output::talk(&format!(
-        "To make `ssh qdebug-NAME` work, {} gets one line:",
-        plan.path().display()
+        "So that `ssh qdebug-NAME` works, the top of {path} gets:"
     ));
-    output::talk(&format!("  + {}", plan.line()));
-    output::confirm("Add it? (a copy of the file is kept beside it)").unwrap_or(false)
+    for line in plan.lines.lines() {
+        output::talk(&format!("  + {line}"));
+    }
+    if let Some(backup) = &plan.backup {
+        output::talk(&format!(
+            "  (as it is now it stays in {})",
+            backup.display()
+        ));
+    }
+    output::confirm("Add it?").unwrap_or(false)
 }
 
 /// An event in words; nothing for those that need none.

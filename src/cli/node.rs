@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::args::{Gc, Global, Kit};
 use super::setting::Setting;
 use super::{Failure, failure, output};
-use crate::node;
 use crate::scheduler::local;
+use crate::{kit, node};
 
 /// `qdebug node SESSION`: serves the session to its end. A session that ended because its job did
 /// has done what it should.
@@ -36,6 +36,48 @@ struct Swept {
     removed: Vec<String>,
     failed: Vec<(String, String)>,
     folders: usize,
+}
+
+/// What `kit show` tells.
+#[derive(Serialize)]
+struct Shown {
+    format: u32,
+    hash: String,
+    lease_protocol: u32,
+    manifest: kit::Manifest,
+}
+
+impl Kit {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Build { base, output } => {
+                let interrupted = async {
+                    let _ = tokio::signal::ctrl_c().await;
+                };
+                let tell = |line: &str| output::talk(line);
+                node::kit_build(&base, &output, tell, interrupted).await?;
+                output::data(&output.display().to_string());
+            }
+            Self::Show => {
+                let kit = kit::Kit::find()?;
+                let shown = Shown {
+                    format: crate::session::FORMAT,
+                    hash: kit.hash().to_owned(),
+                    lease_protocol: kit::LEASE_PROTOCOL,
+                    manifest: kit.manifest()?,
+                };
+                if global.json {
+                    output::json(&shown);
+                } else {
+                    output::data(&format!("kit {} for {}", shown.hash, shown.manifest.arch));
+                    for (name, version) in &shown.manifest.versions {
+                        output::data(&format!("  {name} {version}"));
+                    }
+                }
+            }
+        }
+        Ok(0)
+    }
 }
 
 impl Gc {

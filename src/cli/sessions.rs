@@ -125,22 +125,21 @@ impl Logs {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         if let Some(cluster) = setting.cluster(global).await? {
-            return Ok(cluster
+            cluster
                 .logs(&self.wanted.job, self.follow, output::raw)
-                .await?);
+                .await?;
+            return Ok(0);
         }
         let login = setting.login().await?;
         let mut logs = login.logs(&self.wanted.job).await?;
         let mut printed = print_new(&mut logs)?;
-        while self.follow {
+        let mut over = !self.follow;
+        while !over {
+            tokio::time::sleep(PACE).await;
             // The state first, the log after: so the last lines of a session that ends in
             // between are not lost.
-            let over = login.status(&self.wanted.job).await?.state.is_final();
+            over = login.status(&self.wanted.job).await?.state.is_final();
             printed |= print_new(&mut logs)?;
-            if over {
-                break;
-            }
-            tokio::time::sleep(PACE).await;
         }
         if !printed {
             output::talk("the session has not logged anything yet");

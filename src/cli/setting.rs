@@ -83,7 +83,7 @@ impl Setting {
 
     /// The scheduler the configuration names, else the one its tools tell of. `local` is never
     /// found, only asked for.
-    async fn found(&self) -> Result<Option<Kind>, Failure> {
+    pub(super) async fn found(&self) -> Result<Option<Kind>, Failure> {
         match self.config.scheduler() {
             Some(name) => name.parse().map(Some).map_err(|error: scheduler::Error| {
                 Failure::of(Exit::Config, &error).hint("`scheduler` of the configuration names it")

@@ -136,7 +136,10 @@ fn image(image: &ImageSource) -> &str {
 /// A time of day here, with the date when it is not today.
 fn clock(at: Timestamp) -> String {
     let zone = jiff::tz::TimeZone::system();
-    let (at, now) = (at.to_zoned(zone.clone()), Timestamp::now().to_zoned(zone));
+    let (at, now) = (
+        at.to_zoned_datetime(zone.clone()),
+        Timestamp::now().to_zoned_datetime(zone),
+    );
     if at.date() == now.date() {
         at.strftime("at %H:%M").to_string()
     } else {

@@ -90,7 +90,7 @@ impl Submit {
             Failure::new(Exit::Usage, "which image? there is no default for it")
                 .hint("add `-i IMAGE`, as you would name it to `docker run`")
         })?;
-        let gpu = (!gpu.eq_ignore_ascii_case("none")).then(|| GpuRequest {
+        let gpu = (!gpu.eq_ignore_ascii_case("none")).then_some(GpuRequest {
             kind: gpu,
             count: self.count,
         });

@@ -47,7 +47,7 @@ pub struct Kit {
 }
 
 /// What the archive says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Manifest {
     /// The version of this text's format.
     pub format: u32,

@@ -44,6 +44,10 @@ pub use protocol::{LEASE_PROTOCOL, exit};
 /// 1: the first.
 pub const FORMAT: u32 = 1;
 
+/// How the kit's archive is made: a script for root in a throw-away Debian container, called with
+/// the folder to write `kit.tar.gz` to.
+pub const RECIPE: &str = include_str!("recipe.sh");
+
 /// Where things lie inside the container.
 pub mod paths {
     /// The kit, bound read-only.

@@ -125,13 +125,59 @@ impl Cluster {
         self.read(&text)
     }
 
-    /// All sessions that the cluster still lists.
+    /// The sessions of the cluster, those that are over too when `ended` is wanted.
     ///
     /// # Errors
     /// As [`Cluster::status`].
-    pub async fn list(&self) -> Result<Vec<Status>, Error> {
-        let text = self.answer(&["list", "--json"], None).await?;
+    pub async fn list(&self, ended: bool) -> Result<Vec<Status>, Error> {
+        let args = ["list", "--json", "--all"];
+        let text = self
+            .answer(&args[..if ended { 3 } else { 2 }], None)
+            .await?;
         self.read(&text)
+    }
+
+    /// Ends a session, in the name of `by`; where it stands then.
+    ///
+    /// # Errors
+    /// As [`Cluster::status`].
+    pub async fn stop(&self, job: &str, no_wait: bool, by: &str) -> Result<Status, Error> {
+        let by = format!("--by={by}");
+        let mut args = vec!["stop", "--json", by.as_str()];
+        if no_wait {
+            args.push("--no-wait");
+        }
+        let text = self
+            .answer(&[&args[..], &["--", job]].concat(), None)
+            .await?;
+        self.read(&text)
+    }
+
+    /// Gives on a session's logs as they come; the cluster's exit code.
+    ///
+    /// # Errors
+    /// [`Error::Cluster`], [`Error::Ssh`].
+    pub async fn logs(
+        &self,
+        job: &str,
+        follow: bool,
+        on_stdout: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        let head: &[&str] = if follow {
+            &["logs", "--follow"]
+        } else {
+            &["logs"]
+        };
+        let answer = self
+            .stream(&[head, &["--", job]].concat(), on_stdout)
+            .await?;
+        match answer.status {
+            0 => Ok(()),
+            code => Err(Error::Cluster {
+                code,
+                message: answer.stderr,
+            }),
+        }
     }
 
     /// Lets a public key into a session.

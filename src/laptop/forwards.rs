@@ -52,7 +52,8 @@ impl Forward {
         })
     }
 
-    fn words(&self) -> [&str; 2] {
+    /// The words that `ssh` takes.
+    pub(super) fn words(&self) -> [&str; 2] {
         [if self.to_container { "-L" } else { "-R" }, &self.spec]
     }
 }

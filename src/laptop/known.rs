@@ -186,6 +186,15 @@ impl Known {
                 return Ok(known);
             }
         }
+        // A job id comes again: among those that are remembered the one connected last is meant.
+        let of_job = |known: &Self| {
+            let full = known.job.as_deref();
+            full == Some(word) || full.and_then(|id| id.split('.').next()) == Some(word)
+        };
+        let known = Self::all(dir).into_iter().filter(of_job);
+        if let Some(known) = known.max_by_key(|known| known.details.started) {
+            return Ok(known);
+        }
         Err(Error::NotKnown {
             name: word.to_owned(),
         })

@@ -2,6 +2,7 @@
 //! or not.
 
 use super::error::Error;
+use super::forwards::Forward;
 use super::known::Known;
 use super::paths::Paths;
 use super::reach;
@@ -29,6 +30,22 @@ pub async fn proxy(
         },
         error => error.into(),
     })
+}
+
+/// `qdebug forward NAME PORT`: one more port for as long as it runs; ssh's own exit code.
+///
+/// # Errors
+/// [`Error::NotKnown`], [`Error::Program`].
+pub async fn forward(paths: &Paths, name: &str, forward: &Forward) -> Result<i32, Error> {
+    let known = Known::find(&paths.sessions, name)?;
+    super::publish::publish(paths).await?;
+    let program = Program::new("ssh")
+        .arg("-F")
+        .arg(paths.ssh_config.as_path())
+        .args(["-N", "-o", "ExitOnForwardFailure=yes"])
+        .args(forward.words())
+        .arg(&known.alias);
+    Ok(program.on_terminal().await?)
 }
 
 /// `qdebug ssh NAME [COMMAND...]`: ssh into the container on this terminal; ssh's own exit code,

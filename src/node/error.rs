@@ -70,6 +70,12 @@ pub enum Error {
     /// The kit.
     #[error(transparent)]
     Kit(#[from] crate::kit::Error),
+    /// The kit's recipe failed; what it said was handed on.
+    #[error("the kit's recipe failed with status {status}")]
+    KitRecipe {
+        /// Its exit status.
+        status: i64,
+    },
     /// A mount that was asked for cannot be made.
     #[error("cannot mount {} into the container: {reason}", source_path.display())]
     Mount {

@@ -22,7 +22,7 @@ fn id_variable(scheduler: &str) -> Option<&'static str> {
     match scheduler {
         "slurm" => Some("SLURM_JOB_ID"),
         "openpbs" | "torque" => Some("PBS_JOBID"),
-        "local" => Some("QDEBUG_JOB_ID"),
+        "local" => Some("QDEBUG_LOCAL_JOB"),
         _ => None,
     }
 }

@@ -18,6 +18,7 @@ mod host;
 mod image;
 mod interrupt;
 mod job;
+mod kit_build;
 mod launch;
 mod limits;
 mod log;
@@ -31,6 +32,7 @@ mod server;
 
 pub use error::Error;
 pub use gc::{Swept, gc};
+pub use kit_build::kit_build;
 pub use run::{Exit, Explanation, Options, run};
 
 /// The labels of our containers. They are claims: whoever may talk to the engine can forge them.

@@ -6,6 +6,7 @@ mod laptop;
 mod login;
 mod node;
 
+pub(super) use node::explain;
 use serde::Serialize;
 
 use super::{Exit, output};

@@ -37,6 +37,8 @@ impl Failure {
             }
             E::Over { .. } => failure(Exit::SessionOver).hint("submit a new session"),
             E::AlreadyRunning { .. } => failure(Exit::Failed),
+            E::KitRecipe { .. } => failure(Exit::Kit)
+                .hint("the lines above say which step; it needs apt and the network"),
             E::Mount { .. } => failure(Exit::Failed)
                 .hint("the path must be there on the node, not only on the login node"),
             E::NodeDir { .. } => failure(Exit::Permission).hint(

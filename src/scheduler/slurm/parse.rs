@@ -97,7 +97,7 @@ fn failure(exit: &str, reason: &str) -> JobEnd {
 /// A time as Slurm prints it with TZ=UTC; `N/A`, `Unknown` and `NONE` are none.
 fn time(text: &str) -> Option<Timestamp> {
     let civil: DateTime = text.parse().ok()?;
-    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    Some(civil.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// The lines of `command::history`.
