@@ -165,7 +165,7 @@ impl Trial {
         })
     }
 
-    fn as_root(mut self) -> Self {
+    fn owned_by_root(mut self) -> Self {
         self.uid = 0;
         for path in walk(&self.home).into_iter().chain([self.node_dir.clone()]) {
             chown(path, Some(0), Some(0)).unwrap();
@@ -498,7 +498,7 @@ fn root_gets_a_session_too() {
     let Some(trial) = Trial::new(|_| ()) else {
         return;
     };
-    let mut trial = trial.as_root();
+    let mut trial = trial.owned_by_root();
     let details = trial.ready();
     let (well, said) = trial.ssh(&details, &trial.key, "id -un; touch 'a file' && echo made");
     assert!(well, "{said}");
