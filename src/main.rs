@@ -1,2 +1,5 @@
-//! The qdebug command.
-fn main() {}
+//! The `qdebug` command.
+
+fn main() -> std::process::ExitCode {
+    qdebug::cli::run()
+}

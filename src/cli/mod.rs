@@ -1,1 +1,137 @@
-//! (to come)
+//! The command line: parses, dispatches to the halves, renders what they answer, and turns every
+//! error into a sentence, a hint and an exit code. It alone prints and knows clap.
+//!
+//! | file | what |
+//! |---|---|
+//! | `args` | the flags, as clap sees them |
+//! | `values` | texts of flags that become types |
+//! | `exit` | the exit codes |
+//! | `failure` | errors as the user sees them |
+//! | `output` | the only place that prints |
+//! | `show` | a session's status for people |
+//! | `submit`, `sessions` | commands of the login half |
+//! | `connect` | commands of the laptop half |
+//! | `node` | commands of the node half |
+//! | `help` | manual, completions, topics |
+
+mod args;
+mod connect;
+mod exit;
+mod failure;
+mod help;
+mod node;
+mod output;
+mod sessions;
+mod setting;
+mod show;
+mod submit;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use exit::Exit;
+use failure::Failure;
+
+use args::{Cli, Command, Global};
+
+/// Runs `qdebug` with the arguments of this process.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
+            .into();
+        }
+    };
+    let log = start_log(&cli);
+    let frame = cli.global.frame.clone();
+    if let Some(mark) = &frame {
+        output::data(&format!("qdebug-frame-{mark} begin"));
+    }
+    let code = match log.and_then(|()| runtime()?.block_on(dispatch(cli))) {
+        Ok(code) => code,
+        Err(told) => told,
+    };
+    if let Some(mark) = &frame {
+        output::data(&format!("qdebug-frame-{mark} end {code}"));
+    }
+    ExitCode::from(code)
+}
+
+/// Begins to log on stderr as far as `-v` or `QDEBUG_LOG` ask for it. The node half logs into its
+/// session instead.
+fn start_log(cli: &Cli) -> Result<(), u8> {
+    use tracing_subscriber::EnvFilter;
+    if matches!(cli.command, Command::Node { .. }) {
+        return Ok(());
+    }
+    let level = match cli.global.verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = match std::env::var("QDEBUG_LOG") {
+        Ok(filter) => EnvFilter::try_new(&filter).map_err(|error| {
+            Failure::of(Exit::Usage, &error)
+                .about("QDEBUG_LOG")
+                .tell(cli.global.json)
+        })?,
+        Err(_) => EnvFilter::new(format!("error,qdebug={level}")),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    Ok(())
+}
+
+/// One thread: what qdebug does is wait.
+fn runtime() -> Result<tokio::runtime::Runtime, u8> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from(error).tell(false))
+}
+
+/// Runs the command; a failure is told here and becomes its exit code.
+async fn dispatch(cli: Cli) -> Result<u8, u8> {
+    let Cli { global, command } = cli;
+    let json = global.json;
+    command
+        .run(&global)
+        .await
+        .map_err(|failure| failure.tell(json))
+}
+
+impl Command {
+    async fn run(self, global: &Global) -> Result<u8, Failure> {
+        match self {
+            Self::Submit(submit) => submit.run(global).await,
+            Self::List(list) => list.run(global).await,
+            Self::Status(wanted) => sessions::status(wanted, global).await,
+            Self::Logs(logs) => logs.run(global).await,
+            Self::Stop(stop) => stop.run(global).await,
+            Self::Authorize(wanted) => sessions::authorize(wanted).await,
+            Self::Connect(connect) => connect.run(global).await,
+            Self::Ssh(ssh) => ssh.run().await,
+            Self::Forward(forward) => forward.run().await,
+            Self::Proxy { name } => connect::proxy(&name).await,
+            Self::Node { session } => node::run(&session).await,
+            Self::LocalRun { job } => node::local_run(&job).await,
+            Self::Gc(gc) => gc.run(global).await,
+            Self::Kit(kit) => kit.run(global).await,
+            Self::Completions { shell } => help::completions(shell),
+            Self::Man => help::man(),
+            Self::Help { topic } => help::topic(topic.as_deref()),
+        }
+    }
+}

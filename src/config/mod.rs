@@ -1,1 +1,209 @@
-//! (to come)
+//! The configuration: the user's file over the site's file over what is built in.
+//!
+//! | file | where | who writes it |
+//! |---|---|---|
+//! | user | `$QDEBUG_CONFIG`, else `$XDG_CONFIG_HOME/qdebug/config.toml` (`~/.config/...`) | the user, and `connect` when it keeps a profile |
+//! | site | `$QDEBUG_SITE`, else `/etc/qdebug/site.toml` | the admin |
+//!
+//! A flag beats the environment, which beats the user's file, which beats the site's. An error
+//! names file, line and key; an unknown key is a warning with the nearest known one, so that an
+//! older qdebug can read a newer file.
+
+mod file;
+mod profile;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use file::{Error, Profile, SubmitDefaults, Warning, nearest};
+pub use profile::keep_profile;
+
+use file::File;
+
+/// The configuration in force.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    site: File,
+    user: File,
+    user_path: Option<PathBuf>,
+    /// What was odd in the files, for the user to know.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Reads the files of this user and machine; a file that is not there is empty.
+    ///
+    /// # Errors
+    /// [`Error`] of a file that cannot be read or says what cannot be.
+    pub fn load() -> Result<Self, Error> {
+        let site = std::env::var_os("QDEBUG_SITE")
+            .map_or_else(|| PathBuf::from("/etc/qdebug/site.toml"), PathBuf::from);
+        Self::read(&site, user_path().as_deref())
+    }
+
+    /// Reads these two files.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(site: &Path, user: Option<&Path>) -> Result<Self, Error> {
+        let mut warnings = Vec::new();
+        let site = file::read(site, &mut warnings)?;
+        let user_path = user.map(Path::to_owned);
+        let user = match user {
+            Some(path) => file::read(path, &mut warnings)?,
+            None => File::default(),
+        };
+        Ok(Self {
+            site,
+            user,
+            user_path,
+            warnings,
+        })
+    }
+
+    /// Where the user's file is, or would be.
+    pub fn user_path(&self) -> Option<&Path> {
+        self.user_path.as_deref()
+    }
+
+    /// qdebug's directory on the cluster's shared file system, where it is set: `home`.
+    pub fn home(&self) -> Option<&Path> {
+        self.either(|file| file.home.as_deref())
+    }
+
+    /// Where things are kept that must be on the node itself: `node_dir`, else `/var/tmp`.
+    pub fn node_dir(&self) -> &Path {
+        self.either(|file| file.node_dir.as_deref())
+            .unwrap_or(Path::new("/var/tmp"))
+    }
+
+    /// The scheduler, where it is set and need not be found out: `scheduler`.
+    pub fn scheduler(&self) -> Option<&str> {
+        self.either(|file| file.scheduler.as_deref())
+    }
+
+    /// Variables of the job that sessions get besides the built-in ones: `environment`, of both
+    /// files.
+    pub fn environment(&self) -> impl Iterator<Item = &str> {
+        self.site
+            .environment
+            .iter()
+            .chain(&self.user.environment)
+            .map(String::as_str)
+    }
+
+    /// The cluster that is asked when none is named: `default_cluster`.
+    pub fn default_cluster(&self) -> Option<&str> {
+        self.either(|file| file.default_cluster.as_deref())
+    }
+
+    /// The profile of a cluster: `[clusters.NAME]`.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.either(|file| file.clusters.get(name))
+    }
+
+    /// The profile of a login, such as `alice@login.example.org`, with its name.
+    pub fn profile_of_login(&self, login: &str) -> Option<(&str, &Profile)> {
+        let known = self.user.clusters.iter().chain(&self.site.clusters);
+        let mut of_login = known.filter(|(_, profile)| profile.login == login);
+        of_login
+            .next()
+            .map(|(name, profile)| (name.as_str(), profile))
+    }
+
+    /// The names of all profiles.
+    pub fn profiles(&self) -> Vec<&str> {
+        let all: BTreeMap<&str, ()> = [&self.site, &self.user]
+            .into_iter()
+            .flat_map(|file| file.clusters.keys())
+            .map(|name| (name.as_str(), ()))
+            .collect();
+        all.into_keys().collect()
+    }
+
+    /// What submit takes where no flag says otherwise: `[submit]`; a key of the user's file beats
+    /// the same of the site's.
+    pub fn submit(&self) -> SubmitDefaults {
+        self.user.submit.clone().over(self.site.submit.clone())
+    }
+
+    fn either<'a, T: ?Sized>(&'a self, get: impl Fn(&'a File) -> Option<&'a T>) -> Option<&'a T> {
+        get(&self.user).or_else(|| get(&self.site))
+    }
+}
+
+/// Where the user's file is looked for.
+fn user_path() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    if let Some(path) = std::env::var_os("QDEBUG_CONFIG") {
+        return Some(path.into());
+    }
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.config_dir().join("qdebug/config.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(site: &str, user: &str) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [
+            folder.path().join("site.toml"),
+            folder.path().join("user.toml"),
+        ];
+        std::fs::write(&paths[0], site).unwrap();
+        std::fs::write(&paths[1], user).unwrap();
+        Config::read(&paths[0], Some(&paths[1]))
+    }
+
+    #[test]
+    fn the_users_file_beats_the_sites_key_by_key() {
+        let config = read(
+            "node_dir = '/scratch'\n[submit]\nqueue = 'gpu'\nimage = 'a'\n",
+            "[submit]\nimage = 'b'\n[clusters.lab]\nlogin = 'al@host'\n",
+        )
+        .unwrap();
+        assert_eq!(config.node_dir(), Path::new("/scratch"));
+        let submit = config.submit();
+        assert_eq!(
+            (submit.queue.as_deref(), submit.image.as_deref()),
+            (Some("gpu"), Some("b"))
+        );
+        assert_eq!(config.profile_of_login("al@host").unwrap().0, "lab");
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_empty() {
+        let config = Config::read(Path::new("/no/such"), Some(Path::new("/no/such"))).unwrap();
+        assert_eq!(config.node_dir(), Path::new("/var/tmp"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_a_warning_with_the_nearest_known() {
+        let config = read(
+            "",
+            "[submit]\nwaltime = '4h'\n[clusters.x]\nlogin='a'\nfoo=1\n",
+        )
+        .unwrap();
+        let told: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+        assert!(
+            told[0].contains("submit.waltime") && told[0].contains("walltime"),
+            "{told:?}"
+        );
+        assert!(told[1].contains("clusters.x.foo"), "{told:?}");
+    }
+
+    #[test]
+    fn an_error_names_file_and_line() {
+        let error = read("", "home = '/x'\nnode_dir = 5\n").unwrap_err();
+        let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
+        assert!(
+            text.contains("user.toml") && text.contains("line 2"),
+            "{text}"
+        );
+        assert!(read("", "node_dir = 'relative'\n").is_err());
+        assert!(read("", "[clusters.x]\nlogin = '-oProxyCommand=sh'\n").is_err());
+    }
+}

@@ -21,6 +21,7 @@ pub struct Program {
     envs: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
     time_limit: Duration,
+    own_group: bool,
 }
 
 /// What a program that ran to its end left behind.
@@ -82,6 +83,7 @@ impl Program {
             envs: Vec::new(),
             stdin: None,
             time_limit: DEFAULT_TIME_LIMIT,
+            own_group: false,
         }
     }
 
@@ -119,6 +121,13 @@ impl Program {
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
+        self
+    }
+
+    /// Makes it the leader of a process group of its own, so that a signal can reach all of it.
+    #[must_use]
+    pub fn own_group(mut self) -> Self {
+        self.own_group = true;
         self
     }
 
@@ -215,14 +224,12 @@ impl Program {
         }
     }
 
-    /// Starts it so that it lives on when we end: own process group, no stream of ours. Returns
-    /// its process id.
+    /// Starts it so that it lives on when we end, no stream of ours on it; it is for the program
+    /// itself to leave our session (setsid(2)). Returns its process id.
     ///
     /// # Errors
     /// [`Error::NotFound`] and [`Error::Spawn`].
-    #[cfg(unix)]
     pub fn detach(self, log: std::fs::File) -> Result<u32, Error> {
-        use std::os::unix::process::CommandExt as _;
         let command = self.shown();
         tracing::debug!(command, "detaching");
         let spawned = log.try_clone().and_then(|err| {
@@ -230,7 +237,6 @@ impl Program {
                 .stdin(Stdio::null())
                 .stdout(log)
                 .stderr(err)
-                .process_group(0)
                 .spawn()
         });
         spawned
@@ -242,6 +248,10 @@ impl Program {
     fn into_command(self) -> std::process::Command {
         let mut command = std::process::Command::new(self.program);
         command.args(self.args).env("LC_ALL", "C").envs(self.envs);
+        #[cfg(unix)]
+        if self.own_group {
+            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        }
         command
     }
 }

@@ -1,1 +1,114 @@
-//! (to come)
+//! Schedulers: submit a job, ask where jobs stand, delete one.
+//!
+//! | dialect | tools |
+//! |---|---|
+//! | [`Slurm`] | sbatch, squeue, scancel, scontrol, sacct; never its qsub wrappers |
+//! | [`Local`] | none: a detached process group on this machine |
+//!
+//! A dialect builds argv and parses text, purely; its `mod.rs` runs them. OpenPBS and Torque
+//! become variants beside these. Nothing user-given reaches a shell line or a directive. A lost
+//! answer is [`Error::Unreachable`], never the end of a job; a job that a scheduler does not know
+//! is [`JobState::Unknown`], which is for the caller to judge.
+//!
+//! This module knows neither sessions nor halves.
+
+mod detect;
+mod error;
+mod job;
+pub mod local;
+mod slurm;
+
+use std::collections::BTreeMap;
+
+pub use detect::{Kind, detect};
+pub use error::Error;
+pub use job::{GpuRequest, JobEnd, JobId, JobName, JobSpec, JobState, JobStatus, Reason};
+pub use local::Local;
+pub use slurm::Slurm;
+
+/// A scheduler of here.
+#[derive(Debug, Clone)]
+pub enum Scheduler {
+    /// Slurm, by its native commands.
+    Slurm(Slurm),
+    /// This machine.
+    Local(Local),
+}
+
+impl Scheduler {
+    /// Its dialect.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Slurm(_) => Kind::Slurm,
+            Self::Local(_) => Kind::Local,
+        }
+    }
+
+    /// The name of the cluster whose jobs it knows: Slurm's ClusterName, the machine's own name.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] and what else asking may meet.
+    pub async fn cluster(&self) -> Result<String, Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.cluster().await,
+            Self::Local(local) => Ok(local.host().to_owned()),
+        }
+    }
+
+    /// The command line that would submit this.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] of an option that would break a session.
+    pub fn submit_command(&self, spec: &JobSpec) -> Result<Vec<String>, Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.submit_command(spec),
+            Self::Local(local) => local.submit_command(spec),
+        }
+    }
+
+    /// Submits.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] in the scheduler's own words, [`Error::Unreachable`], ...;
+    /// [`Error::may_have_submitted`] tells whether a job may be there all the same.
+    pub async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.submit(spec).await,
+            Self::Local(local) => local.submit(spec).await,
+        }
+    }
+
+    /// Where these jobs stand, in one call of the scheduler; those it does not know (any more) are
+    /// not in the answer.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], ...
+    pub async fn status(&self, ids: &[JobId]) -> Result<BTreeMap<JobId, JobStatus>, Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.status(ids).await,
+            Self::Local(local) => local.status(ids),
+        }
+    }
+
+    /// The newest job of this user with that name that is not over.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], ...
+    pub async fn find(&self, name: &JobName) -> Result<Option<JobId>, Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.find(name).await,
+            Self::Local(local) => local.find(name),
+        }
+    }
+
+    /// Ends a job; one that is over already is what was wanted.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Unreachable`], ...
+    pub async fn delete(&self, id: &JobId) -> Result<(), Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.delete(id).await,
+            Self::Local(local) => local.delete(id).await,
+        }
+    }
+}

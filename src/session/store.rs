@@ -29,13 +29,18 @@ impl Store {
         }
     }
 
+    /// Where a session of that name lies, or would lie.
+    pub fn place(&self, name: &SessionName) -> PathBuf {
+        self.root.join(name.as_str())
+    }
+
     /// Makes the directory of a new session and writes its request.
     ///
     /// # Errors
     /// [`Error::Exists`] when the name is taken, else what the file system said.
     pub fn create(&self, request: &Request) -> Result<SessionDir, Error> {
         make_private(&self.root)?;
-        let path = self.root.join(request.name.as_str());
+        let path = self.place(&request.name);
         match make_directory(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(Error::Exists {
@@ -58,7 +63,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchSession`].
     pub fn by_name(&self, name: &SessionName) -> Result<SessionDir, Error> {
-        let path = self.root.join(name.as_str());
+        let path = self.place(name);
         if path.join("request.json").exists() {
             Ok(SessionDir { path })
         } else {

@@ -1,0 +1,352 @@
+//! The command line: what clap parses, and nothing else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::values;
+use crate::session::{EnvName, Mount, PublicKey, SessionName};
+
+/// Debug, in the IDE on your laptop, code in a container on a GPU node that a batch scheduler
+/// hands out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qdebug",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  login$  qdebug submit -g V100 -w 4h -i pytorch/pytorch
+  laptop$ qdebug connect 1234 --on alice@login.example.org
+  laptop$ ssh qdebug-v100-otter
+
+`qdebug COMMAND --help` tells more of each; `qdebug help exit-codes` what an exit status means."
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Answer in JSON on stdout
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Tell on stderr what is done (-vv: every detail); QDEBUG_LOG takes a tracing filter
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Ask this cluster: a profile of the configuration file, or USER@HOST
+    #[arg(long, global = true, value_name = "CLUSTER")]
+    pub(super) on: Option<String>,
+    /// Frame stdout with this mark, so that noise of shell start files can be told from it
+    #[arg(long, global = true, hide = true, value_name = "HEX", value_parser = frame_mark)]
+    pub(super) frame: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Submit a debugging session to the scheduler (on the login node)
+    Submit(Box<Submit>),
+    /// Wait for a session, open the tunnel and keep it open (on the laptop)
+    Connect(Connect),
+    /// List your sessions
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Tell where a session stands
+    Status(Wanted),
+    /// Print a session's log
+    Logs(Logs),
+    /// End a session: its job and its container
+    Stop(Stop),
+    /// Open a shell in a session, or run a command there (on the laptop)
+    Ssh(Ssh),
+    /// Bring one more port of a session to the laptop
+    Forward(Forward),
+    /// Remove containers of yours whose job is over (on a node)
+    Gc(Gc),
+    /// The kit: the static sshd that serves any image
+    #[command(subcommand)]
+    Kit(Kit),
+    /// Print completions for your shell
+    #[command(
+        after_help = "Example: qdebug completions bash > ~/.local/share/bash-completion/completions/qdebug"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    #[command(after_help = "Example: qdebug man > ~/.local/share/man/man1/qdebug.1")]
+    Man,
+    /// Explain a command or a topic: `qdebug help exit-codes`
+    Help {
+        /// A command or topic
+        topic: Option<String>,
+    },
+    /// The node half; the job script runs it
+    #[command(hide = true)]
+    Node {
+        /// The session's directory
+        session: PathBuf,
+    },
+    /// Carry one connection to a session on stdin and stdout; the ssh config runs it
+    #[command(hide = true)]
+    Proxy {
+        /// The session's host alias without `qdebug-`
+        name: String,
+    },
+    /// Let the public key on stdin into a session; connect runs it on the login node
+    #[command(hide = true)]
+    Authorize(Wanted),
+    /// Supervise a job of the scheduler `local`
+    #[command(hide = true)]
+    LocalRun {
+        /// The job's directory
+        job: PathBuf,
+    },
+}
+
+/// Submit a debugging session.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  qdebug submit -g V100 -w 4h -i pytorch/pytorch
+  qdebug submit -g A100 -n 2 -w 1h30m -i ./lab:v3 -m /scratch/data:/data:ro -e WANDB_MODE=offline
+  qdebug submit -g none -w 30m -i busybox --scheduler local
+  qdebug submit -g V100 -w 1h -i debian --dry-run
+  qdebug submit -g V100 -w 1h -i debian -- --constraint=ib")]
+pub(super) struct Submit {
+    /// GPU type, such as V100; `none` for a session without
+    #[arg(short, long, value_name = "TYPE")]
+    pub(super) gpu: Option<String>,
+    /// How long: 4h, 90m, 1h30m or HH:MM:SS
+    #[arg(short, long, value_parser = values::walltime)]
+    pub(super) walltime: Option<Duration>,
+    /// How many GPUs
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) count: u32,
+    /// The image, as docker names it
+    #[arg(short, long)]
+    pub(super) image: Option<String>,
+    /// Mount SOURCE:TARGET[:ro] besides home; repeatable
+    #[arg(short, long, value_name = "SRC:DST[:ro]", value_parser = mounts)]
+    pub(super) mount: Vec<MountList>,
+    /// Set NAME=VALUE in the session; NAME alone takes the value of here; repeatable
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = values::variable)]
+    pub(super) env: Vec<(EnvName, String)>,
+    /// Cores
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) cpus: Option<u32>,
+    /// Memory, such as 28G
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) memory: Option<u64>,
+    /// Size of /dev/shm, such as 8G
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) shm_size: Option<u64>,
+    /// Queue or partition
+    #[arg(short, long)]
+    pub(super) queue: Option<String>,
+    /// The scheduler's project
+    #[arg(short = 'P', long)]
+    pub(super) project: Option<String>,
+    /// Account to charge
+    #[arg(short = 'A', long)]
+    pub(super) account: Option<String>,
+    /// Quality of service
+    #[arg(long)]
+    pub(super) qos: Option<String>,
+    /// Reservation
+    #[arg(long)]
+    pub(super) reservation: Option<String>,
+    /// The session's name; invented when not given
+    #[arg(long)]
+    pub(super) name: Option<SessionName>,
+    /// Where terminals and IDEs open; here when not given
+    #[arg(long, value_name = "DIR")]
+    pub(super) workdir: Option<PathBuf>,
+    /// Which sshd serves the session
+    #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
+    pub(super) sshd: SshdChoice,
+    /// The scheduler: slurm, or local for this machine without one; found out when not given
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::scheduler::Kind>,
+    /// Wait until the session is ready
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// Print the job script and the scheduler's command line, and do nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// More options for the scheduler, after `--`
+    #[arg(last = true, value_name = "SCHEDULER OPTIONS")]
+    pub(super) extra: Vec<String>,
+}
+
+/// Which sshd serves the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SshdChoice {
+    /// The kit's: works in any image
+    Kit,
+    /// The image's own
+    Image,
+}
+
+/// A session by name or job id.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// A job id, short or full, or a session's name
+    #[arg(value_name = "JOB")]
+    pub(super) job: String,
+}
+
+/// Wait for a session, open the tunnel and keep it open.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  qdebug connect 1234
+  qdebug connect v100-otter --on alice@login.example.org
+  qdebug connect 1234 -L 8888:127.0.0.1:8888
+
+While it runs, and for ten minutes after, `ssh qdebug-NAME` works from any terminal or IDE.")]
+pub(super) struct Connect {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Bring a port of the session here, as ssh -L does; repeatable
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT")]
+    pub(super) local: Vec<String>,
+    /// Bring a port of the laptop there, as ssh -R does; repeatable
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT")]
+    pub(super) remote: Vec<String>,
+    /// The port on 127.0.0.1 of this machine; the same as last time when not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+    /// Answer every question with yes
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Set everything up and return instead of keeping the tunnel open
+    #[arg(long)]
+    pub(super) detach: bool,
+}
+
+/// List your sessions.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Also those that are over
+    #[arg(short, long)]
+    pub(super) all: bool,
+}
+
+/// Print a session's log.
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Go on as it grows, until the session is over
+    #[arg(short, long)]
+    pub(super) follow: bool,
+}
+
+/// End a session.
+#[derive(Debug, Args)]
+pub(super) struct Stop {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Return at once instead of waiting for the end
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Who asked, when a laptop asks for somebody
+    #[arg(long, hide = true)]
+    pub(super) by: Option<String>,
+}
+
+/// Open a shell in a session, or run a command there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  qdebug ssh v100-otter
+  qdebug ssh 1234 nvidia-smi
+  qdebug ssh 1234 -- python -c 'print(1)'
+
+The exit status is the command's own.")]
+pub(super) struct Ssh {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// The command; a shell when not given
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<String>,
+}
+
+/// Bring one more port of a session to the laptop.
+#[derive(Debug, Args)]
+pub(super) struct Forward {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// The port in the session, or LOCAL:PORT
+    pub(super) port: String,
+}
+
+/// Remove containers of yours whose job is over.
+#[derive(Debug, Args)]
+pub(super) struct Gc {
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// The kit.
+#[derive(Debug, Subcommand)]
+pub(super) enum Kit {
+    /// Build the kit from Debian's source packages, in a container
+    Build {
+        /// The Debian image to build in
+        #[arg(long, default_value = "debian:bookworm-slim")]
+        base: String,
+        /// Where to write it
+        #[arg(
+            short,
+            long,
+            value_name = "FILE",
+            default_value = "target/kit/kit.tar.gz"
+        )]
+        output: PathBuf,
+    },
+    /// Tell which kit this qdebug has
+    Show,
+}
+
+/// One value of `-m`: one mount, or several joined by `;`.
+#[derive(Debug, Clone)]
+pub(super) struct MountList(pub(super) Vec<Mount>);
+
+fn mounts(text: &str) -> Result<MountList, String> {
+    Mount::parse_list(text)
+        .map(MountList)
+        .map_err(|error| error.to_string())
+}
+
+fn frame_mark(text: &str) -> Result<String, String> {
+    let well = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    well.then(|| text.to_owned())
+        .ok_or_else(|| "a mark is 8 to 64 hexadecimal digits".to_owned())
+}
+
+/// A public key as `authorize` reads it from stdin.
+pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
+    text.trim().parse().map_err(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,260 @@
+//! The laptop half's commands: `connect`, `ssh`, `forward`, and the hidden `proxy`.
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+use super::args::{Connect, Forward, Global, Ssh};
+use super::setting::Setting;
+use super::{Exit, Failure, output, show};
+use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui};
+use crate::session::Status;
+use crate::ssh::config_file::IncludePlan;
+use crate::ssh::{Client, Destination, Prompt, RuntimeDir};
+
+/// Asks on the terminal when a person sits there.
+pub(super) fn prompt() -> Prompt {
+    if std::io::stderr().is_terminal() {
+        Prompt::Terminal
+    } else {
+        Prompt::Never
+    }
+}
+
+/// The user's OpenSSH.
+fn client() -> Result<Client, Failure> {
+    Ok(Client::new(RuntimeDir::of_user()?))
+}
+
+impl Setting {
+    /// The cluster a laptop's command is about: `--on`, else the default profile, else (`None`)
+    /// the sessions of this machine.
+    pub(super) async fn cluster(&self, global: &Global) -> Result<Option<Cluster>, Failure> {
+        let named = match (&global.on, self.config.default_cluster()) {
+            (Some(on), _) => on.as_str(),
+            // Where a scheduler is, the sessions are here: a login node needs no profile.
+            (None, Some(default)) if self.found().await?.is_none() => default,
+            _ => return Ok(None),
+        };
+        if named == "here" {
+            return Ok(None);
+        }
+        let profile = self.config.profile(named);
+        let profile =
+            profile.or_else(|| self.config.profile_of_login(named).map(|(_, found)| found));
+        let login = profile.map_or(named, |profile| profile.login.as_str());
+        if profile.is_none() && !named.contains('@') {
+            return Err(
+                Failure::new(Exit::Config, format!("there is no cluster {named:?}"))
+                    .hint(known_clusters(&self.config.profiles()))
+                    .hint("without a profile, name the login: --on USER@HOST"),
+            );
+        }
+        let destination: Destination = login
+            .parse()
+            .map_err(|error: crate::ssh::WordError| Failure::of(Exit::Usage, &error))?;
+        let qdebug = profile.and_then(|profile| profile.qdebug.as_deref()?.to_str());
+        Ok(Some(
+            Cluster::at(&client()?, &destination, qdebug, prompt()).await?,
+        ))
+    }
+
+    /// Offers to keep the login of `--on` as a profile, once.
+    fn keep(&self, global: &Global, cluster: &Cluster, yes: bool) -> Result<(), Failure> {
+        let (Some(on), laptop::Place::Login { login, qdebug }) = (&global.on, cluster.place())
+        else {
+            return Ok(());
+        };
+        let known = self.config.profile(on).is_some() || self.config.profile_of_login(on).is_some();
+        let Some(path) = self.config.user_path().filter(|_| !known) else {
+            return Ok(());
+        };
+        let host = on.rsplit('@').next().unwrap_or(on);
+        let name = host.split('.').next().unwrap_or(host);
+        let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
+        if yes || output::confirm(&question) == Some(true) {
+            let qdebug = std::path::Path::new(&qdebug);
+            crate::config::keep_profile(path, name, &login, Some(qdebug))?;
+            output::talk(&format!(
+                "kept: from now on `qdebug connect JOB` asks {login}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn known_clusters(names: &[&str]) -> String {
+    match names {
+        [] => "no profile is configured yet".to_owned(),
+        names => format!("configured: {}", names.join(", ")),
+    }
+}
+
+/// What `connect --json` prints when the way is open.
+#[derive(Serialize)]
+struct Open<'a> {
+    format: u32,
+    alias: &'a str,
+    port: u16,
+    status: &'a Status,
+}
+
+impl Connect {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let setting = Setting::load()?;
+        let cluster = match setting.cluster(global).await? {
+            Some(cluster) => cluster,
+            None => Cluster::here()?,
+        };
+        setting.keep(global, &cluster, self.yes)?;
+        let ask = laptop::Connect {
+            job: self.wanted.job.clone(),
+            port: self.port,
+            forwards: self.forwards()?,
+            prompt: prompt(),
+            detach: self.detach,
+        };
+        let ui = ui(global.json, self.yes, self.detach);
+        let outcome = laptop::connect(&cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
+        match outcome {
+            Outcome::Ended(status) => {
+                let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
+                if status.state == crate::session::Standing::Ended && was_ready {
+                    output::talk(&format!(
+                        "{} has ended: {}",
+                        status.name,
+                        show::line(&status)
+                    ));
+                    Ok(0)
+                } else {
+                    Err(Failure::over(&status))
+                }
+            }
+            Outcome::Open => Ok(0),
+            Outcome::Interrupted => {
+                output::talk("the tunnel is closed; the session goes on (`qdebug stop` ends it)");
+                Ok(Exit::Interrupted.code())
+            }
+        }
+    }
+
+    fn forwards(&self) -> Result<Vec<laptop::Forward>, Failure> {
+        let local = self.local.iter().map(|text| laptop::Forward::local(text));
+        let remote = self.remote.iter().map(|text| laptop::Forward::remote(text));
+        local
+            .chain(remote)
+            .collect::<Result<_, _>>()
+            .map_err(|error| Failure::of(Exit::Usage, &error))
+    }
+}
+
+/// Tells on stderr what happens, a line for each change.
+fn ui(json: bool, yes: bool, detach: bool) -> Ui {
+    let last = Mutex::new(String::new());
+    Ui {
+        tell: Arc::new(move |event| {
+            let line = told(&event, detach);
+            let Ok(mut last) = last.lock() else { return };
+            if !line.is_empty() && *last != line {
+                output::talk(&line);
+                *last = line;
+            }
+            if let (
+                true,
+                Event::Connected {
+                    alias,
+                    port,
+                    status,
+                },
+            ) = (json, &event)
+            {
+                let format = crate::session::FORMAT;
+                output::json(&Open {
+                    format,
+                    alias,
+                    port: *port,
+                    status,
+                });
+            }
+        }),
+        confirm: Box::new(move |plan| yes || include(plan)),
+    }
+}
+
+/// Asks whether our line may go into the user's ssh configuration, showing it.
+fn include(plan: &IncludePlan) -> bool {
+    output::talk(&format!(
+        "To make `ssh qdebug-NAME` work, {} gets one line:",
+        plan.path().display()
+    ));
+    output::talk(&format!("  + {}", plan.line()));
+    output::confirm("Add it? (a copy of the file is kept beside it)").unwrap_or(false)
+}
+
+/// An event in words; nothing for those that need none.
+fn told(event: &Event, detach: bool) -> String {
+    match event {
+        Event::Status(status) => format!("{}: {}", status.name, show::line(status)),
+        Event::Silent(reason) => format!("the cluster does not answer, still asking: {reason}"),
+        Event::Answers => "the cluster answers again".to_owned(),
+        Event::KeyHandedOver => "this laptop's key is let into the session".to_owned(),
+        Event::Swept(aliases) => format!("forgotten, since they ended: {}", aliases.join(", ")),
+        Event::NotIncluded => {
+            "left your ssh configuration as it is: use `qdebug ssh JOB`".to_owned()
+        }
+        Event::Connected {
+            alias,
+            port,
+            status,
+        } => {
+            let mut lines = vec![format!("connected: ssh {alias} (127.0.0.1:{port})")];
+            let notices = status.details.iter().flat_map(|details| &details.notices);
+            lines.extend(notices.map(|notice| format!("notice: {}", output::harmless(notice))));
+            if !detach {
+                lines.push("the tunnel stays open until the session ends or Ctrl-C".to_owned());
+            }
+            lines.join("\n")
+        }
+        Event::Lost(reason) => format!("reconnecting: {reason}"),
+        Event::Back => "connected again".to_owned(),
+        Event::ForwardLost(reason) => format!("a forwarded port is tried again: {reason}"),
+    }
+}
+
+impl Ssh {
+    pub(super) async fn run(self) -> Result<u8, Failure> {
+        let paths = Paths::of_user()?;
+        let status = laptop::shell(&paths, &self.wanted.job, &self.command).await?;
+        Ok(u8::try_from(status).unwrap_or(255))
+    }
+}
+
+impl Forward {
+    /// One more port: `connect -L` under another name, for as long as it runs.
+    pub(super) async fn run(self) -> Result<u8, Failure> {
+        let (here, there) = match self.port.split_once(':') {
+            Some((here, there)) => (here, there),
+            None => (self.port.as_str(), self.port.as_str()),
+        };
+        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+        let (Some(here), Some(there)) = (port(here), port(there)) else {
+            return Err(
+                Failure::new(Exit::Usage, format!("{:?} is no port", self.port))
+                    .hint("write PORT, or LOCAL:PORT, as in 8888 or 9999:8888"),
+            );
+        };
+        let forward = laptop::Forward::local(&format!("127.0.0.1:{here}:127.0.0.1:{there}"))
+            .map_err(|error| Failure::of(Exit::Usage, &error))?;
+        output::talk(&format!("http://127.0.0.1:{here} until Ctrl-C"));
+        let status = laptop::forward(&Paths::of_user()?, &self.wanted.job, &forward).await?;
+        Ok(u8::try_from(status).unwrap_or(255))
+    }
+}
+
+/// `qdebug proxy NAME`.
+pub(super) async fn proxy(name: &str) -> Result<u8, Failure> {
+    // stdin and stdout are the connection; a person can be asked on stderr's terminal only.
+    laptop::proxy(&Paths::of_user()?, &client()?, name, prompt()).await?;
+    Ok(0)
+}

@@ -1,0 +1,108 @@
+//! What the laptop half's errors mean to the user: ssh too.
+
+use super::Failure;
+use crate::cli::Exit;
+use crate::{laptop, ssh};
+
+impl From<laptop::Error> for Failure {
+    fn from(error: laptop::Error) -> Self {
+        use laptop::Error as E;
+        let failure = |exit| Self::of(exit, &error);
+        match &error {
+            E::Ssh(error) => Self::of_ssh(error),
+            E::Program(_) => failure(Exit::Failed),
+            E::Cluster { code, .. } => {
+                // The cluster's own exit code is passed on; its hints are in what it said.
+                failure(
+                    u8::try_from(*code)
+                        .ok()
+                        .and_then(Exit::from_code)
+                        .unwrap_or(Exit::Failed),
+                )
+            }
+            E::Versions { .. } => {
+                failure(Exit::Versions).hint("install the same qdebug on both sides")
+            }
+            E::NotKnown { name } => {
+                failure(Exit::NoSuchSession).hint(format!("first: qdebug connect {name}"))
+            }
+            E::NeedsConnect { name, .. } => {
+                failure(Exit::ClusterUnreachable).hint(format!("run: qdebug connect {name}"))
+            }
+            E::AlreadyConnected { .. } => {
+                failure(Exit::Failed).hint("it serves every terminal and IDE; nothing is missing")
+            }
+            E::NoReach { source, .. } => match source {
+                Some(source) if matches!(**source, ssh::Error::HostKey { .. }) => {
+                    failure(Exit::HostKey).hint(HOST_KEY)
+                }
+                _ => failure(Exit::ClusterUnreachable)
+                    .hint("can you log in to the node from the login node while the job runs?"),
+            },
+            E::NotLetIn { .. } => failure(Exit::ClusterUnreachable)
+                .hint("`qdebug logs` of the session shows what its sshd said"),
+            E::Details { .. } => failure(Exit::Versions),
+            E::Memory { path, .. } => {
+                failure(Exit::Failed).hint(format!("remove {path} and connect again"))
+            }
+            E::NoHome => failure(Exit::Config).hint("set HOME to your home"),
+        }
+    }
+}
+
+/// What a host key that does not match means.
+const HOST_KEY: &str = "the machine that answers is not the one that was expected: the session's \
+                        key comes through your login, so somebody may stand in between; connect \
+                        again, and tell the admin when it stays";
+
+impl From<ssh::Error> for Failure {
+    fn from(error: ssh::Error) -> Self {
+        Self::of_ssh(&error)
+    }
+}
+
+impl Failure {
+    fn of_ssh(error: &ssh::Error) -> Self {
+        use ssh::Error as E;
+        let failure = |exit| Self::of(exit, error);
+        match error {
+            E::Unreachable { host, .. } => {
+                failure(Exit::ClusterUnreachable).hint(format!("does `ssh {host}` work from here?"))
+            }
+            E::Authentication { host, asked, .. } => {
+                let failure = failure(Exit::ClusterUnreachable);
+                if *asked {
+                    failure.hint(format!("does `ssh {host}` let you in?"))
+                } else {
+                    failure.hint("run `qdebug connect` in a terminal, where you can be asked")
+                }
+            }
+            E::HostKey { host, .. } if host.starts_with("qdebug-") => {
+                failure(Exit::HostKey).hint(HOST_KEY)
+            }
+            E::HostKey { host, .. } => failure(Exit::HostKey).hint(format!(
+                "`ssh {host}` once in a terminal shows its key and asks"
+            )),
+            E::QdebugMissing { .. } => failure(Exit::Versions).hint(
+                "install qdebug there on PATH or as ~/.local/bin/qdebug, or set `qdebug` in the \
+                 cluster's profile",
+            ),
+            E::NoAnswer { .. } => failure(Exit::ClusterUnreachable)
+                .hint("the shell's start files on the cluster may end it early"),
+            E::Busy { .. } | E::TimedOut { .. } | E::Lost { .. } | E::StillDown { .. } => {
+                failure(Exit::ClusterUnreachable).hint("try again")
+            }
+            E::Listen { port, .. } => failure(Exit::Failed).hint(format!(
+                "something else listens on {port}; choose another by `--port`"
+            )),
+            E::Forward { .. } => failure(Exit::ClusterUnreachable),
+            E::Word(_) | E::Key(_) => failure(Exit::Usage),
+            E::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
+                _ => failure(Exit::Failed),
+            },
+            E::Program(_) => failure(Exit::Failed).hint("qdebug needs OpenSSH's client"),
+            E::Failed { .. } => failure(Exit::Failed),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Errors as the user sees them: what happened, why, what to do, and the exit code. Made from the
+//! typed errors of the halves here and nowhere else: `login`, `node` and `laptop` say what each
+//! of their errors means.
+
+mod laptop;
+mod login;
+mod node;
+
+use serde::Serialize;
+
+use super::{Exit, output};
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    exit: Exit,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+}
+
+/// What `--json` prints of a failure, on stdout.
+#[derive(Serialize)]
+struct Told<'a> {
+    error: &'a str,
+    causes: &'a [String],
+    hints: &'a [String],
+    code: u8,
+}
+
+impl Failure {
+    /// A failure in words of our own.
+    pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// A failure with an error's message and the chain of its causes.
+    pub(super) fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut failure = Self::new(exit, error.to_string());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Transparent wrappers repeat what they wrap.
+            if failure.message != text && !failure.causes.contains(&text) {
+                failure.causes.push(text);
+            }
+            source = cause.source();
+        }
+        failure
+    }
+
+    /// Adds what to do about it.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Puts what it is about before the message.
+    pub(super) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// The session ended or failed while it was waited for.
+    pub(super) fn over(status: &crate::session::Status) -> Self {
+        let line = super::show::line(status);
+        let failure = Self::new(
+            Exit::SessionOver,
+            format!("{} is over: {line}", status.name),
+        );
+        let failure = match &status.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        };
+        failure.hint(format!("`qdebug logs {}` shows what happened", status.name))
+    }
+
+    /// Says it, on stderr and with `json` on stdout too; returns the exit code.
+    pub(super) fn tell(&self, json: bool) -> u8 {
+        output::talk(&format!("error: {}", output::harmless(&self.message)));
+        for cause in &self.causes {
+            output::talk(&format!(
+                "  because: {}",
+                output::harmless(cause.trim_end())
+            ));
+        }
+        for hint in &self.hints {
+            output::talk(&format!("  hint: {}", output::harmless(hint)));
+        }
+        if json {
+            output::json(&Told {
+                error: &self.message,
+                causes: &self.causes,
+                hints: &self.hints,
+                code: self.exit.code(),
+            });
+        }
+        self.exit.code()
+    }
+}
+
+impl From<crate::config::Error> for Failure {
+    fn from(error: crate::config::Error) -> Self {
+        Self::of(Exit::Config, &error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let exit = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => Exit::Permission,
+            _ => Exit::Failed,
+        };
+        Self::of(exit, &error)
+    }
+}

@@ -1,0 +1,145 @@
+//! What the node half's errors mean to the user: GPUs, engine, image and kit too.
+
+use super::Failure;
+use crate::cli::Exit;
+use crate::{engine, gpu, kit, node};
+
+impl From<node::Error> for Failure {
+    fn from(error: node::Error) -> Self {
+        Self::of_node(&error)
+    }
+}
+
+/// What `state.json` says beside an error of the node half.
+pub(in crate::cli) fn explain(error: &node::Error) -> node::Explanation {
+    let failure = Failure::of_node(error);
+    node::Explanation {
+        hint: (!failure.hints.is_empty()).then(|| failure.hints.join("; ")),
+        code: Some(failure.exit.code()),
+    }
+}
+
+impl Failure {
+    fn of_node(error: &node::Error) -> Self {
+        use node::Error as E;
+        let failure = |exit| Self::of(exit, error);
+        match error {
+            E::Session(error) => Self::of_session(error),
+            E::Engine(error) => Self::of_engine(error),
+            E::Kit(error) => Self::of_kit(error),
+            E::Reference(_) => failure(Exit::Image).hint("an image is written as for `docker run`"),
+            E::Gpu { source, .. } => failure(Exit::Gpu).hint(gpu_hint(source)),
+            E::UnknownScheduler { .. } => {
+                failure(Exit::Versions).hint("the qdebug that submitted is another one")
+            }
+            E::NotInJob { .. } | E::OtherJob { .. } | E::OtherCluster { .. } => {
+                failure(Exit::Usage).hint("`qdebug node` is run by the job script of a session")
+            }
+            E::Over { .. } => failure(Exit::SessionOver).hint("submit a new session"),
+            E::AlreadyRunning { .. } => failure(Exit::Failed),
+            E::Mount { .. } => failure(Exit::Failed)
+                .hint("the path must be there on the node, not only on the login node"),
+            E::NodeDir { .. } => failure(Exit::Permission).hint(
+                "it must belong to you, be 0700 and no link; `node_dir` in the site file moves it",
+            ),
+            E::NoSshd { .. } => failure(Exit::Image)
+                .hint("leave `--sshd image` out: the kit's sshd works in any image"),
+            E::NoPort { .. } => failure(Exit::Failed).hint("submit again"),
+            E::Died { .. } | E::NotServing { .. } => failure(Exit::Engine)
+                .hint("`qdebug logs` of the session tells more; `--sshd kit` is the safe choice"),
+            E::NoFolder { .. } => failure(Exit::Failed)
+                .hint("is the shared file system mounted on that node? tell the admin"),
+            E::Hanging { .. } => {
+                failure(Exit::Failed).hint("the file system of the node hangs; tell the admin")
+            }
+            E::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
+                std::io::ErrorKind::StorageFull => {
+                    failure(Exit::Failed).hint("the disk of the node is full")
+                }
+                _ => failure(Exit::Failed),
+            },
+        }
+    }
+
+    fn of_engine(error: &engine::Error) -> Self {
+        use engine::Error as E;
+        let failure = |exit| Self::of(exit, error);
+        match error {
+            E::NoSocket { .. } | E::Refused { .. } => failure(Exit::Engine)
+                .hint("is docker installed and running on the node? (systemctl status docker)"),
+            E::Permission { group, .. } => failure(Exit::Permission).hint(format!(
+                "ask the admin to add you to the group {group} on the nodes"
+            )),
+            E::Silent { .. } | E::Connect { .. } | E::TimedOut { .. } | E::Gone { .. } => {
+                failure(Exit::Engine).hint("the engine of the node is in trouble; tell the admin")
+            }
+            E::TooOld { .. } | E::Unsupported { .. } => failure(Exit::Engine),
+            E::Remote { .. } | E::Configuration { .. } => failure(Exit::Config)
+                .hint("unset DOCKER_HOST or choose a docker context of the node itself"),
+            E::NoSuchImage { .. } => failure(Exit::Image)
+                .hint("check its spelling; `docker pull` on the node shows the same"),
+            E::ImageAccess { .. } => {
+                failure(Exit::Image).hint("log in on the cluster: docker login REGISTRY")
+            }
+            E::Registry { .. } => failure(Exit::Image)
+                .hint("the node may have no internet: load the image there first (docker load)"),
+            E::Platform { .. } => failure(Exit::Image),
+            E::Devices { .. } => failure(Exit::Gpu)
+                .hint("the node needs the NVIDIA container toolkit; tell the admin"),
+            E::MountSource { denied: true, .. } => failure(Exit::Permission).hint(
+                "the engine's root may not read it (NFS with root_squash): open the folder to \
+                 others by `chmod o+x`, or mount another one",
+            ),
+            E::MountSource { .. } => {
+                failure(Exit::Engine).hint("the path must be there on the node")
+            }
+            E::NoSpace { .. } => {
+                failure(Exit::Engine).hint("the engine's disk on the node is full; tell the admin")
+            }
+            E::Interrupted { .. } => failure(Exit::Interrupted),
+            E::PortTaken { .. } | E::NameTaken { .. } | E::NoSuchContainer { .. } => {
+                failure(Exit::Engine).hint("submit again")
+            }
+            E::Command { .. } | E::Other { .. } | E::Peek { .. } => failure(Exit::Engine),
+        }
+    }
+
+    pub(in crate::cli) fn of_kit(error: &kit::Error) -> Self {
+        match error {
+            kit::Error::Missing { .. } => Self::of(Exit::Kit, error)
+                .hint("build it once where docker runs: qdebug kit build")
+                .hint("then build qdebug again, or put it beside: ../share/qdebug/kit.tar.gz"),
+            _ => Self::of(Exit::Kit, error),
+        }
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Self {
+        Self::of_engine(&error)
+    }
+}
+
+impl From<kit::Error> for Failure {
+    fn from(error: kit::Error) -> Self {
+        Self::of_kit(&error)
+    }
+}
+
+fn gpu_hint(error: &gpu::Error) -> &'static str {
+    match error {
+        gpu::Error::NoGpu { .. } => {
+            "the scheduler sent the job to a node without a working NVIDIA driver: tell the admin, \
+             or submit with `-g none`"
+        }
+        gpu::Error::Nvml { .. } => "`nvidia-smi` on the node should show the same; tell the admin",
+        gpu::Error::Grant(_) | gpu::Error::Missing { .. } | gpu::Error::Mig { .. } => {
+            "the scheduler's grant does not fit the node; tell the admin"
+        }
+        gpu::Error::WrongType { .. } => {
+            "the type of `-g` is held against the GPU's own name; `qdebug logs` shows both"
+        }
+        gpu::Error::TooFew { .. } => "ask for fewer by `-n`",
+    }
+}

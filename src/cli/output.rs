@@ -1,0 +1,100 @@
+//! What the user reads: stdout is data, stderr is talk. Nothing else in qdebug prints.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+/// Prints one line of data on stdout. A reader that went away (`| head`) is no error.
+pub(super) fn data(line: &str) {
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
+
+/// Prints bytes of data on stdout as they are and at once.
+pub(super) fn raw(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+/// Prints a value as JSON on stdout.
+pub(super) fn json<T: Serialize>(value: &T) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => data(&text),
+        Err(error) => talk(&format!("a bug: this answer has no JSON form: {error}")),
+    }
+}
+
+/// Says one line on stderr.
+pub(super) fn talk(line: &str) {
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+/// Asks on the terminal; `None` when there is none to ask on.
+pub(super) fn confirm(question: &str) -> Option<bool> {
+    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+        return None;
+    }
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "{question} [Y/n] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).ok()?;
+    Some(matches!(
+        answer.trim().to_lowercase().as_str(),
+        "" | "y" | "yes"
+    ))
+}
+
+/// What came from outside, fit for a terminal: control characters are shown, not obeyed.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Rows under headings, columns aligned by two spaces; the last column is not padded.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let longest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+        longest.max(headings[column].chars().count())
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let last = cells.len().saturating_sub(1);
+        let padded = cells.iter().enumerate().map(|(column, cell)| {
+            if column == last {
+                (*cell).to_owned()
+            } else {
+                format!("{cell:<width$}  ", width = widths[column])
+            }
+        });
+        padded.collect::<String>().trim_end().to_owned()
+    };
+    let mut lines = vec![line(headings.to_vec())];
+    lines.extend(
+        rows.iter()
+            .map(|row| line(row.iter().map(String::as_str).collect())),
+    );
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_align_whatever_is_in_them() {
+        let rows = [vec!["ä".into(), "1".into()], vec!["long".into(), "".into()]];
+        assert_eq!(table(&["NAME", "N"], &rows), "NAME  N\nä     1\nlong");
+    }
+
+    #[test]
+    fn escape_sequences_are_shown_not_obeyed() {
+        assert_eq!(harmless("a\x1b[31mb\nc"), "a\u{FFFD}[31mb\nc");
+    }
+}

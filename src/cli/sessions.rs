@@ -1,0 +1,166 @@
+//! `list`, `status`, `logs`, `stop`, `authorize`: answered here when the sessions are here, else
+//! asked for over the hop to the cluster.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::AsyncReadExt as _;
+
+use super::args::{Global, List, Logs, Stop, Wanted, public_key};
+use super::setting::Setting;
+use super::{Exit, Failure, output, show};
+use crate::login::{LogTail, Login};
+use crate::session::Status;
+
+/// How often a log or an ending session is looked at again.
+const PACE: Duration = Duration::from_millis(500);
+
+/// How long `stop` waits for the end: the longest grace of a scheduler and some air.
+const STOP_WAIT: Duration = Duration::from_secs(60);
+
+impl List {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let setting = Setting::load()?;
+        let statuses = match setting.cluster(global).await? {
+            Some(cluster) => cluster.list(self.all).await?,
+            None => {
+                let (statuses, unreadable) = setting.login().await?.statuses(self.all).await?;
+                for session in unreadable {
+                    Failure::from(session.error)
+                        .about(&format!("session {}", session.name))
+                        .tell(false);
+                }
+                statuses
+            }
+        };
+        if global.json {
+            output::json(&statuses);
+        } else if statuses.is_empty() {
+            output::talk("no sessions; `qdebug submit --help` shows how to start one");
+        } else {
+            output::data(&show::list(&statuses, Timestamp::now()));
+        }
+        Ok(0)
+    }
+}
+
+/// `qdebug status JOB`.
+pub(super) async fn status(wanted: Wanted, global: &Global) -> Result<u8, Failure> {
+    let setting = Setting::load()?;
+    let status = match setting.cluster(global).await? {
+        Some(cluster) => cluster.status(&wanted.job).await?,
+        None => setting.login().await?.status(&wanted.job).await?,
+    };
+    print(&status, global);
+    Ok(0)
+}
+
+fn print(status: &Status, global: &Global) {
+    if global.json {
+        output::json(status);
+    } else {
+        output::data(&show::picture(status, Timestamp::now()));
+    }
+}
+
+/// `qdebug authorize JOB`, the key on stdin.
+pub(super) async fn authorize(wanted: Wanted) -> Result<u8, Failure> {
+    let mut text = String::new();
+    tokio::io::stdin()
+        .take(16 << 10)
+        .read_to_string(&mut text)
+        .await?;
+    let key = public_key(&text).map_err(|reason| Failure::new(Exit::Usage, reason))?;
+    let login = Setting::load()?.login().await?;
+    login.authorize(&wanted.job, &key).await?;
+    Ok(0)
+}
+
+impl Stop {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let setting = Setting::load()?;
+        let status = match setting.cluster(global).await? {
+            Some(cluster) => {
+                cluster
+                    .stop(&self.wanted.job, self.no_wait, &super::setting::who())
+                    .await?
+            }
+            None => self.here(&setting.login().await?).await?,
+        };
+        if global.json {
+            output::json(&status);
+        } else {
+            output::talk(&format!("{}: {}", status.name, show::line(&status)));
+        }
+        Ok(0)
+    }
+
+    async fn here(&self, login: &Login) -> Result<Status, Failure> {
+        let by = self.by.clone().unwrap_or_else(super::setting::who);
+        let mut status = login.stop(&self.wanted.job, &by).await?;
+        let patience = tokio::time::Instant::now() + STOP_WAIT;
+        while !self.no_wait && !status.state.is_final() {
+            if tokio::time::Instant::now() > patience {
+                return Err(Failure::new(
+                    Exit::Failed,
+                    format!(
+                        "{} has not ended within {} s",
+                        status.name,
+                        STOP_WAIT.as_secs()
+                    ),
+                )
+                .hint(format!(
+                    "`qdebug status {}` tells where it stands",
+                    status.name
+                )));
+            }
+            tokio::time::sleep(PACE).await;
+            status = login.status(status.name.as_str()).await?;
+        }
+        Ok(status)
+    }
+}
+
+impl Logs {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let setting = Setting::load()?;
+        if let Some(cluster) = setting.cluster(global).await? {
+            return Ok(cluster
+                .logs(&self.wanted.job, self.follow, output::raw)
+                .await?);
+        }
+        let login = setting.login().await?;
+        let mut logs = login.logs(&self.wanted.job).await?;
+        let mut printed = print_new(&mut logs)?;
+        while self.follow {
+            // The state first, the log after: so the last lines of a session that ends in
+            // between are not lost.
+            let over = login.status(&self.wanted.job).await?.state.is_final();
+            printed |= print_new(&mut logs)?;
+            if over {
+                break;
+            }
+            tokio::time::sleep(PACE).await;
+        }
+        if !printed {
+            output::talk("the session has not logged anything yet");
+        }
+        Ok(0)
+    }
+}
+
+/// Prints what is new in the logs; whether there was anything.
+fn print_new(logs: &mut [LogTail]) -> Result<bool, Failure> {
+    let mut printed = false;
+    for log in logs {
+        loop {
+            let bytes = log.read()?;
+            if bytes.is_empty() {
+                break;
+            }
+            output::raw(&bytes);
+            printed = true;
+        }
+    }
+    Ok(printed)
+}

@@ -1,0 +1,157 @@
+//! `qdebug submit`: flags and configuration become a submission.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::args::{Global, SshdChoice, Submit};
+use super::setting::Setting;
+use super::{Exit, Failure, output, show};
+use crate::login::{Login, Submission, Submitted};
+use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
+
+/// How often `--wait` looks.
+const PACE: Duration = Duration::from_secs(1);
+
+/// What `submit --json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    format: u32,
+    job: &'a str,
+    name: &'a str,
+    cluster: &'a crate::session::Cluster,
+    session: &'a std::path::Path,
+}
+
+impl Submit {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let setting = Setting::load()?;
+        let submission = self.submission(&setting)?;
+        let login = setting.login_for_submit(self.scheduler).await?;
+        let by = setting.submitter()?;
+        if self.dry_run {
+            let plan = login.plan(&submission, &by)?;
+            output::data(&plan.script);
+            output::data(&shell_words::join(&plan.command));
+            return Ok(0);
+        }
+        let submitted = login.submit(&submission, &by).await?;
+        for left_out in &submitted.keys_left_out {
+            output::talk(&format!("note: a key cannot enter the session: {left_out}"));
+        }
+        let answer = Answer {
+            format: crate::session::FORMAT,
+            job: submitted.job.as_str(),
+            name: submitted.name.as_str(),
+            cluster: &submitted.cluster,
+            session: &submitted.session,
+        };
+        if global.json {
+            output::json(&answer);
+        } else {
+            output::data(submitted.job.as_str());
+            self.tell(&submitted, &submission);
+        }
+        if self.wait {
+            wait(&login, &submitted).await
+        } else {
+            Ok(0)
+        }
+    }
+
+    fn tell(&self, submitted: &Submitted, submission: &Submission) {
+        output::talk(&format!(
+            "session {} is submitted to {}: {}, {}",
+            submitted.name,
+            submitted.cluster,
+            show::gpus(submission.gpu.as_ref()),
+            super::values::shown(jiff::SignedDuration::from_secs(
+                i64::try_from(submission.walltime.as_secs()).unwrap_or(i64::MAX)
+            )),
+        ));
+        output::talk(&format!(
+            "next, on your laptop: qdebug connect {}",
+            submitted.job
+        ));
+        output::talk(&format!("or here: qdebug status {}", submitted.job));
+    }
+
+    fn submission(&self, setting: &Setting) -> Result<Submission, Failure> {
+        let defaults = setting.submit_defaults()?;
+        let gpu = self.gpu.clone().or(defaults.gpu).ok_or_else(|| {
+            Failure::new(Exit::Usage, "which GPU? there is no default for it")
+                .hint("add `-g V100` (or another type), or `-g none` for a session without")
+        })?;
+        let walltime = self.walltime.or(defaults.walltime).ok_or_else(|| {
+            Failure::new(Exit::Usage, "for how long? there is no default for it")
+                .hint("add a walltime such as `-w 4h`")
+        })?;
+        let image = self.image.clone().or(defaults.image).ok_or_else(|| {
+            Failure::new(Exit::Usage, "which image? there is no default for it")
+                .hint("add `-i IMAGE`, as you would name it to `docker run`")
+        })?;
+        let gpu = (!gpu.eq_ignore_ascii_case("none")).then(|| GpuRequest {
+            kind: gpu,
+            count: self.count,
+        });
+        let mut mounts: Vec<Mount> = defaults.mounts;
+        mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));
+        Ok(Submission {
+            name: self.name.clone(),
+            gpu,
+            walltime,
+            image: ImageSource::Reference {
+                reference: image_reference(&image)?,
+            },
+            sshd: match self.sshd {
+                SshdChoice::Kit => Sshd::Kit,
+                SshdChoice::Image => Sshd::Image,
+            },
+            mounts,
+            env: self.env.iter().cloned().collect(),
+            cpus: self.cpus,
+            memory_bytes: self.memory,
+            shm_bytes: self.shm_size,
+            queue: self.queue.clone().or(defaults.queue),
+            project: self.project.clone().or(defaults.project),
+            account: self.account.clone().or(defaults.account),
+            qos: self.qos.clone(),
+            reservation: self.reservation.clone(),
+            workdir: self.workdir.clone().map(std::path::absolute).transpose()?,
+            extra: self.extra.clone(),
+        })
+    }
+}
+
+/// An image's name as docker takes it: no blanks, no control characters, no leading dash.
+fn image_reference(image: &str) -> Result<String, Failure> {
+    let odd = image.is_empty()
+        || image.len() > 512
+        || image.starts_with('-')
+        || image.chars().any(|c| c.is_control() || c.is_whitespace());
+    if odd {
+        return Err(
+            Failure::new(Exit::Usage, format!("{image:?} is no name of an image"))
+                .hint("an image is written as for `docker run`, such as pytorch/pytorch:2.4"),
+        );
+    }
+    Ok(image.to_owned())
+}
+
+/// Waits until the session is ready or over, telling each change.
+async fn wait(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
+    let mut told = String::new();
+    loop {
+        let status: Status = login.status(submitted.name.as_str()).await?;
+        let line = show::line(&status);
+        if line != told {
+            output::talk(&format!("{}: {line}", status.name));
+            told = line;
+        }
+        match status.state {
+            Standing::Ready => return Ok(0),
+            state if state.is_final() => return Err(Failure::over(&status)),
+            _ => tokio::time::sleep(PACE).await,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Values of flags: texts become types at the door.
+
+use std::time::Duration;
+
+/// Reads a walltime: `4h`, `90m`, `1h30m`, `2d`, or `HH:MM:SS`. A bare number is refused, since
+/// schedulers disagree on its unit.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn walltime(text: &str) -> Result<Duration, String> {
+    let seconds = if text.contains(':') {
+        clock(text)
+    } else {
+        units(text)
+    };
+    match seconds {
+        Some(0) => Err("a walltime of nothing is no walltime".to_owned()),
+        Some(seconds) if seconds <= 365 * 86_400 => Ok(Duration::from_secs(seconds)),
+        Some(_) => Err("a walltime is at most a year".to_owned()),
+        None if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => Err(format!(
+            "{text} of what? write {text}h, {text}m or HH:MM:SS"
+        )),
+        None => Err("a walltime is written 4h, 90m, 1h30m or HH:MM:SS".to_owned()),
+    }
+}
+
+/// `HH:MM:SS`, hours without bound.
+fn clock(text: &str) -> Option<u64> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [hours, minutes, seconds] = parts[..] else {
+        return None;
+    };
+    let number = |part: &str| {
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| part.parse::<u64>().ok()).flatten()
+    };
+    let (minutes, seconds) = (number(minutes)?, number(seconds)?);
+    if minutes > 59 || seconds > 59 {
+        return None;
+    }
+    number(hours)?
+        .checked_mul(3600)?
+        .checked_add(minutes * 60 + seconds)
+}
+
+/// `1d2h3m4s`, each unit at most once and in this order.
+fn units(text: &str) -> Option<u64> {
+    let (mut total, mut number, mut last) = (0u64, String::new(), 0usize);
+    if text.is_empty() {
+        return None;
+    }
+    for character in text.chars() {
+        if character.is_ascii_digit() {
+            number.push(character);
+            continue;
+        }
+        let order = 1 + "dhms".find(character.to_ascii_lowercase())?;
+        if order <= last {
+            return None;
+        }
+        last = order;
+        let unit = [86_400, 3600, 60, 1][order - 1];
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
+        number.clear();
+    }
+    number.is_empty().then_some(total)
+}
+
+/// Reads a size such as `28G`, `512M` or `1T`: binary units, `B` and `iB` behind them allowed.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is no size; write 28G, 512M or the like");
+    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+    let (number, unit) = text.split_at(at);
+    let unit = unit.to_ascii_lowercase();
+    let power = match unit.trim_end_matches("ib").trim_end_matches('b') {
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number
+        .checked_mul(1024u64.pow(power))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(bad)
+}
+
+/// Reads `NAME=VALUE`; `NAME` alone takes the value of this process's environment, as docker does.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn variable(text: &str) -> Result<(crate::session::EnvName, String), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.to_owned()),
+        None => match std::env::var(text) {
+            Ok(value) => (text, value),
+            Err(_) => return Err(format!("{text} is not set here; write {text}=VALUE")),
+        },
+    };
+    if value.contains(['\n', '\r', '\0']) {
+        return Err(format!(
+            "the value of {name} holds a line break, which sshd cannot pass on"
+        ));
+    }
+    Ok((name.parse().map_err(|error| format!("{error}"))?, value))
+}
+
+/// A duration as people say it: `3 h 20 min`, `45 s`.
+pub(super) fn shown(duration: jiff::SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, 0) => format!("{hours} h"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn walltimes_are_read_as_people_write_them() {
+        for (text, seconds) in [
+            ("4h", 14_400),
+            ("90m", 5400),
+            ("1h30m", 5400),
+            ("45s", 45),
+            ("2d", 172_800),
+            ("00:30:00", 1800),
+            ("100:00:01", 360_001),
+            ("1H", 3600),
+        ] {
+            assert_eq!(walltime(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_is_asked_back() {
+        assert!(walltime("4").unwrap_err().contains("4h, 4m or HH:MM:SS"));
+        for bad in [
+            "",
+            "h",
+            "1m1h",
+            "1h1h",
+            "-1h",
+            "1.5h",
+            "1:2",
+            "1:60:00",
+            "0h",
+            "99999999d",
+            "４h",
+            "1h\n",
+            "18446744073709551615h",
+        ] {
+            assert!(walltime(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        for (text, bytes) in [
+            ("28G", 28 << 30),
+            ("512MiB", 512 << 20),
+            ("1tb", 1u64 << 40),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "28", "G", "0G", "1.5G", "99999999999T", "1X"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn variables_keep_their_values_exactly() {
+        let (name, value) = variable("A=b=c 'd' $e 🦀").unwrap();
+        assert_eq!((name.as_str(), &*value), ("A", "b=c 'd' $e 🦀"));
+        for bad in ["=x", "A B=x", "A=x\ny", "NOT_SET_ANYWHERE_7"] {
+            assert!(variable(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in ".*") {
+            let _ = (walltime(&text), size(&text), variable(&text));
+        }
+    }
+}

@@ -1,0 +1,525 @@
+//! Containers: made from a plain description, started, stopped, removed, listed.
+//!
+//! [`ContainerSpec`] says what is wanted; how the API words it is [`body`], pure and tested. Made
+//! containers are hardened without asking: every capability dropped, no new privileges, no restart
+//! policy. A failed start leaves a container behind ("Created"), so whoever starts removes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerSummaryStateEnum, DeviceRequest, HostConfig, HostConfigLogConfig,
+    Mount, MountTmpfsOptions, MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
+};
+
+use super::error::from_api;
+use super::{Engine, Error};
+
+/// What a container shall be. Everything not said is the engine's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Its name; the engine makes one up when empty.
+    pub name: String,
+    /// The image, by id.
+    pub image: String,
+    /// The program and its arguments: the image's entrypoint and command are put aside.
+    pub argv: Vec<String>,
+    /// The user and group ids it runs as; the image's user when absent.
+    pub user: Option<(u32, u32)>,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+    /// Capabilities it keeps all the same, without `CAP_`.
+    pub capabilities: Vec<String>,
+    /// Labels.
+    pub labels: Vec<(String, String)>,
+    /// Environment, over the image's.
+    pub env: Vec<(String, String)>,
+    /// Files and directories of this machine.
+    pub binds: Vec<Bind>,
+    /// Paths that are in memory, with their size in bytes.
+    pub tmpfs: Vec<(String, u64)>,
+    /// A port of the container, published on this machine.
+    pub publish: Option<Publish>,
+    /// UUIDs of the GPUs it gets.
+    pub gpus: Vec<String>,
+    /// Size of /dev/shm in bytes.
+    pub shm_bytes: Option<u64>,
+    /// Memory in bytes; swap is not given on top of it.
+    pub memory_bytes: Option<u64>,
+    /// The CPUs it may use, as the kernel lists them (`0-3,8`).
+    pub cpuset: Option<String>,
+    /// How many processes and threads it may have.
+    pub pids: Option<u64>,
+    /// Where its program starts.
+    pub workdir: Option<String>,
+    /// Its host name.
+    pub hostname: Option<String>,
+    /// The engine's word for its network (`host`, `none`); its default network when absent.
+    pub network: Option<String>,
+    /// Keep capabilities and privileges, for a build that needs root in its container.
+    pub privileged_user: bool,
+    /// Switch its SELinux label off.
+    pub unlabelled: bool,
+    /// The engine removes it when it exits.
+    pub auto_remove: bool,
+}
+
+/// A file or directory of this machine, seen in the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Here; it must exist.
+    pub source: PathBuf,
+    /// There, absolute.
+    pub target: String,
+    /// Not writable there.
+    pub read_only: bool,
+}
+
+impl Bind {
+    /// A bind that may be written through.
+    pub fn new(source: impl Into<PathBuf>, target: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            target: target.into(),
+            read_only: false,
+        }
+    }
+
+    /// The same, not writable there.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+}
+
+/// A TCP port of the container, published on an address of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// The address here.
+    pub address: Ipv4Addr,
+    /// The port here.
+    pub port: u16,
+    /// The port there.
+    pub container_port: u16,
+}
+
+/// A container's id, as the engine gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    /// An id the engine gave: hexadecimal digits and nothing else, since it becomes part of a path.
+    pub(super) fn new(id: String) -> Option<Self> {
+        let plain = (12..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
+        plain.then_some(Self(id))
+    }
+
+    /// All of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part that people read.
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A container as the list tells it. Names and labels are claims of whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, without the slash.
+    pub name: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// What it does.
+    pub state: ContainerState,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    /// It was made and never started.
+    Created,
+    /// It runs, or is paused or restarting.
+    Running,
+    /// It has exited, or is being removed.
+    Exited,
+}
+
+impl Engine {
+    /// Makes a container.
+    ///
+    /// # Errors
+    /// [`Error::MountSource`], [`Error::NameTaken`], [`Error::NoSuchImage`], [`Error::NoSpace`] and
+    /// what else the engine says.
+    pub async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, Error> {
+        const DOING: &str = "making the container";
+        let options = (!spec.name.is_empty()).then(|| {
+            CreateContainerOptionsBuilder::default()
+                .name(&spec.name)
+                .build()
+        });
+        let made = self
+            .docker
+            .create_container(options, body(spec))
+            .await
+            .map_err(|error| from_api(DOING, error))?;
+        for warning in &made.warnings {
+            tracing::warn!(warning, "the engine warned while making the container");
+        }
+        ContainerId::new(made.id).ok_or_else(|| Error::Other {
+            doing: DOING,
+            status: 0,
+            message: "the engine's id for it is none".to_owned(),
+        })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`Error::PortTaken`], [`Error::Devices`], [`Error::MountSource`], [`Error::Command`] and
+    /// what else the engine says; the container is still there then.
+    pub async fn start(&self, id: &ContainerId) -> Result<(), Error> {
+        self.docker
+            .start_container(id.as_str(), None)
+            .await
+            .map_err(|error| from_api("starting the container", error))
+    }
+
+    /// Asks it to end, and kills it after `grace` (whole seconds). A container that has ended or
+    /// is gone is no error.
+    ///
+    /// # Errors
+    /// What the engine says; [`Error::TimedOut`] when it takes 5 s longer than the grace.
+    pub async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), Error> {
+        const DOING: &str = "stopping the container";
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let limit = grace + Duration::from_secs(5);
+        let stopping = self.docker.stop_container(id.as_str(), Some(options));
+        let stopped = tokio::time::timeout(limit, stopping)
+            .await
+            .map_err(|_| Error::TimedOut {
+                doing: DOING,
+                limit,
+            })?;
+        forgive_gone(stopped.map_err(|error| from_api(DOING, error)))
+    }
+
+    /// Removes it, running or not, with its anonymous volumes, and returns when it is gone. One
+    /// that is gone already is no error.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn remove(&self, id: &ContainerId) -> Result<(), Error> {
+        let options = RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        let removed = self
+            .docker
+            .remove_container(id.as_str(), Some(options))
+            .await
+            .map_err(|error| from_api("removing the container", error));
+        match forgive_gone(removed) {
+            // Auto-remove is at it.
+            Err(Error::Other { message, .. }) if message.contains("already in progress") => {
+                self.until_gone(id).await
+            }
+            removed => removed,
+        }
+    }
+
+    async fn until_gone(&self, id: &ContainerId) -> Result<(), Error> {
+        const DOING: &str = "removing the container";
+        const LIMIT: Duration = Duration::from_secs(30);
+        let waiting = async {
+            loop {
+                match self.docker.inspect_container(id.as_str(), None).await {
+                    Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    Err(error) => return forgive_gone(Err(from_api(DOING, error))),
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, waiting)
+            .await
+            .unwrap_or(Err(Error::TimedOut {
+                doing: DOING,
+                limit: LIMIT,
+            }))
+    }
+
+    /// The containers, running or not, that have all these labels.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<Listed>, Error> {
+        let wanted = labels.iter().map(|(name, value)| match value.is_empty() {
+            true => (*name).to_owned(),
+            false => format!("{name}={value}"),
+        });
+        let filters = HashMap::from([("label".to_owned(), wanted.collect::<Vec<_>>())]);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let found = self
+            .docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| from_api("listing containers", error))?;
+        Ok(found
+            .into_iter()
+            .filter_map(|summary| {
+                let name = summary.names.unwrap_or_default().into_iter().next();
+                Some(Listed {
+                    id: ContainerId::new(summary.id?)?,
+                    name: name.unwrap_or_default().trim_start_matches('/').to_owned(),
+                    labels: summary.labels.unwrap_or_default(),
+                    state: match summary.state {
+                        Some(ContainerSummaryStateEnum::CREATED) => ContainerState::Created,
+                        Some(
+                            ContainerSummaryStateEnum::EXITED
+                            | ContainerSummaryStateEnum::DEAD
+                            | ContainerSummaryStateEnum::REMOVING,
+                        ) => ContainerState::Exited,
+                        _ => ContainerState::Running,
+                    },
+                    created: summary.created.unwrap_or_default(),
+                })
+            })
+            .collect())
+    }
+
+    /// Whether a container is there and runs.
+    ///
+    /// # Errors
+    /// What the engine says, other than "no such container".
+    pub async fn is_running(&self, id: &ContainerId) -> Result<bool, Error> {
+        match self.docker.inspect_container(id.as_str(), None).await {
+            Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or(false)),
+            Err(error) => match from_api("looking at the container", error) {
+                Error::NoSuchContainer { .. } => Ok(false),
+                error => Err(error),
+            },
+        }
+    }
+}
+
+fn forgive_gone(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.is_no_such_container() => Ok(()),
+        result => result,
+    }
+}
+
+/// The request that makes it.
+fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let pairs = |pairs: &[(String, String)]| {
+        pairs
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+    };
+    // Mounts, not "binds": a source that is missing is an error and not made by root, and a colon
+    // in a path is a colon.
+    let binds = spec.binds.iter().map(|bind| Mount {
+        typ: Some(MountType::BIND),
+        source: Some(bind.source.to_string_lossy().into_owned()),
+        target: Some(bind.target.clone()),
+        read_only: Some(bind.read_only),
+        ..Mount::default()
+    });
+    let tmpfs = spec.tmpfs.iter().map(|(target, bytes)| Mount {
+        typ: Some(MountType::TMPFS),
+        target: Some(target.clone()),
+        tmpfs_options: Some(MountTmpfsOptions {
+            size_bytes: Some(signed(*bytes)),
+            mode: Some(0o1777),
+            ..MountTmpfsOptions::default()
+        }),
+        ..Mount::default()
+    });
+    let port = spec.publish.map(|publish| {
+        let key = format!("{}/tcp", publish.container_port);
+        let binding = PortBinding {
+            host_ip: Some(publish.address.to_string()),
+            host_port: Some(publish.port.to_string()),
+        };
+        (key, binding)
+    });
+    let mut security = Vec::new();
+    if !spec.privileged_user {
+        security.push("no-new-privileges".to_owned());
+    }
+    if spec.unlabelled {
+        security.push("label=disable".to_owned());
+    }
+    // The capability list alone is what `docker run --gpus` asks for: which driver libraries come
+    // along stays the image's own choice.
+    let devices = (!spec.gpus.is_empty()).then(|| {
+        vec![DeviceRequest {
+            driver: Some("nvidia".to_owned()),
+            device_ids: Some(spec.gpus.clone()),
+            capabilities: Some(vec![vec!["gpu".to_owned()]]),
+            ..DeviceRequest::default()
+        }]
+    });
+    // Bounded: what sshd says in days of port scans would else fill the engine's disk.
+    let log = HostConfigLogConfig {
+        typ: Some("local".to_owned()),
+        config: Some(HashMap::from([
+            ("max-size".to_owned(), "2m".to_owned()),
+            ("max-file".to_owned(), "2".to_owned()),
+        ])),
+    };
+    let host = HostConfig {
+        mounts: Some(binds.chain(tmpfs).collect()),
+        port_bindings: port
+            .clone()
+            .map(|(key, binding)| HashMap::from([(key, Some(vec![binding]))])),
+        cap_drop: (!spec.privileged_user).then(|| vec!["ALL".to_owned()]),
+        cap_add: (!spec.capabilities.is_empty()).then(|| spec.capabilities.clone()),
+        security_opt: Some(security),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            ..RestartPolicy::default()
+        }),
+        auto_remove: Some(spec.auto_remove),
+        group_add: Some(spec.groups.iter().map(u32::to_string).collect()),
+        shm_size: spec.shm_bytes.map(signed),
+        memory: spec.memory_bytes.map(signed),
+        memory_swap: spec.memory_bytes.map(signed),
+        cpuset_cpus: spec.cpuset.clone(),
+        pids_limit: spec.pids.map(signed),
+        device_requests: devices,
+        network_mode: spec.network.clone(),
+        log_config: Some(log),
+        ..HostConfig::default()
+    };
+    let mut argv = spec.argv.iter().cloned();
+    let entrypoint = argv.next().map(|program| vec![program]);
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        // An empty command, or docker would append the image's to our entrypoint.
+        cmd: entrypoint.is_some().then(|| argv.collect()),
+        entrypoint,
+        user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
+        env: Some(pairs(&spec.env)),
+        labels: Some(spec.labels.iter().cloned().collect()),
+        exposed_ports: port.map(|(key, _)| vec![key]),
+        working_dir: spec.workdir.clone(),
+        hostname: spec.hostname.clone(),
+        host_config: Some(host),
+        ..ContainerCreateBody::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(spec: &ContainerSpec) -> serde_json::Value {
+        serde_json::to_value(body(spec)).unwrap()
+    }
+
+    #[test]
+    fn a_session_container_is_hardened_and_on_the_loopback() {
+        let spec = ContainerSpec {
+            image: "sha256:00".into(),
+            argv: vec!["/.qdebug/init".into(), "a b".into(), "$x".into()],
+            user: Some((2001, 100)),
+            groups: vec![10, 20],
+            publish: Some(Publish {
+                address: Ipv4Addr::LOCALHOST,
+                port: 22000,
+                container_port: 2222,
+            }),
+            memory_bytes: Some(1 << 30),
+            pids: Some(4096),
+            unlabelled: true,
+            auto_remove: true,
+            ..ContainerSpec::default()
+        };
+        let json = json(&spec);
+        assert_eq!(json["User"], "2001:100");
+        assert_eq!(json["Entrypoint"], serde_json::json!(["/.qdebug/init"]));
+        assert_eq!(json["Cmd"], serde_json::json!(["a b", "$x"]));
+        let host = &json["HostConfig"];
+        assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));
+        assert_eq!(
+            host["SecurityOpt"],
+            serde_json::json!(["no-new-privileges", "label=disable"])
+        );
+        assert_eq!(host["GroupAdd"], serde_json::json!(["10", "20"]));
+        assert_eq!(host["AutoRemove"], true);
+        assert_eq!(host["Memory"], host["MemorySwap"]);
+        assert_eq!(
+            host["PortBindings"]["2222/tcp"],
+            serde_json::json!([{"HostIp": "127.0.0.1", "HostPort": "22000"}])
+        );
+        assert_eq!(host["RestartPolicy"]["Name"], "no");
+        assert!(host.get("Privileged").is_none());
+        assert!(host.get("DeviceRequests").is_none());
+    }
+
+    #[test]
+    fn gpus_are_asked_for_by_uuid_and_never_by_count() {
+        let spec = ContainerSpec {
+            gpus: vec!["GPU-1".into(), "GPU-2".into()],
+            ..ContainerSpec::default()
+        };
+        assert_eq!(
+            json(&spec)["HostConfig"]["DeviceRequests"],
+            serde_json::json!([{"Driver": "nvidia", "DeviceIDs": ["GPU-1", "GPU-2"],
+                                "Capabilities": [["gpu"]]}])
+        );
+    }
+
+    #[test]
+    fn odd_paths_stay_what_they_are() {
+        let spec = ContainerSpec {
+            binds: vec![Bind::new("/a b:ro/é'\"", "/c:d").read_only()],
+            ..ContainerSpec::default()
+        };
+        let mount = &json(&spec)["HostConfig"]["Mounts"][0];
+        assert_eq!(mount["Source"], "/a b:ro/é'\"");
+        assert_eq!(mount["Target"], "/c:d");
+        assert_eq!(mount["ReadOnly"], true);
+        assert_eq!(mount["Type"], "bind");
+    }
+
+    #[test]
+    fn an_id_is_hexadecimal() {
+        assert!(ContainerId::new("f".repeat(64)).is_some());
+        for bad in [
+            "",
+            "f00",
+            "../../../etc/x",
+            &"g".repeat(64),
+            "ffffffffffff/x",
+        ] {
+            assert!(ContainerId::new(bad.to_owned()).is_none(), "{bad}");
+        }
+    }
+}

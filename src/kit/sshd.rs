@@ -1,0 +1,413 @@
+//! sshd's configuration, environment and command line.
+//!
+//! Problem: sshd drops the image's environment, and its configuration is read line by line and
+//! word by word, so a value can break out of its place. Evidence: sshd's own splitter of words
+//! (since 8.7) knows both quotes and a backslash before a quote or a backslash; before, only
+//! double quotes without any escape, and a `#` began a comment even between quotes. Solution: one
+//! `SetEnv` line, since a second one is ignored, each pair between double quotes, and what the
+//! sshd at hand cannot express is left out and told.
+//!
+//! Pure: it writes no file and asks no sshd.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::paths;
+
+/// The most the `SetEnv` line may hold, in bytes: sshd hands its configuration to its children
+/// in messages of at most 256 KiB.
+const MAX_ENVIRONMENT: usize = 128 << 10;
+
+/// PATH where the image sets none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whose sshd runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// The kit's.
+    Kit,
+    /// The image's own, at [`paths::IMAGE_SSHD`].
+    Image(Version),
+}
+
+/// A version of OpenSSH, major and minor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+impl Version {
+    /// Reads it out of what `ssh -V` or a banner says (`OpenSSH_9.2p1 Debian-2+deb12u3`).
+    pub fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once("OpenSSH_")?;
+        let (major, rest) = rest.split_once('.')?;
+        let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+}
+
+/// What varies in sshd's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Whose sshd reads it.
+    pub server: Server,
+    /// The port inside the container.
+    pub port: u16,
+    /// The address to listen on; every one when `None`.
+    pub listen: Option<IpAddr>,
+    /// The only user let in; the one sshd runs as.
+    pub user: String,
+    /// The environment of every session. [`session_path`] makes its PATH.
+    pub env: BTreeMap<String, String>,
+}
+
+impl ServerConfig {
+    /// The text of `sshd_config`, and the names of the variables that could not be carried over.
+    pub fn render(&self) -> (String, Vec<String>) {
+        let mut lines = vec![format!("Port {}", self.port)];
+        if let Some(address) = self.listen {
+            lines.push(format!("ListenAddress {address}"));
+        }
+        lines.extend([
+            format!("HostKey {}", paths::HOST_KEY),
+            format!("AuthorizedKeysFile {}", paths::AUTHORIZED_KEYS),
+        ]);
+        // A name with other characters would be read as a pattern; sshd without root can let
+        // nobody else in anyway.
+        if is_plain(&self.user) {
+            lines.push(format!("AllowUsers {}", self.user));
+        }
+        lines.extend(CONSTANT.lines().map(str::to_owned));
+        match self.server {
+            Server::Kit => lines.push("PerSourcePenalties no".to_owned()),
+            Server::Image(version) => {
+                // The kit's is built without PAM and would warn about the word.
+                lines.push("UsePAM no".to_owned());
+                if version >= Version(9, 8) {
+                    lines.push("PerSourcePenalties no".to_owned());
+                }
+            }
+        }
+        let (environment, dropped) = self.environment();
+        lines.extend(environment);
+        (lines.join("\n") + "\n", dropped)
+    }
+
+    /// The `SetEnv` line, if any variable is left, and those that are not.
+    fn environment(&self) -> (Option<String>, Vec<String>) {
+        let quote = match self.server {
+            Server::Kit => Quoting::Escapes,
+            Server::Image(version) if version >= Version(8, 7) => Quoting::Escapes,
+            Server::Image(version) if version >= Version(7, 8) => Quoting::Plain,
+            Server::Image(_) => Quoting::NoSetEnv,
+        };
+        let mut line = "SetEnv".to_owned();
+        let mut dropped = Vec::new();
+        for (name, value) in &self.env {
+            let fits = |pair: &String| line.len() + 1 + pair.len() <= MAX_ENVIRONMENT;
+            match quote.pair(name, value).filter(fits) {
+                Some(pair) => {
+                    let _ = write!(line, " {pair}");
+                }
+                None => dropped.push(name.clone()),
+            }
+        }
+        (Some(line).filter(|line| line != "SetEnv"), dropped)
+    }
+}
+
+/// What is the same for everybody.
+///
+/// All clients come from one address, the bridge's: a few idle connections must not lock
+/// everybody out.
+const CONSTANT: &str = "\
+AuthenticationMethods publickey
+PubkeyAuthentication yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+HostbasedAuthentication no
+PermitEmptyPasswords no
+PermitUserEnvironment no
+StrictModes no
+PidFile none
+UseDNS no
+LogLevel INFO
+LoginGraceTime 30
+MaxStartups 200:30:400
+MaxSessions 64
+MaxAuthTries 20
+ClientAliveInterval 30
+ClientAliveCountMax 10
+TCPKeepAlive yes
+PrintMotd no
+PrintLastLog no
+X11Forwarding no
+AllowTcpForwarding yes
+AllowStreamLocalForwarding yes
+AllowAgentForwarding yes
+GatewayPorts no
+PermitTTY yes
+PermitTunnel no
+StreamLocalBindUnlink yes
+AcceptEnv LANG LC_* COLORTERM
+Subsystem sftp internal-sftp";
+
+/// How an sshd reads `SetEnv`.
+#[derive(Debug, Clone, Copy)]
+enum Quoting {
+    /// Quotes with backslashes.
+    Escapes,
+    /// Double quotes only.
+    Plain,
+    /// It does not know the word.
+    NoSetEnv,
+}
+
+impl Quoting {
+    /// One pair as a word of the line; `None` when it cannot be said, or must not be.
+    fn pair(self, name: &str, value: &str) -> Option<String> {
+        if !is_variable(name) || is_logins_own(name) || value.contains(['\n', '\0']) {
+            return None;
+        }
+        match self {
+            Self::Escapes => {
+                let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+                Some(format!("\"{name}={value}\""))
+            }
+            Self::Plain if value.contains(['"', '#']) => None,
+            Self::Plain => Some(format!("\"{name}={value}\"")),
+            Self::NoSetEnv => None,
+        }
+    }
+}
+
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !name.is_empty() && name.chars().all(plain)
+}
+
+/// Letters, digits, `_`, and `.` and `-` as some images have them.
+fn is_variable(name: &str) -> bool {
+    is_plain(name) && !name.starts_with(|c: char| !c.is_ascii_alphabetic() && c != '_')
+}
+
+/// Those that sshd sets itself and `SetEnv` would override.
+fn is_logins_own(name: &str) -> bool {
+    let own = ["HOME", "USER", "LOGNAME", "SHELL", "MAIL", "TERM"];
+    own.contains(&name) || name.starts_with("SSH_")
+}
+
+/// PATH of a session: the image's, the kit's programs behind.
+pub fn session_path(image: Option<&str>) -> String {
+    let image = image
+        .filter(|path| !path.is_empty())
+        .unwrap_or(DEFAULT_PATH);
+    format!("{image}:{}", paths::BIN)
+}
+
+/// A text for `/etc/profile.d`: many images' `/etc/profile` sets PATH anew for login shells,
+/// which every terminal over ssh is; this sets it back.
+pub fn profile(path: &str) -> String {
+    format!("PATH={}\nexport PATH\n", shell_words::quote(path))
+}
+
+/// The command line of the container's PID 1.
+pub fn argv(server: Server) -> Vec<String> {
+    let sshd = match server {
+        Server::Kit => paths::SSHD,
+        Server::Image(_) => paths::IMAGE_SSHD,
+    };
+    let init = [paths::INIT, "--lease", paths::LEASE, "--"];
+    let sshd = [sshd, "-D", "-e", "-f", paths::SSHD_CONFIG];
+    init.into_iter().chain(sshd).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn config(server: Server, env: &[(&str, &str)]) -> ServerConfig {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        ServerConfig {
+            server,
+            port: 2222,
+            listen: None,
+            user: "alice".into(),
+            env: env.iter().map(owned).collect(),
+        }
+    }
+
+    /// sshd's own way to split a line, told from its manual and source.
+    fn split(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut chars = line.chars().peekable();
+        loop {
+            while chars.next_if(|c| [' ', '\t'].contains(c)).is_some() {}
+            if matches!(chars.peek(), None | Some('#')) {
+                return words;
+            }
+            let (mut word, mut quote) = (String::new(), None);
+            while let Some(c) = chars.next() {
+                match (c, quote) {
+                    ('\\', _) => match chars.peek() {
+                        Some('\'' | '"' | '\\') => word.extend(chars.next()),
+                        Some(' ') if quote.is_none() => word.extend(chars.next()),
+                        _ => word.push(c),
+                    },
+                    (' ' | '\t', None) => break,
+                    ('"' | '\'', None) => quote = Some(c),
+                    (c, Some(open)) if c == open => quote = None,
+                    (c, _) => word.push(c),
+                }
+            }
+            assert_eq!(quote, None, "open quote in {line}");
+            words.push(word);
+        }
+    }
+
+    fn set(text: &str) -> Vec<String> {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("SetEnv "));
+        let words = split(lines.next().unwrap_or_default());
+        assert_eq!(lines.next(), None);
+        words
+    }
+
+    #[test]
+    fn the_whole_text() {
+        let (text, dropped) = config(Server::Kit, &[("A", "1"), ("B", "two words")]).render();
+        assert!(dropped.is_empty());
+        let (head, rest) = text.split_once("AuthenticationMethods").unwrap();
+        assert_eq!(
+            head,
+            "Port 2222\nHostKey /.qdebug-session/host_key\n\
+             AuthorizedKeysFile /.qdebug-session/authorized_keys\nAllowUsers alice\n"
+        );
+        let end = "PerSourcePenalties no\nSetEnv \"A=1\" \"B=two words\"\n";
+        assert!(rest.ends_with(end), "{rest}");
+    }
+
+    #[test]
+    fn values_come_through_exactly() {
+        let values = [
+            "",
+            " ",
+            "a b",
+            "\"",
+            "'",
+            "\\",
+            "\\\"",
+            "a\\",
+            "$HOME",
+            "`x`",
+            "#x",
+            "a #b",
+            "a=b",
+            "\ttab\t",
+            "ü 漢",
+            "\r",
+            "\\ ",
+            "it's \"so\"",
+            "%h",
+            ";",
+            "end ",
+        ];
+        for value in values {
+            let (text, dropped) = config(Server::Kit, &[("X", value)]).render();
+            assert_eq!(set(&text), [format!("X={value}")]);
+            assert!(dropped.is_empty());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_breaks_out(value in "\\PC*", other in "[\\\\\"' #$a\t]*") {
+            let (text, _) = config(Server::Kit, &[("A", &value), ("B", &other)]).render();
+            prop_assert_eq!(set(&text), [format!("A={value}"), format!("B={other}")]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_told() {
+        let env = [
+            ("", "x"),
+            ("1A", "x"),
+            ("A B", "x"),
+            ("BASH_FUNC_x%%", "() { :; }"),
+            ("HOME", "/root"),
+            ("NEW", "a\nForceCommand x"),
+            ("OK", "x"),
+            ("SSH_AUTH_SOCK", "x"),
+            ("X=Y", "x"),
+        ];
+        let (text, dropped) = config(Server::Kit, &env).render();
+        assert_eq!(set(&text), ["OK=x"]);
+        assert_eq!(dropped.len(), env.len() - 1);
+        assert!(!text.contains("ForceCommand"));
+    }
+
+    #[test]
+    fn too_much_is_left_out() {
+        let huge = "x".repeat(MAX_ENVIRONMENT);
+        let (text, dropped) = config(Server::Kit, &[("A", "1"), ("B", &huge), ("C", "3")]).render();
+        assert_eq!(set(&text), ["A=1", "C=3"]);
+        assert_eq!(dropped, ["B"]);
+    }
+
+    #[test]
+    fn an_older_sshd_gets_only_what_it_understands() {
+        let env = [("A", "a\\b c"), ("B", "\""), ("C", "#")];
+        let image = |major, minor| config(Server::Image(Version(major, minor)), &env).render();
+        let (text, dropped) = image(10, 0);
+        assert!(text.contains("PerSourcePenalties no") && text.contains("UsePAM no"));
+        assert!(dropped.is_empty());
+        let (text, dropped) = image(9, 2);
+        assert!(!text.contains("PerSourcePenalties") && dropped.is_empty());
+        let (text, dropped) = image(8, 4);
+        assert!(text.ends_with("SetEnv \"A=a\\b c\"\n"), "{text}");
+        assert_eq!(dropped, ["B", "C"]);
+        let (text, dropped) = image(7, 6);
+        assert!(!text.contains("SetEnv"));
+        assert_eq!(dropped, ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn versions_are_read() {
+        let read = Version::parse;
+        assert_eq!(
+            read("OpenSSH_9.2p1 Debian-2+deb12u3, OpenSSL"),
+            Some(Version(9, 2))
+        );
+        assert_eq!(read("SSH-2.0-OpenSSH_10.0"), Some(Version(10, 0)));
+        assert!(Version(10, 0) > Version(9, 8));
+        for text in ["", "dropbear", "OpenSSH_", "OpenSSH_x.1", "OpenSSH_9.x"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_strange_user_or_address_cannot_add_a_pattern() {
+        let mut config = config(Server::Kit, &[]);
+        config.user = "*".into();
+        config.listen = Some(IpAddr::from([127, 0, 0, 1]));
+        let (text, _) = config.render();
+        assert!(!text.contains("AllowUsers") && !text.contains("SetEnv"));
+        assert!(text.starts_with("Port 2222\nListenAddress 127.0.0.1\n"));
+    }
+
+    #[test]
+    fn paths_and_commands() {
+        assert_eq!(
+            session_path(Some("/opt/conda/bin:/bin")),
+            "/opt/conda/bin:/bin:/.qdebug/bin"
+        );
+        assert!(session_path(None).ends_with(":/bin:/.qdebug/bin"));
+        assert_eq!(session_path(Some("")), session_path(None));
+        assert_eq!(profile("/a b:$x"), "PATH='/a b:$x'\nexport PATH\n");
+        assert_eq!(
+            argv(Server::Kit).join(" "),
+            "/.qdebug/init --lease /.qdebug-session/lease -- \
+             /.qdebug/sbin/sshd -D -e -f /.qdebug-session/sshd_config"
+        );
+        assert_eq!(argv(Server::Image(Version(9, 2)))[4], "/usr/sbin/sshd");
+    }
+}

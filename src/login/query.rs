@@ -1,0 +1,263 @@
+//! What became of sessions: found by name or job id, judged in one scheduler call, and stopped.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::submit::job_name;
+use super::{Error, Login};
+use crate::scheduler::{self, JobId, JobState, JobStatus};
+use crate::session::{
+    Cluster, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
+};
+
+/// A session that was to be listed and could not be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its name as its directory tells it.
+    pub name: String,
+    /// Why.
+    pub error: Error,
+}
+
+impl Login {
+    /// Every session, oldest first, with one scheduler call for all of a cluster; sessions that
+    /// the files alone say are over only when `ended` is wanted.
+    ///
+    /// # Errors
+    /// When the store cannot be listed. What cannot be read is in the second list.
+    pub async fn statuses(&self, ended: bool) -> Result<(Vec<Status>, Vec<Unreadable>), Error> {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        for session in self.store.all()? {
+            match session.record() {
+                Ok(record) if ended || !record.is_over() => records.push((session, record)),
+                Ok(_) => {}
+                Err(error) => unreadable.push(Unreadable {
+                    name: session.shown_name().unwrap_or_default().to_owned(),
+                    error: error.into(),
+                }),
+            }
+        }
+        let words = self.words(&records).await;
+        let mut statuses: Vec<Status> = records
+            .iter()
+            .zip(words)
+            .map(|((session, record), word)| judge(session, record, &word))
+            .filter(|status| ended || !status.state.is_final())
+            .collect();
+        statuses.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        Ok((statuses, unreadable))
+    }
+
+    /// Where one session stands.
+    ///
+    /// # Errors
+    /// When there is none, or its files cannot be read.
+    pub async fn status(&self, wanted: &str) -> Result<Status, Error> {
+        let session = self.find(wanted).await?;
+        self.status_of(&session).await
+    }
+
+    pub(super) async fn status_of(&self, session: &SessionDir) -> Result<Status, Error> {
+        let records = [(session.clone(), session.record()?)];
+        let words = self.words(&records).await;
+        let [(session, record)] = &records;
+        let word = words.into_iter().next().unwrap_or(JobWord::Unknown);
+        Ok(judge(session, record, &word))
+    }
+
+    /// The session of that name or job id, full or short. Among several of one id (ids come
+    /// again) the live one is meant, else the newest.
+    ///
+    /// # Errors
+    /// [`Error::NotAnId`], [`crate::session::Error::NoSuchSession`], [`Error::Ambiguous`].
+    pub async fn find(&self, wanted: &str) -> Result<SessionDir, Error> {
+        if let Ok(name) = wanted.parse::<SessionName>() {
+            return Ok(self.store.by_name(&name)?);
+        }
+        let id: JobId = wanted
+            .parse()
+            .map_err(|error: scheduler::Error| Error::NotAnId {
+                wanted: wanted.to_owned(),
+                reason: Some(error.to_string()),
+            })?;
+        let mut sessions = Vec::new();
+        for session in self.store.by_job(id.as_str())? {
+            sessions.push((session.record()?, session));
+        }
+        sessions.sort_by_key(|(record, _)| std::cmp::Reverse(record.request.created));
+        let mut live = sessions.iter().filter(|(record, _)| !record.is_over());
+        match (live.next(), live.next()) {
+            (Some((one, _)), Some((two, _))) if one.request.cluster != two.request.cluster => {
+                let names = sessions.iter().filter(|(record, _)| !record.is_over());
+                Err(Error::Ambiguous {
+                    wanted: wanted.to_owned(),
+                    names: names
+                        .map(|(record, _)| record.request.name.to_string())
+                        .collect(),
+                })
+            }
+            (Some((_, session)), _) => Ok(session.clone()),
+            (None, _) => sessions
+                .into_iter()
+                .next()
+                .map(|(_, session)| session)
+                .ok_or_else(|| {
+                    let wanted = wanted.to_owned();
+                    crate::session::Error::NoSuchSession { wanted }.into()
+                }),
+        }
+    }
+
+    /// Asks a session to end: `stop.json` first, so that the node half knows the reason, then the
+    /// scheduler's delete. A session that is over already is told as it is.
+    ///
+    /// # Errors
+    /// As [`Login::status`], and what the scheduler refused.
+    pub async fn stop(&self, wanted: &str, by: &str) -> Result<Status, Error> {
+        let session = self.find(wanted).await?;
+        let before = self.status_of(&session).await?;
+        if before.state.is_final() {
+            return Ok(before);
+        }
+        let stop = Stop {
+            token: before.token.clone(),
+            by: by.to_owned(),
+            at: Timestamp::now(),
+        };
+        session.write_stop(&stop)?;
+        let Some(scheduler) = self.scheduler_of(&before.cluster) else {
+            return Err(Error::OtherCluster {
+                name: before.name,
+                cluster: before.cluster,
+            });
+        };
+        let id = match &before.job {
+            Some(id) => Some(id.parse::<JobId>()?),
+            None => scheduler.find(&job_name(&before.name)?).await?,
+        };
+        if let Some(id) = id {
+            scheduler.delete(&id).await?;
+        }
+        self.status_of(&session).await
+    }
+
+    /// Lets a laptop's key into a session, and remembers it for later ones.
+    ///
+    /// # Errors
+    /// As [`Login::find`], and the session's files.
+    pub async fn authorize(&self, wanted: &str, key: &PublicKey) -> Result<(), Error> {
+        let session = self.find(wanted).await?;
+        let mut keys = session.keys()?.keys;
+        if !keys.iter().any(|known| known.is_same_key(key)) {
+            keys.push(key.clone());
+            session.write_keys(&keys)?;
+        }
+        Ok(self.store.remember_key(key)?)
+    }
+
+    /// The scheduler's word for each record: one call a cluster.
+    async fn words(&self, records: &[(SessionDir, Record)]) -> Vec<JobWord> {
+        let mut asked: BTreeMap<&Cluster, Vec<JobId>> = BTreeMap::new();
+        let mut ids: Vec<Option<JobId>> = Vec::new();
+        for (_, record) in records {
+            // What is surely over need not be asked for.
+            let id = if record.is_over() {
+                None
+            } else {
+                self.job_id(record).await
+            };
+            if let Some(id) = &id {
+                asked
+                    .entry(&record.request.cluster)
+                    .or_default()
+                    .push(id.clone());
+            }
+            ids.push(id);
+        }
+        let mut answers = BTreeMap::new();
+        for (cluster, ids) in asked {
+            let answer = match self.scheduler_of(cluster) {
+                Some(scheduler) => scheduler.status(&ids).await.map_err(|error| told(&error)),
+                None => Err("its scheduler cannot be asked from this machine".to_owned()),
+            };
+            answers.insert(cluster, answer);
+        }
+        let word = |((_, record), id): (&(SessionDir, Record), Option<JobId>)| {
+            let Some(id) = id else {
+                return if record.is_over() {
+                    JobWord::Unknown
+                } else {
+                    JobWord::NeverSubmitted
+                };
+            };
+            match answers.get(&record.request.cluster) {
+                Some(Ok(jobs)) => jobs.get(&id).map_or(JobWord::Unknown, translate),
+                Some(Err(detail)) => JobWord::Unreachable {
+                    detail: detail.clone(),
+                },
+                None => JobWord::Unknown,
+            }
+        };
+        records.iter().zip(ids).map(word).collect()
+    }
+
+    /// The job of a session: as `job.json` says, else found by its name, when submit died before
+    /// it could write it down.
+    async fn job_id(&self, record: &Record) -> Option<JobId> {
+        if let Some(job) = &record.job {
+            return job.id.parse().ok();
+        }
+        let scheduler = self.scheduler_of(&record.request.cluster)?;
+        let name = job_name(&record.request.name).ok()?;
+        scheduler.find(&name).await.ok().flatten()
+    }
+}
+
+/// The verdict, and the scheduler's definite end kept for when it has forgotten.
+fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
+    let now = Timestamp::now();
+    if let (JobWord::Ended { detail, walltime }, None) = (word, &record.end) {
+        let end = End {
+            token: record.request.token.clone(),
+            detail: detail.clone(),
+            walltime: *walltime,
+            at: now,
+        };
+        if let Err(error) = session.write_end(&end) {
+            tracing::warn!(%error, "the scheduler's word is not kept");
+        }
+    }
+    record.verdict(word, now)
+}
+
+/// An error and its causes in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The scheduler's answer in the words of the contract.
+fn translate(job: &JobStatus) -> JobWord {
+    match &job.state {
+        JobState::Queued | JobState::Held => JobWord::Queued {
+            held: job.state == JobState::Held,
+            reason: job.reason.as_ref().map(|reason| reason.text.clone()),
+            never: job.reason.as_ref().is_some_and(|reason| reason.never),
+            position: job.position,
+            estimate: job.start_estimate,
+        },
+        JobState::Running | JobState::Ending => JobWord::Running { until: job.until },
+        JobState::Ended(end) => JobWord::Ended {
+            detail: end.to_string(),
+            walltime: end.is_walltime(),
+        },
+        JobState::Unknown => JobWord::Unknown,
+    }
+}

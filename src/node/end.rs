@@ -1,0 +1,106 @@
+//! The undo: whatever was made goes, in reverse, within a few seconds.
+//!
+//! What was made is kept outside of the work that makes it, so that a signal in the middle of any
+//! step still finds it. OpenPBS gives 10 s between its signal and the kill; half of that is taken.
+
+use std::time::Duration;
+
+use super::label;
+use super::place::SessionFolder;
+use super::server::Server;
+use crate::engine::{ContainerId, Engine, ExitWatch};
+use crate::session::Token;
+
+/// How long the container's first process may take to end by itself.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long removing by force may take.
+const REMOVE_LIMIT: Duration = Duration::from_secs(3);
+/// How long a container whose making was interrupted is waited for.
+const APPEAR_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Everything a session has made on its node so far.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// The engine, once connected.
+    pub(super) engine: Option<Engine>,
+    /// The session's folder on the node, with the lock.
+    pub(super) folder: Option<SessionFolder>,
+    /// What serves ssh, with the lease.
+    pub(super) server: Option<Server>,
+    /// A container is being made at this moment.
+    pub(super) making: bool,
+    /// The container.
+    pub(super) container: Option<ContainerId>,
+    /// The wait for its exit.
+    pub(super) exit: Option<ExitWatch>,
+}
+
+impl Made {
+    /// Undoes all of it and returns the exit status of the container's first process, where it was
+    /// seen. Nothing here stops the rest: what fails is logged, and left to the lease and to gc.
+    pub(super) async fn undo(&mut self, token: &Token) -> Option<i64> {
+        let mut seen = None;
+        if let Some(engine) = self.engine.clone() {
+            if let Some(id) = self.container.take() {
+                seen = self.stop(&engine, &id).await;
+            }
+            if self.making {
+                self.remove_what_appears(&engine, token).await;
+            }
+        }
+        // Closing the lease is the second way to the same end, and the only one without an engine.
+        self.server = None;
+        if let Some(folder) = self.folder.take()
+            && let Err(error) = folder.remove()
+        {
+            tracing::warn!(%error, "cannot remove the session's folder of this node");
+        }
+        seen
+    }
+
+    async fn stop(&mut self, engine: &Engine, id: &ContainerId) -> Option<i64> {
+        if let Err(error) = engine.stop(id, STOP_GRACE).await {
+            tracing::warn!(%error, "cannot stop the container");
+        }
+        let seen = match &mut self.exit {
+            Some(exit) => {
+                let seen = tokio::time::timeout(Duration::from_millis(500), exit.exited()).await;
+                seen.ok().and_then(Result::ok)
+            }
+            None => None,
+        };
+        // Auto-remove has done it in most cases; a container that never started needs it.
+        match tokio::time::timeout(REMOVE_LIMIT, engine.remove(id)).await {
+            Ok(Ok(())) => tracing::info!(id = id.short(), ?seen, "the container is gone"),
+            Ok(Err(error)) => tracing::error!(%error, "cannot remove the container"),
+            Err(_) => tracing::error!("the engine does not remove the container"),
+        }
+        seen
+    }
+
+    /// A request that was cut off may still have made a container; its label tells.
+    async fn remove_what_appears(&self, engine: &Engine, token: &Token) {
+        let removing = async {
+            loop {
+                match engine.list(&[(label::TOKEN, token.as_str())]).await {
+                    Ok(found) if found.is_empty() => {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    Ok(found) => {
+                        for container in found {
+                            if let Err(error) = engine.remove(&container.id).await {
+                                tracing::warn!(%error, "cannot remove a container that was being made");
+                            }
+                        }
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot look for a container that was being made");
+                        return;
+                    }
+                }
+            }
+        };
+        let _ = tokio::time::timeout(APPEAR_LIMIT, removing).await;
+    }
+}

@@ -1,0 +1,73 @@
+//! Leftovers: containers and folders of the caller's own sessions whose node half is dead.
+//!
+//! Only what carries the caller's uid is looked at, and only where the lock of the session's folder
+//! says that nobody serves it any more. A container whose session has no folder here has nobody
+//! either: the folder is made, and locked, before the container.
+
+use std::path::{Path, PathBuf};
+
+use super::place::{DEFAULT_BASE, NodeDir};
+use super::{Error, label};
+use crate::engine::Engine;
+use crate::session::{Cluster, Token};
+
+/// What was found and removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Names of the containers that were removed.
+    pub containers: Vec<String>,
+    /// Names of the containers that could not be removed, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// How many folders of dead sessions were removed.
+    pub folders: usize,
+}
+
+/// Removes what is left of the caller's sessions on this machine: of one cluster, or of all.
+///
+/// # Errors
+/// When the engine does not answer or the node's folder cannot be used.
+pub async fn gc(node_dir: Option<&Path>, cluster: Option<&Cluster>) -> Result<Swept, Error> {
+    let base = node_dir.map_or_else(|| PathBuf::from(DEFAULT_BASE), Path::to_owned);
+    let node_dir = NodeDir::open(&base)?;
+    let engine = Engine::connect().await?;
+    sweep(&engine, &node_dir, cluster).await
+}
+
+/// The same with what is at hand.
+pub(super) async fn sweep(
+    engine: &Engine,
+    node_dir: &NodeDir,
+    cluster: Option<&Cluster>,
+) -> Result<Swept, Error> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let of_cluster = cluster.map(ToString::to_string);
+    let mut filter = vec![(label::UID, uid.as_str())];
+    if let Some(cluster) = &of_cluster {
+        filter.push((label::CLUSTER, cluster.as_str()));
+    }
+    let mut swept = Swept::default();
+    for container in engine.list(&filter).await? {
+        // A label that is no token was not written by a node half: not ours to remove.
+        let token = container.labels.get(label::TOKEN);
+        let Some(Ok(token)) = token.map(|token| token.parse::<Token>()) else {
+            continue;
+        };
+        if node_dir.lives(&token) {
+            continue;
+        }
+        tracing::info!(name = container.name, "removing what a dead node half left");
+        match engine.remove(&container.id).await {
+            Ok(()) => swept.containers.push(container.name),
+            Err(error) => {
+                tracing::warn!(name = container.name, %error, "cannot remove it");
+                swept.failed.push((container.name, error.to_string()));
+            }
+        }
+    }
+    for (token, lives) in node_dir.all_sessions() {
+        if !lives && node_dir.remove_session(&token).is_ok() {
+            swept.folders += 1;
+        }
+    }
+    Ok(swept)
+}

@@ -1,0 +1,296 @@
+//! The session's image: the node's own or pulled, and what must be known of it before it runs.
+//!
+//! What is known of an image is kept by its id in the node's own folder: the second start of an
+//! image looks into nothing. Looking takes a container of its own that is never started, since the
+//! session's has the generated passwd bound over the image's.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::look::Look;
+use super::report::Reporter;
+use crate::engine::{ContainerId, ContainerSpec, Engine, Image, PullProgress, Reference};
+use crate::kit;
+use crate::session::{Phase, Sshd};
+
+/// The version of the kept knowledge; what another version wrote is looked up anew.
+const KNOWN_FORMAT: u32 = 1;
+/// Larger passwd and group files than this are no image's, in bytes.
+const PASSWD_LIMIT: usize = 4 << 20;
+/// Shells, the best first.
+const SHELLS: [&str; 5] = [
+    "/bin/bash",
+    "/usr/bin/bash",
+    "/usr/local/bin/bash",
+    "/bin/sh",
+    "/usr/bin/sh",
+];
+/// Larger programs than this are not searched for their version, in bytes.
+const SSHD_LIMIT: usize = 16 << 20;
+
+/// What must be known of an image before it runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Known {
+    format: u32,
+    /// Its passwd file, empty where it has none.
+    pub(super) passwd: String,
+    /// Its group file, likewise.
+    pub(super) group: String,
+    /// Its shells, the best first.
+    pub(super) shells: Vec<String>,
+    /// The version of its sshd, major and minor; looked up only where it is wanted.
+    sshd: Option<(u32, u32)>,
+    /// What an IDE will miss.
+    pub(super) notices: Vec<String>,
+}
+
+/// The image, pulled where this machine has none.
+pub(super) async fn obtain(
+    engine: &Engine,
+    reference: &Reference,
+    reporter: &mut Reporter,
+) -> Result<Image, Error> {
+    reporter
+        .enter(Phase::PreparingImage {
+            step: format!("looking for {reference}"),
+            progress: None,
+        })
+        .await?;
+    let image = match engine.image(reference).await? {
+        Some(image) => image,
+        None => pull(engine, reference, reporter).await?,
+    };
+    tracing::info!(%reference, id = image.id, "have the image");
+    let fits = image.os.is_empty() || image.os == "linux";
+    let native = image.architecture.is_empty() || image.architecture == engine.architecture();
+    if !(fits && native) {
+        return Err(crate::engine::Error::Platform {
+            reference: reference.to_string(),
+            detail: format!(
+                "it is for {}/{}, this node is linux/{}",
+                image.os,
+                image.architecture,
+                engine.architecture()
+            ),
+        }
+        .into());
+    }
+    Ok(image)
+}
+
+async fn pull(
+    engine: &Engine,
+    reference: &Reference,
+    reporter: &mut Reporter,
+) -> Result<Image, Error> {
+    let (sender, mut receiver) = tokio::sync::watch::channel(PullProgress::default());
+    let pulling = engine.pull(reference, move |progress| {
+        // Nobody listens only when the pull is over.
+        let _ = sender.send(progress);
+    });
+    tokio::pin!(pulling);
+    reporter
+        .progress(step(reference, PullProgress::default()))
+        .await;
+    loop {
+        tokio::select! {
+            image = &mut pulling => return Ok(image?),
+            Ok(()) = receiver.changed() => {
+                let progress = *receiver.borrow_and_update();
+                reporter.progress(step(reference, progress)).await;
+            }
+        }
+    }
+}
+
+fn step(reference: &Reference, progress: PullProgress) -> Phase {
+    let layers = match progress.layers {
+        0 => String::new(),
+        layers => format!(", {} of {layers} layers", progress.layers_done),
+    };
+    Phase::PreparingImage {
+        step: format!("pulling {reference}{layers}"),
+        progress: progress.fraction(),
+    }
+}
+
+impl Known {
+    /// What is known of the image, looked up where it is not kept in `folder`. `labels` mark the
+    /// container that is made for looking.
+    pub(super) async fn of_image(
+        engine: &Engine,
+        image: &Image,
+        folder: &Path,
+        labels: &[(String, String)],
+        path: &str,
+        sshd: Sshd,
+    ) -> Result<Self, Error> {
+        let file = kept_at(folder, &image.id);
+        if let Some(known) = file.as_deref().and_then(kept)
+            && (sshd == Sshd::Kit || known.sshd.is_some())
+        {
+            return Ok(known);
+        }
+        let spec = ContainerSpec {
+            image: image.id.clone(),
+            // Never started; an image without a command could not be created without one.
+            argv: vec!["/never-started".to_owned()],
+            labels: labels.to_vec(),
+            network: Some("none".to_owned()),
+            ..ContainerSpec::default()
+        };
+        let id = engine.create(&spec).await?;
+        let looked = Self::look(engine, &id, &image.architecture, path, sshd).await;
+        let removed = engine.remove(&id).await;
+        let known = looked?;
+        removed?;
+        if let Some(file) = file
+            && let Err(error) = keep(&file, &known)
+        {
+            tracing::debug!(%error, file = %file.display(), "cannot keep what is known of the image");
+        }
+        Ok(known)
+    }
+
+    async fn look(
+        engine: &Engine,
+        id: &ContainerId,
+        architecture: &str,
+        path: &str,
+        sshd: Sshd,
+    ) -> Result<Self, Error> {
+        let text = async |path: &str| -> Result<String, Error> {
+            let bytes = engine.read_file(id, path, PASSWD_LIMIT).await?;
+            Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+        };
+        let mut shells = Vec::new();
+        for shell in SHELLS {
+            let found = engine.stat_resolved(id, shell).await?;
+            if found.is_some_and(|found| found.is_program()) {
+                shells.push(shell.to_owned());
+                // Only the best is used.
+                break;
+            }
+        }
+        let sshd = match sshd {
+            Sshd::Kit => None,
+            Sshd::Image => {
+                let program = engine
+                    .read_file(id, kit::paths::IMAGE_SSHD, SSHD_LIMIT)
+                    .await?;
+                program.as_deref().map(version_of_sshd)
+            }
+        };
+        Ok(Self {
+            format: KNOWN_FORMAT,
+            passwd: text("/etc/passwd").await?,
+            group: text("/etc/group").await?,
+            shells,
+            sshd,
+            notices: Look::into(engine, id, architecture, path).await?.notices(),
+        })
+    }
+}
+
+impl Known {
+    /// Whether the image has an sshd of its own, as far as that was looked up.
+    pub(super) fn has_sshd(&self) -> bool {
+        self.sshd.is_some()
+    }
+
+    /// The version of the image's sshd; an unknown one counts as the oldest.
+    pub(super) fn sshd_version(&self) -> kit::sshd::Version {
+        let (major, minor) = self.sshd.unwrap_or((0, 0));
+        kit::sshd::Version(major, minor)
+    }
+}
+
+/// The version of an sshd, as the program itself has it in its text; it is not run for that.
+fn version_of_sshd(program: &[u8]) -> (u32, u32) {
+    const MARK: &[u8] = b"OpenSSH_";
+    let mut places = program.windows(MARK.len()).enumerate();
+    let version = places.find_map(|(at, word)| {
+        let text = program.get(at..at + 20).filter(|_| word == MARK)?;
+        kit::sshd::Version::parse(&String::from_utf8_lossy(text))
+    });
+    version.map_or((0, 0), |version| (version.0, version.1))
+}
+
+/// Where the knowledge of an image is kept; `None` for an id that is no plain digest.
+fn kept_at(folder: &Path, id: &str) -> Option<PathBuf> {
+    let digits = id.strip_prefix("sha256:")?;
+    let plain = digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    plain.then(|| folder.join("images").join(format!("{digits}.json")))
+}
+
+fn kept(file: &Path) -> Option<Known> {
+    let bytes = std::fs::read(file).ok()?;
+    let known: Known = serde_json::from_slice(&bytes).ok()?;
+    (known.format == KNOWN_FORMAT).then_some(known)
+}
+
+fn keep(file: &Path, known: &Known) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut temporary, &serde_json::to_vec(known)?)?;
+    temporary.persist(file)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knowledge_is_kept_by_digest_and_by_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = format!("sha256:{}", "a".repeat(64));
+        let file = kept_at(folder.path(), &id).unwrap();
+        assert_eq!(kept(&file), None);
+        let known = Known {
+            format: KNOWN_FORMAT,
+            passwd: "root:x:0:0::/:\n".into(),
+            ..Known::default()
+        };
+        keep(&file, &known).unwrap();
+        assert_eq!(kept(&file), Some(known.clone()));
+        let other = Known {
+            format: KNOWN_FORMAT + 1,
+            ..known
+        };
+        keep(&file, &other).unwrap();
+        assert_eq!(kept(&file), None);
+        std::fs::write(&file, "{").unwrap();
+        assert_eq!(kept(&file), None);
+        for odd in ["", "sha256:", "sha256:../../x", "latest"] {
+            assert_eq!(kept_at(folder.path(), odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_an_sshd_is_found_in_its_text() {
+        let program = b"\x7fELF..OpenSSH_\0..%s OpenSSH_9.2p1 Debian-2\0";
+        assert_eq!(version_of_sshd(program), (9, 2));
+        assert_eq!(version_of_sshd(b"dropbear OpenSSH_"), (0, 0));
+        assert_eq!(version_of_sshd(b""), (0, 0));
+    }
+
+    #[test]
+    fn the_step_of_a_pull_tells_its_layers() {
+        let reference: Reference = "debian:12".parse().unwrap();
+        let progress = PullProgress {
+            layers: 4,
+            layers_done: 1,
+            bytes: 10,
+            bytes_total: 40,
+        };
+        let Phase::PreparingImage { step, progress } = step(&reference, progress) else {
+            panic!("another phase");
+        };
+        assert_eq!(step, "pulling debian:12, 1 of 4 layers");
+        assert_eq!(progress, Some(0.25));
+    }
+}

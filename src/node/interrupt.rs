@@ -1,0 +1,150 @@
+//! What can end a session from outside: signals, `stop.json`, its own clock. And fresh keys.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Error;
+use super::poll::{News, Poller};
+use crate::session::{EndReason, SessionDir, Token};
+
+/// A signal that comes so shortly before the deadline, or after it, is the walltime: schedulers
+/// count from a little before this process began.
+const WALLTIME_SLACK: i64 = 15;
+/// How long reading `stop.json` may take when a signal has come.
+const STOP_READ_LIMIT: Duration = Duration::from_millis(500);
+
+/// Everything that can end a session from outside. Made first of all, so that no signal finds
+/// this process unprepared.
+#[derive(Debug)]
+pub(super) struct Interruptions {
+    session: SessionDir,
+    token: Token,
+    signals: [(&'static str, Signal); 3],
+    poller: Poller,
+    deadline: Timestamp,
+}
+
+/// Something that came from outside.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Interruption {
+    /// The session shall end.
+    End(EndReason),
+    /// `authorized_keys` has changed.
+    Keys(Vec<u8>),
+}
+
+impl Interruptions {
+    /// Begins to listen.
+    pub(super) fn listen(
+        session: SessionDir,
+        token: Token,
+        deadline: Timestamp,
+    ) -> Result<Self, Error> {
+        let listen = || {
+            Ok(Self {
+                signals: [
+                    ("SIGTERM", signal(SignalKind::terminate())?),
+                    ("SIGINT", signal(SignalKind::interrupt())?),
+                    ("SIGHUP", signal(SignalKind::hangup())?),
+                ],
+                poller: Poller::start(session.clone(), token.clone())?,
+                session: session.clone(),
+                token,
+                deadline,
+            })
+        };
+        listen().map_err(Error::io("watch", session.path()))
+    }
+
+    /// The next thing that comes. May be dropped and asked again.
+    pub(super) async fn next(&mut self) -> Interruption {
+        let [(term, on_term), (int, on_int), (hup, on_hup)] = &mut self.signals;
+        let name = tokio::select! {
+            _ = on_term.recv() => term,
+            _ = on_int.recv() => int,
+            _ = on_hup.recv() => hup,
+            news = self.poller.next() => return match news {
+                News::Stop { by } => Interruption::End(EndReason::Stopped { by }),
+                News::Keys(keys) => Interruption::Keys(keys),
+            },
+            () = until(self.deadline) => return Interruption::End(EndReason::Walltime),
+        };
+        tracing::info!(signal = name, "a signal came");
+        let stop = self.stopped_by().await;
+        Interruption::End(reason_of_signal(stop, self.deadline, Timestamp::now()))
+    }
+
+    /// `qdebug stop` writes its file and then asks the scheduler, whose signal may be faster than
+    /// the next look.
+    async fn stopped_by(&self) -> Option<String> {
+        let (session, token) = (self.session.clone(), self.token.clone());
+        let reading = tokio::task::spawn_blocking(move || session.stop());
+        let read = tokio::time::timeout(STOP_READ_LIMIT, reading).await;
+        let stop = read.ok()?.ok()?.ok()??;
+        (stop.token == token).then_some(stop.by)
+    }
+}
+
+fn reason_of_signal(stopped_by: Option<String>, deadline: Timestamp, now: Timestamp) -> EndReason {
+    match stopped_by {
+        Some(by) => EndReason::Stopped { by },
+        None if deadline.as_second().saturating_sub(now.as_second()) <= WALLTIME_SLACK => {
+            EndReason::Walltime
+        }
+        None => EndReason::CancelledByScheduler,
+    }
+}
+
+/// Sleeps until a moment of the wall clock; one beyond a century is never.
+pub(super) async fn until(at: Timestamp) {
+    let seconds = at.as_second().saturating_sub(Timestamp::now().as_second());
+    match u64::try_from(seconds) {
+        Ok(seconds) if seconds < 3_000_000_000 => {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+        Ok(_) => std::future::pending().await,
+        Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_means_what_the_file_or_the_clock_says() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let later = |seconds| {
+            now.checked_add(jiff::SignedDuration::from_secs(seconds))
+                .unwrap()
+        };
+        let by = Some("alice".to_owned());
+        assert_eq!(
+            reason_of_signal(by, later(0), now),
+            EndReason::Stopped { by: "alice".into() }
+        );
+        for at in [-40, 0, 10] {
+            assert_eq!(reason_of_signal(None, later(at), now), EndReason::Walltime);
+        }
+        assert_eq!(
+            reason_of_signal(None, later(100), now),
+            EndReason::CancelledByScheduler
+        );
+        assert_eq!(
+            reason_of_signal(None, Timestamp::MAX, now),
+            EndReason::CancelledByScheduler
+        );
+    }
+
+    #[tokio::test]
+    async fn the_clock_ends_a_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let token = Token::random().unwrap();
+        let mut listening = Interruptions::listen(session, token, Timestamp::now()).unwrap();
+        let next = tokio::time::timeout(Duration::from_secs(5), listening.next()).await;
+        assert_eq!(next, Ok(Interruption::End(EndReason::Walltime)));
+    }
+}

@@ -1,0 +1,200 @@
+//! Looking into the session once a second: whether somebody asked for the end, and fresh keys.
+//!
+//! A thread of its own, for two reasons. The session lies on a shared file system that may hang,
+//! and then only this thread hangs with it. And the node half shall wake up at most once a second
+//! when nothing happens: this is the one thing that does.
+//!
+//! On NFS a file that was missing is remembered as missing for half a minute. Opening the folder
+//! asks the server anew, so the folder is listed first.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::session::{SessionDir, Token};
+
+/// How often is looked.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Somebody asked for the end.
+    Stop {
+        /// Who.
+        by: String,
+    },
+    /// `authorized_keys` has changed.
+    Keys(Vec<u8>),
+}
+
+/// The looking thread; it ends soon after this is dropped.
+#[derive(Debug)]
+pub(super) struct Poller {
+    news: mpsc::UnboundedReceiver<News>,
+    over: Arc<AtomicBool>,
+}
+
+impl Poller {
+    /// Begins to look.
+    pub(super) fn start(session: SessionDir, token: Token) -> std::io::Result<Self> {
+        let (sender, news) = mpsc::unbounded_channel();
+        let over = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&over);
+        std::thread::Builder::new()
+            .name("session".to_owned())
+            .spawn(move || {
+                let mut look = Look::new(session, token);
+                while !stop.load(Ordering::Relaxed) {
+                    for news in look.once() {
+                        if sender.send(news).is_err() {
+                            return;
+                        }
+                    }
+                    std::thread::sleep(EVERY);
+                }
+            })?;
+        Ok(Self { news, over })
+    }
+
+    /// The next thing found. May be dropped and asked again.
+    pub(super) async fn next(&mut self) -> News {
+        match self.news.recv().await {
+            Some(news) => news,
+            // The thread is gone, which it is only when we are: there is nothing to wait for.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Look {
+    session: SessionDir,
+    token: Token,
+    keys: Option<Vec<u8>>,
+    stopped: bool,
+    complained: bool,
+}
+
+impl Look {
+    fn new(session: SessionDir, token: Token) -> Self {
+        Self {
+            session,
+            token,
+            keys: None,
+            stopped: false,
+            complained: false,
+        }
+    }
+
+    fn once(&mut self) -> Vec<News> {
+        let mut found = Vec::new();
+        let names = list(self.session.path());
+        if names.iter().any(|name| name == "stop.json") && !self.stopped {
+            match self.session.stop() {
+                Ok(Some(stop)) if stop.token == self.token => {
+                    self.stopped = true;
+                    found.push(News::Stop { by: stop.by });
+                }
+                // Of an earlier session of this name, or not readable at this moment.
+                Ok(_) => {}
+                Err(error) if !self.complained => {
+                    self.complained = true;
+                    tracing::warn!(%error, "cannot read stop.json");
+                }
+                Err(_) => {}
+            }
+        }
+        if names.iter().any(|name| name == "authorized_keys") {
+            // One failed read is no verdict: the keys that were there stay.
+            if let Ok(keys) = read_limited(&self.session.authorized_keys_path())
+                && self.keys.as_ref() != Some(&keys)
+            {
+                self.keys = Some(keys.clone());
+                found.push(News::Keys(keys));
+            }
+        }
+        found
+    }
+}
+
+fn list(path: &Path) -> Vec<std::ffi::OsString> {
+    std::fs::read_dir(path)
+        .map(|entries| {
+            let names = entries.filter_map(Result::ok);
+            names.map(|entry| entry.file_name()).collect()
+        })
+        .unwrap_or_default()
+}
+
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(1 << 20)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Stop;
+
+    fn stop(token: &Token) -> Stop {
+        Stop {
+            token: token.clone(),
+            by: "alice@login".into(),
+            at: jiff::Timestamp::now(),
+        }
+    }
+
+    #[test]
+    fn a_stop_of_another_session_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let (token, other) = (Token::random().unwrap(), Token::random().unwrap());
+        let mut look = Look::new(session.clone(), token.clone());
+        assert_eq!(look.once(), []);
+        session.write_stop(&stop(&other)).unwrap();
+        assert_eq!(look.once(), []);
+        session.write_stop(&stop(&token)).unwrap();
+        let by = "alice@login".to_owned();
+        assert_eq!(look.once(), [News::Stop { by }]);
+        assert_eq!(look.once(), []);
+    }
+
+    #[test]
+    fn keys_are_told_when_they_change_and_a_damaged_stop_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let mut look = Look::new(session.clone(), Token::random().unwrap());
+        std::fs::write(session.authorized_keys_path(), "one").unwrap();
+        std::fs::write(folder.path().join("stop.json"), "{").unwrap();
+        assert_eq!(look.once(), [News::Keys(b"one".to_vec())]);
+        assert_eq!(look.once(), []);
+        std::fs::write(session.authorized_keys_path(), "two").unwrap();
+        assert_eq!(look.once(), [News::Keys(b"two".to_vec())]);
+        std::fs::remove_file(session.authorized_keys_path()).unwrap();
+        assert_eq!(look.once(), []);
+    }
+
+    #[tokio::test]
+    async fn news_reach_the_node_half() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let token = Token::random().unwrap();
+        let mut poller = Poller::start(session.clone(), token.clone()).unwrap();
+        session.write_stop(&stop(&token)).unwrap();
+        let news = tokio::time::timeout(Duration::from_secs(5), poller.next()).await;
+        assert!(matches!(news, Ok(News::Stop { .. })));
+    }
+}

@@ -1,0 +1,191 @@
+//! What serves ssh in the container: the kit unpacked, the session's files beside it, the lease.
+//!
+//! The one place of the node half that talks to the kit. What the container sees: the kit and the
+//! session's folder, both read-only, and over the image's own a passwd, a group file and a snippet
+//! that sets PATH back in login shells.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Error;
+use super::host::User;
+use super::image::Known;
+use crate::engine::Bind;
+use crate::kit::{self, Kit, Lease, passwd, paths, sshd};
+use crate::session::Sshd;
+
+/// What is to be served.
+pub(super) struct Wanted<'a> {
+    /// The node's own folder, where the kit is unpacked.
+    pub(super) node_dir: &'a Path,
+    /// The session's folder in it.
+    pub(super) folder: &'a Path,
+    /// Who logs in.
+    pub(super) user: &'a User,
+    /// The user's home.
+    pub(super) home: &'a Path,
+    /// The image.
+    pub(super) known: &'a Known,
+    /// The environment of the session.
+    pub(super) environment: &'a BTreeMap<String, String>,
+    /// Whose sshd.
+    pub(super) sshd: Sshd,
+    /// Whose keys may enter, as `authorized_keys` has them.
+    pub(super) keys: &'a [u8],
+    /// The port in the container.
+    pub(super) port: u16,
+    /// How long the container may live at most.
+    pub(super) ends_in: Duration,
+}
+
+/// The files of a session on its node, and the lease that its container lives by.
+#[derive(Debug)]
+pub(super) struct Server {
+    folder: PathBuf,
+    binds: Vec<Bind>,
+    argv: Vec<String>,
+    host_key: String,
+    lease: Lease,
+    /// Variables that could not be carried into the session.
+    pub(super) dropped: Vec<String>,
+}
+
+impl Server {
+    /// Lays down everything the container needs before it is made.
+    pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Self, Error> {
+        let User { uid, gid, .. } = *wanted.user;
+        let kit = Kit::find()?.unpack(wanted.node_dir)?;
+        let folder = wanted.folder.join("session");
+        make_folder(&folder)?;
+
+        let whose = match wanted.sshd {
+            Sshd::Kit => sshd::Server::Kit,
+            Sshd::Image => sshd::Server::Image(wanted.known.sshd_version()),
+        };
+        let (config, dropped) = sshd::ServerConfig {
+            server: whose,
+            port: wanted.port,
+            listen: None,
+            user: wanted.user.name.clone(),
+            env: wanted.environment.clone(),
+        }
+        .render();
+        let shells = wanted.known.shells.iter().map(String::as_str);
+        let user = passwd::User {
+            name: wanted.user.name.clone(),
+            uid,
+            gid,
+            group: wanted.user.group.clone(),
+            home: wanted.home.to_string_lossy().into_owned(),
+            shell: passwd::choose_shell(shells, |_| true).to_owned(),
+            supplementary: wanted.user.groups.clone(),
+        };
+        let path = wanted.environment.get("PATH").map_or("", String::as_str);
+        for (name, text, mode) in [
+            ("session/sshd_config", config, 0o600),
+            // These are for everybody in the container.
+            (
+                "passwd",
+                passwd::passwd(&wanted.known.passwd, &user)?,
+                0o644,
+            ),
+            ("group", passwd::group(&wanted.known.group, &user)?, 0o644),
+            ("session/profile.sh", sshd::profile(path), 0o644),
+        ] {
+            write_file(&wanted.folder.join(name), text.as_bytes(), mode)?;
+        }
+        write_file(&folder.join("authorized_keys"), wanted.keys, 0o600)?;
+        let host_key = kit::generate_host_key(&folder)?;
+        let lease = Lease::create(&folder.join("lease"))?;
+        lease.renew(wanted.ends_in)?;
+
+        let mut binds: Vec<Bind> = [
+            (kit.clone(), paths::KIT),
+            (folder.clone(), paths::SESSION),
+            (wanted.folder.join("passwd"), "/etc/passwd"),
+            (wanted.folder.join("group"), "/etc/group"),
+            (folder.join("profile.sh"), paths::IMAGE_PROFILE),
+        ]
+        .map(|(source, target)| Bind::new(source, target).read_only())
+        .to_vec();
+        if uid == 0 {
+            binds.extend(empty_for_root(wanted, &kit)?);
+        }
+        Ok(Self {
+            folder,
+            binds,
+            argv: sshd::argv(whose),
+            host_key,
+            lease,
+            dropped,
+        })
+    }
+
+    /// What the container runs.
+    pub(super) fn argv(&self) -> Vec<String> {
+        self.argv.clone()
+    }
+
+    /// What the container sees of the node for this.
+    pub(super) fn binds(&self) -> Vec<Bind> {
+        self.binds.clone()
+    }
+
+    /// The session's host public key.
+    pub(super) fn host_key(&self) -> &str {
+        &self.host_key
+    }
+
+    /// Lets other keys enter from now on: the folder is bound, so a rename in it is seen inside.
+    pub(super) fn replace_keys(&self, keys: &[u8]) -> Result<(), Error> {
+        let path = self.folder.join("authorized_keys");
+        let replace = || {
+            let mut temporary = tempfile::NamedTempFile::new_in(&self.folder)?;
+            std::io::Write::write_all(&mut temporary, keys)?;
+            temporary.persist(&path)?;
+            Ok(())
+        };
+        replace().map_err(Error::io("write", &path))?;
+        tracing::info!("fresh keys may enter");
+        Ok(())
+    }
+
+    /// Tells every terminal of the session.
+    pub(super) fn notice(&self, text: &str) {
+        if let Err(error) = self.lease.notice(text) {
+            tracing::warn!(%error, "cannot tell the terminals");
+        }
+    }
+}
+
+/// As root, sshd locks the part of itself that has not let anybody in yet into an empty folder.
+fn empty_for_root(wanted: &Wanted<'_>, kit: &Path) -> Result<Option<Bind>, Error> {
+    let own = match wanted.sshd {
+        Sshd::Kit => kit.join("empty"),
+        Sshd::Image => wanted.folder.join("empty"),
+    };
+    match std::fs::DirBuilder::new().mode(0o755).create(&own) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::io("make", &own)(error))
+        }
+        _ => Ok((wanted.sshd == Sshd::Image).then(|| Bind::new(own, "/run/sshd").read_only())),
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), Error> {
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .map_err(Error::io("make", path))
+}
+
+fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.create_new(true).write(true).mode(mode);
+        std::io::Write::write_all(&mut options.open(path)?, bytes)
+    };
+    write().map_err(Error::io("write", path))
+}

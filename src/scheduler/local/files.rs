@@ -1,0 +1,172 @@
+//! A local job's directory: what was asked, who runs it, how it ended.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::process_id::ProcessId;
+use crate::scheduler::{Error, JobEnd, JobId};
+
+/// `job.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Asked {
+    pub(super) name: String,
+    pub(super) script: PathBuf,
+    pub(super) output: PathBuf,
+    pub(super) walltime_seconds: u64,
+}
+
+/// `alive.json`: the processes of a job that has started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Alive {
+    pub(super) supervisor: ProcessId,
+    pub(super) script: Option<ProcessId>,
+    pub(super) started: Timestamp,
+}
+
+impl Alive {
+    /// Whether any of it still runs.
+    pub(super) fn runs(&self) -> bool {
+        self.supervisor.runs() || self.script.as_ref().is_some_and(ProcessId::runs)
+    }
+}
+
+/// A job's directory.
+#[derive(Debug, Clone)]
+pub(super) struct JobDir {
+    path: PathBuf,
+}
+
+impl JobDir {
+    /// Makes the directory of a new job; its id is the next number.
+    pub(super) fn create(root: &Path, asked: &Asked) -> Result<(JobId, Self), Error> {
+        private(root, true)?;
+        let mut number = Self::all(root)?.last().map_or(1, |(id, _)| number(id) + 1);
+        loop {
+            let path = root.join(number.to_string());
+            match private(&path, false) {
+                Err(Error::File { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists =>
+                {
+                    number += 1;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    let job = Self { path };
+                    job.write("job.json", asked)?;
+                    return Ok((number.to_string().parse()?, job));
+                }
+            }
+        }
+    }
+
+    /// A job that was submitted here.
+    pub(super) fn open(root: &Path, id: &JobId) -> Option<Self> {
+        let path = root.join(id.as_str());
+        path.join("job.json").exists().then_some(Self { path })
+    }
+
+    /// A job by its directory.
+    pub(super) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// Every job, by rising number.
+    pub(super) fn all(root: &Path) -> Result<Vec<(JobId, Self)>, Error> {
+        let entries = match fs::read_dir(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::file("list", root))?,
+        };
+        let job = |entry: fs::DirEntry| {
+            let name = entry.file_name().into_string().ok()?;
+            let digits = name.bytes().all(|byte| byte.is_ascii_digit());
+            let id: JobId = digits.then(|| name.parse().ok()).flatten()?;
+            Some((id, Self { path: entry.path() }))
+        };
+        let mut jobs: Vec<_> = entries.filter_map(Result::ok).filter_map(job).collect();
+        jobs.sort_by_key(|(id, _)| number(id));
+        Ok(jobs)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn asked(&self) -> Result<Option<Asked>, Error> {
+        self.read("job.json")
+    }
+
+    pub(super) fn alive(&self) -> Result<Option<Alive>, Error> {
+        self.read("alive.json")
+    }
+
+    pub(super) fn end(&self) -> Result<Option<JobEnd>, Error> {
+        self.read("end.json")
+    }
+
+    pub(super) fn write_alive(&self, alive: &Alive) -> Result<(), Error> {
+        self.write("alive.json", alive)
+    }
+
+    pub(super) fn write_end(&self, end: &JobEnd) -> Result<(), Error> {
+        self.write("end.json", end)
+    }
+
+    /// The supervisor's own log.
+    pub(super) fn log(&self) -> Result<File, Error> {
+        let path = self.path.join("supervisor.log");
+        append(&path).map_err(Error::file("write", &path))
+    }
+
+    /// What the supervisor said so far.
+    pub(super) fn log_text(&self) -> String {
+        fs::read_to_string(self.path.join("supervisor.log")).unwrap_or_default()
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let path = self.path.join(name);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(Error::file("read", &path))?,
+        };
+        let value = serde_json::from_str(&text).map_err(io::Error::from);
+        value.map(Some).map_err(Error::file("read", &path))
+    }
+
+    fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
+        let path = self.path.join(name);
+        let write = || -> io::Result<()> {
+            let mut temporary = tempfile::NamedTempFile::new_in(&self.path)?;
+            temporary.write_all(&serde_json::to_vec_pretty(value)?)?;
+            temporary.as_file().sync_all()?;
+            temporary.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(Error::file("write", &path))
+    }
+}
+
+/// A file that is only added to, 0600 from its creation.
+pub(super) fn append(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).append(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn number(id: &JobId) -> u64 {
+    id.as_str().parse().unwrap_or(0)
+}
+
+fn private(path: &Path, parents: bool) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(parents);
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(Error::file("create", path))
+}

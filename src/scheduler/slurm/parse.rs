@@ -1,0 +1,302 @@
+//! What Slurm's tools print, read as hostile: a line that is not understood is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use super::super::{JobEnd, JobId, JobState, JobStatus};
+use super::reason;
+
+/// The id that `sbatch --parsable` printed: `33`, or `33;cluster`.
+pub(super) fn submitted(stdout: &str) -> Option<JobId> {
+    // A site's plugin may print lines before.
+    let last = stdout.lines().rev().find(|line| !line.trim().is_empty())?;
+    last.trim().split(';').next()?.parse().ok()
+}
+
+/// `ClusterName = lab` of `scontrol show config`.
+pub(super) fn cluster_name(stdout: &str) -> Option<String> {
+    stdout.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        let value = value.trim();
+        (key.trim() == "ClusterName" && !value.is_empty()).then(|| value.to_owned())
+    })
+}
+
+/// The lines of `command::status`.
+pub(super) fn jobs(stdout: &str) -> BTreeMap<JobId, JobStatus> {
+    stdout.lines().filter_map(job).collect()
+}
+
+fn job(line: &str) -> Option<(JobId, JobStatus)> {
+    let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+    let [id, state, code, end, nodes, start, exit, ..] = fields[..] else {
+        return None;
+    };
+    let mut status = JobStatus::of(self::state(state, exit, code));
+    match status.state {
+        JobState::Queued => {
+            status.reason = reason::waiting(code);
+            status.start_estimate = time(start);
+            if code.starts_with("JobHeld") {
+                status.state = JobState::Held;
+            }
+        }
+        JobState::Running | JobState::Ending => status.until = time(end),
+        _ => {}
+    }
+    status.node = Some(nodes)
+        .filter(|nodes| !nodes.is_empty())
+        .map(str::to_owned);
+    Some((id.parse().ok()?, status))
+}
+
+/// A state by its long name (squeue(1), JOB STATE CODES; sacct adds `CANCELLED by 2001`).
+fn state(word: &str, exit: &str, reason: &str) -> JobState {
+    let first = word.split([' ', '+']).next().unwrap_or_default();
+    JobState::Ended(match first {
+        "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" => {
+            return JobState::Queued;
+        }
+        "RUNNING" | "SUSPENDED" | "STOPPED" | "RESIZING" | "SIGNALING" => return JobState::Running,
+        "COMPLETING" | "STAGE_OUT" => return JobState::Ending,
+        "COMPLETED" => JobEnd::Completed,
+        "CANCELLED" | "REVOKED" => JobEnd::Cancelled { by: None },
+        "TIMEOUT" | "DEADLINE" => JobEnd::Walltime,
+        "NODE_FAIL" | "BOOT_FAIL" => JobEnd::NodeFail,
+        "OUT_OF_MEMORY" => JobEnd::OutOfMemory,
+        "FAILED" => failure(exit, reason),
+        "PREEMPTED" => JobEnd::Other("preempted by a job of higher priority".to_owned()),
+        _ => return JobState::Unknown,
+    })
+}
+
+/// How a failed job ended: `EXIT:SIGNAL` of sacct, the wait status of squeue.
+fn failure(exit: &str, reason: &str) -> JobEnd {
+    if let Some((exit, signal)) = exit.split_once(':') {
+        return match (exit.parse(), signal.parse()) {
+            (_, Ok(signal)) if signal > 0 => JobEnd::Signalled { signal },
+            (Ok(exit), _) => JobEnd::Failed { exit },
+            _ => JobEnd::Other("it failed".to_owned()),
+        };
+    }
+    match exit.parse::<i32>() {
+        Ok(status) if reason == "RaisedSignal" || (1..=64).contains(&(status & 0x7f)) => {
+            JobEnd::Signalled {
+                signal: status & 0x7f,
+            }
+        }
+        Ok(status) if status >= 256 => JobEnd::Failed { exit: status >> 8 },
+        Ok(exit) => JobEnd::Failed { exit },
+        Err(_) => JobEnd::Other(format!("it failed ({reason})")),
+    }
+}
+
+/// A time as Slurm prints it with TZ=UTC; `N/A`, `Unknown` and `NONE` are none.
+fn time(text: &str) -> Option<Timestamp> {
+    let civil: DateTime = text.parse().ok()?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The lines of `command::history`.
+pub(super) fn history(stdout: &str) -> BTreeMap<JobId, JobStatus> {
+    let job = |line: &str| {
+        let fields: Vec<&str> = line.split('|').collect();
+        let [id, word, exit, node, ..] = fields[..] else {
+            return None;
+        };
+        let mut status = JobStatus::of(state(word, exit, ""));
+        if let (JobState::Ended(JobEnd::Cancelled { by }), Some(uid)) =
+            (&mut status.state, word.strip_prefix("CANCELLED by "))
+        {
+            *by = Some(format!("uid {uid}"));
+        }
+        status.node = Some(node.to_owned()).filter(|node| node != "None assigned");
+        Some((id.parse().ok()?, status))
+    };
+    stdout.lines().filter_map(job).collect()
+}
+
+/// Places among the waiting of each partition, from the lines of `command::pending`.
+pub(super) fn positions(stdout: &str) -> BTreeMap<JobId, u32> {
+    let mut next: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut positions = BTreeMap::new();
+    for line in stdout.lines() {
+        let mut fields = line.split('|').map(str::trim);
+        let (Some(id), Some(partition)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let place = next.entry(partition).or_default();
+        *place += 1;
+        // Arrays of others take a place too, and are nobody's session.
+        if let Ok(id) = id.parse() {
+            positions.insert(id, *place);
+        }
+    }
+    positions
+}
+
+/// The highest of the ids printed.
+pub(super) fn newest(stdout: &str) -> Option<JobId> {
+    let ids = stdout
+        .lines()
+        .filter_map(|line| line.trim_end_matches('|').trim().parse().ok());
+    ids.max_by_key(|id: &JobId| id.as_str().parse::<u64>().unwrap_or(0))
+}
+
+/// The GPU types of `gpu:V100:2(S:0-1),gpu:P100:1,gpu:4`.
+pub(super) fn gpu_types(stdout: &str) -> BTreeSet<String> {
+    let words = stdout.split([',', '\n']);
+    let kind = |word: &str| {
+        let mut parts = word.trim().split([':', '(']);
+        (parts.next() == Some("gpu")).then_some(())?;
+        let kind = parts.next()?;
+        let named = kind.starts_with(|c: char| c.is_ascii_alphabetic());
+        (named && parts.next().is_some()).then(|| kind.to_owned())
+    };
+    words.filter_map(kind).collect()
+}
+
+/// Slurm's own words without the tool's name before them.
+pub(super) fn said(stderr: &str) -> String {
+    let word = |line: &str| {
+        let line = line.trim();
+        let line = line.split_once(" error: ").map_or(line, |(_, rest)| rest);
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        line.strip_prefix("Batch job submission failed: ")
+            .unwrap_or(line)
+            .to_owned()
+    };
+    let lines: Vec<String> = stderr
+        .lines()
+        .map(word)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join("; ")
+}
+
+/// Whether squeue or scancel says that there is no such job.
+pub(super) fn is_unknown_job(stderr: &str) -> bool {
+    stderr.contains("Invalid job id specified")
+}
+
+/// Whether these words mean that slurmctld does not answer.
+pub(super) fn is_unreachable(said: &str) -> bool {
+    let said = said.to_lowercase();
+    [
+        "unable to contact slurm controller",
+        "connection refused",
+        "socket timed out",
+        "munge",
+        "protocol authentication error",
+        "zero bytes were transmitted",
+        "slurm backup controller",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fixture(name: &str) -> String {
+        let path = format!("{}/tests/fixtures/slurm/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn one(line: &str) -> JobStatus {
+        jobs(line).into_values().next().expect("a job")
+    }
+
+    #[test]
+    fn jobs_are_read_whatever_state_they_are_in() {
+        let running = one("3|RUNNING|None|2026-11-24T03:47:13|node1|2026-11-24T02:47:13|0|");
+        assert_eq!(running.state, JobState::Running);
+        assert_eq!(running.until, Some("2026-11-24T03:47:13Z".parse().unwrap()));
+        assert_eq!(running.node.as_deref(), Some("node1"));
+        let waiting = one("4|PENDING|Resources|N/A||2026-11-24T03:47:13|0|");
+        assert_eq!(waiting.state, JobState::Queued);
+        assert!(waiting.start_estimate.is_some() && !waiting.reason.unwrap().never);
+        assert_eq!(
+            one("4|PENDING|JobHeldUser|N/A||N/A|0|").state,
+            JobState::Held
+        );
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        for (line, end) in [
+            ("1|COMPLETED|None|t|n|t|0|", JobEnd::Completed),
+            ("1|CANCELLED|None|t|n|t|0|", JobEnd::Cancelled { by: None }),
+            ("1|TIMEOUT|TimeLimit|t|n|t|0|", JobEnd::Walltime),
+            (
+                "1|FAILED|RaisedSignal:9(Killed)|t|n|t|9|",
+                JobEnd::Signalled { signal: 9 },
+            ),
+            (
+                "1|FAILED|NonZeroExitCode|t|n|t|1792|",
+                JobEnd::Failed { exit: 7 },
+            ),
+            ("1|NODE_FAIL|NodeDown|t|n|t|0|", JobEnd::NodeFail),
+            (
+                "1|OUT_OF_MEMORY|OutOfMemory|t|n|t|0:125|",
+                JobEnd::OutOfMemory,
+            ),
+        ] {
+            assert_eq!(one(line).state, JobState::Ended(end), "{line}");
+        }
+        assert_eq!(one("1|DREAMING||||||").state, JobState::Unknown);
+    }
+
+    #[test]
+    fn accounting_is_read() {
+        let jobs = history("7|CANCELLED by 2001|0:15|node1\n8|FAILED|0:9|node1\n8.batch|x|0:0|\n");
+        let by = Some("uid 2001".to_owned());
+        assert_eq!(
+            jobs[&"7".parse().unwrap()].state,
+            JobState::Ended(JobEnd::Cancelled { by })
+        );
+        let killed = JobState::Ended(JobEnd::Signalled { signal: 9 });
+        assert_eq!(jobs[&"8".parse().unwrap()].state, killed);
+    }
+
+    #[test]
+    fn places_count_by_partition() {
+        let places = positions("9|gpu|\n12_[1-3]|gpu|\n5|cpu|\n11|gpu|\nrubbish\n");
+        let place = |id: &str| places.get(&id.parse().unwrap()).copied();
+        assert_eq!(
+            (place("9"), place("11"), place("5")),
+            (Some(1), Some(3), Some(1))
+        );
+    }
+
+    #[test]
+    fn recorded_words_are_understood() {
+        assert!(is_unknown_job(&fixture("squeue-unknown.err")));
+        for name in ["ctld-down-squeue.err", "ctld-down-sbatch.err"] {
+            assert!(is_unreachable(&said(&fixture(name))), "{name}");
+        }
+        let refused = said(fixture("native-toomany.err").lines().next().unwrap());
+        assert_eq!(refused, "Requested node configuration is not available");
+        let types = gpu_types("gpu:V100:2(S:0-1),tmpdisk:3\ngpu:P100:1\n(null)\ngpu:4\n");
+        assert_eq!(types.into_iter().collect::<Vec<_>>(), ["P100", "V100"]);
+        assert_eq!(submitted("33;lab\n").unwrap().as_str(), "33");
+        assert_eq!(submitted("Submitted batch job 33"), None);
+        assert_eq!(newest("9|\n10|\n").unwrap().as_str(), "10");
+        let config = "SlurmctldHost[0] = login\nClusterName             = lab\n";
+        assert_eq!(cluster_name(config).as_deref(), Some("lab"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_parser_panic(text in "(?s).{0,200}|([0-9]{1,3}\\|[A-Z]{0,12}\\|[^\\n]{0,30}\\n){0,4}") {
+            let _ = (jobs(&text), history(&text), positions(&text), newest(&text), said(&text));
+            let _ = (gpu_types(&text), cluster_name(&text), submitted(&text), time(&text));
+        }
+    }
+}

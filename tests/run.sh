@@ -1,0 +1,125 @@
+#!/bin/bash
+# All that CI runs, and a developer before a push: formatting, lints, tests, and the same on a
+# cluster of containers that is brought up for it and taken down again.
+#
+#   tests/run.sh [--full] [--keep]
+#
+#   --full   also the long matrices (the tests see QDEBUG_TEST_FULL=1)
+#   --keep   leaves the cluster up: examples/cluster/on --name qdebug-test login
+#
+# The last line counts the tests: N passed, N failed, N skipped. A stage that breaks down without
+# a test of it failing counts as one that failed.
+set -euo pipefail
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project=$(dirname "$tests")
+# shellcheck source=../examples/lib/host.sh
+. "$project/examples/lib/host.sh"
+cd "$project"
+
+export QDEBUG_CLUSTER=qdebug-test
+export CARGO_TERM_COLOR=never
+keep=0
+for argument in "$@"; do
+    case $argument in
+        --full) export QDEBUG_TEST_FULL=1 ;;
+        --keep) keep=1 ;;
+        *)
+            sed -n '2,/^set/p' "$0" | sed '$d' >&2
+            exit 2
+            ;;
+    esac
+done
+
+passed=0 failed=0 skipped=0 broken=()
+
+# stage TEXT COMMAND...: runs it, shows what it says, adds up the tests it tells of.
+stage() {
+    local text=$1 start log rc=0 bad=0 p f s
+    shift
+    say ""
+    say "== $text"
+    start=$(now_ms)
+    log=$(mktemp)
+    "$@" 2>&1 | tee "$log" || rc=$?
+    while read -r _ p f s; do
+        passed=$((passed + p)) bad=$((bad + f)) skipped=$((skipped + s))
+    done < <(sed -nE \
+        's/^test result: (ok|FAILED)\. ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored;.*/\1 \2 \3 \4/p' \
+        "$log")
+    rm -f "$log"
+    ((rc == 0 || bad > 0)) || bad=1
+    failed=$((failed + bad))
+    ((bad == 0)) || broken+=("$text")
+    say "== $text: status $rc, $(seconds_since "$start")s"
+    ((rc == 0))
+}
+
+up=0
+finish() {
+    local rc=$?
+    trap - EXIT
+    if ((up && !keep)); then
+        examples/cluster/down || rc=1
+    fi
+    # An error that no stage has counted.
+    if ((rc != 0 && failed == 0)); then failed=1; fi
+    ((${#broken[@]} == 0)) || printf 'failed: %s\n' "${broken[@]}"
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+    ((failed == 0)) || exit 1
+    exit 0
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+shell_scripts() {
+    local file
+    while IFS= read -r -d '' file; do
+        if [[ -f $file ]] && head -n 1 "$file" | grep -qE '^#!.*[/ ](ba|da)?sh|shellcheck shell='; then
+            printf '%s\0' "$file"
+        fi
+    done < <(git ls-files -z --cached --others --exclude-standard)
+}
+
+check_scripts() { shell_scripts | xargs -0 shellcheck; }
+
+# Components that a bare toolchain may lack.
+component() {
+    cargo "$1" --version >/dev/null 2>&1 || rustup component add "$2"
+}
+
+# nothing_left: what the suite has started, it has ended.
+nothing_left() {
+    local node left rc=0
+    for node in node1 node2; do
+        left=$(docker exec "$QDEBUG_CLUSTER-$node" docker ps -aq) || return
+        if [[ -n $left ]]; then
+            docker exec "$QDEBUG_CLUSTER-$node" docker ps -a
+            rc=1
+        fi
+    done
+    if ((rc == 0)); then
+        echo "test result: ok. 1 passed; 0 failed; 0 ignored; no container is left on a node"
+    fi
+    return "$rc"
+}
+
+build() { folder=$(examples/cluster/build); }
+
+need cc gcc libc6-dev
+need shellcheck shellcheck
+need curl curl ca-certificates
+component fmt rustfmt
+component clippy clippy
+ensure_engine
+
+# A stage that fails does not hide what the next would find.
+stage "format" cargo fmt --all --check || true
+stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || true
+stage "shell scripts" check_scripts || true
+stage "tests" cargo test --workspace --locked --no-fail-fast || true
+step "qdebug and its kit" build
+up=1
+examples/cluster/up --fresh --qdebug "$folder/qdebug"
+stage "cluster" cargo test --locked --no-fail-fast --test cluster || true
+stage "nothing left" nothing_left || true
