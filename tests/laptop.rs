@@ -127,6 +127,7 @@ fn ask() -> Connect {
         port: None,
         forwards: Vec::new(),
         prompt: Prompt::Never,
+        detach: false,
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Connect {
     pub forwards: Vec<Forward>,
     /// Whether a person can be asked for passwords.
     pub prompt: Prompt,
+    /// Whether to return once everything is set up: `ssh` then goes by `qdebug proxy`.
+    pub detach: bool,
 }
 
 /// What happens, for the display.
@@ -86,6 +88,8 @@ impl Ui {
 pub enum Outcome {
     /// The session is over, or never became ready: its last word.
     Ended(Box<Status>),
+    /// Everything is set up, and nobody was to stay.
+    Open,
     /// The user (or a signal) ended the connect; the session goes on.
     Interrupted,
 }
@@ -215,6 +219,9 @@ async fn stay(
         port: known.port,
         status: Box::new(watch.last().clone()),
     });
+    if ask.detach {
+        return Ok(Outcome::Open);
+    }
     let until_end = async {
         loop {
             let status = watch.next().await?;

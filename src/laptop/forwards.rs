@@ -52,7 +52,7 @@ impl Forward {
         })
     }
 
-    fn words(&self) -> [&str; 2] {
+    pub(super) fn words(&self) -> [&str; 2] {
         [if self.to_container { "-L" } else { "-R" }, &self.spec]
     }
 }

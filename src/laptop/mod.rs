@@ -33,4 +33,4 @@ pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};
 pub use paths::Paths;
 pub use publish::sweep;
-pub use shell::{proxy, shell};
+pub use shell::{forward, proxy, shell};

@@ -66,7 +66,7 @@ pub async fn sweep(cluster: &Cluster, paths: &Paths) -> Result<Vec<String>, Erro
     if !Known::all(&paths.sessions).iter().any(here) {
         return Ok(Vec::new());
     }
-    let listed = cluster.list().await?;
+    let listed = cluster.list(false).await?;
     let mut swept = Vec::new();
     for known in Known::all(&paths.sessions) {
         if here(&known) && is_over(&known, &listed) {

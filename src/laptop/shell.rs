@@ -2,6 +2,7 @@
 //! or not.
 
 use super::error::Error;
+use super::forwards::Forward;
 use super::known::Known;
 use super::paths::Paths;
 use super::reach;
@@ -44,5 +45,21 @@ pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32,
         .arg(paths.ssh_config.as_path())
         .args([&known.alias, "--"])
         .args(command);
+    Ok(program.on_terminal().await?)
+}
+
+/// `qdebug forward NAME PORT`: one more port, on this terminal until it ends; ssh's exit code.
+///
+/// # Errors
+/// [`Error::NotKnown`], [`Error::Program`].
+pub async fn forward(paths: &Paths, name: &str, forward: &Forward) -> Result<i32, Error> {
+    let known = Known::find(&paths.sessions, name)?;
+    super::publish::publish(paths).await?;
+    let program = Program::new("ssh")
+        .arg("-F")
+        .arg(paths.ssh_config.as_path())
+        .args(["-N", "-T", "-o", "ExitOnForwardFailure=yes"])
+        .args(forward.words())
+        .args(["--", &known.alias]);
     Ok(program.on_terminal().await?)
 }
