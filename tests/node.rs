@@ -26,7 +26,7 @@ use qdebug::session::{
 
 const SESSION: &str = "QDEBUG_TEST_SESSION";
 const NODE_DIR: &str = "QDEBUG_TEST_NODE_DIR";
-/// The user the node half runs as: no root, in the engine's group.
+/// The user the node half runs as unless a test says otherwise: no root, in the engine's group.
 const UID: u32 = 2001;
 
 /// Not a test: what the other tests start as the node half.
@@ -61,6 +61,8 @@ struct Trial {
     key: PathBuf,
     session: SessionDir,
     request: Request,
+    uid: u32,
+    env: Vec<(&'static str, PathBuf)>,
     child: Option<Child>,
 }
 
@@ -157,8 +159,18 @@ impl Trial {
             key,
             session,
             request,
+            uid: UID,
+            env: Vec::new(),
             child: None,
         })
+    }
+
+    fn as_root(mut self) -> Self {
+        self.uid = 0;
+        for path in walk(&self.home).into_iter().chain([self.node_dir.clone()]) {
+            chown(path, Some(0), Some(0)).unwrap();
+        }
+        self
     }
 
     fn start(&mut self) {
@@ -172,8 +184,9 @@ impl Trial {
             .env("HOME", &self.home)
             .env("PBS_JOBCOOKIE", "secret")
             .stdin(Stdio::null())
-            .uid(UID)
-            .gid(socket.gid())
+            .envs(self.env.iter().cloned())
+            .uid(self.uid)
+            .gid(if self.uid == 0 { 0 } else { socket.gid() })
             .spawn();
         self.child = Some(child.unwrap());
     }
@@ -265,7 +278,7 @@ impl Trial {
     }
 
     fn leftovers(&self) -> usize {
-        let sessions = self.node_dir.join(format!("qdebug-{UID}/sessions"));
+        let sessions = self.node_dir.join(format!("qdebug-{}/sessions", self.uid));
         std::fs::read_dir(sessions).map_or(0, Iterator::count)
     }
 }
@@ -408,6 +421,131 @@ fn a_killed_node_half_takes_its_container_along_and_the_next_one_sweeps() {
     next.node_dir = trial.node_dir.clone();
     next.ready();
     assert_eq!(next.leftovers(), 1, "only its own");
+}
+
+/// Another image to try, by a variable or its usual name.
+fn other_image(variable: &str, usual: &str) -> Option<String> {
+    let name = std::env::var(variable).unwrap_or(usual.to_owned());
+    let there = Command::new("docker")
+        .args(["image", "inspect", &name])
+        .output();
+    if there.is_ok_and(|output| output.status.success()) {
+        return Some(name);
+    }
+    eprintln!("skipped: no image {name}");
+    None
+}
+
+#[test]
+fn a_bare_image_gives_a_shell_and_says_what_an_ide_misses() {
+    let Some(bare) = other_image("QDEBUG_TEST_BARE_IMAGE", "qdebug/busybox") else {
+        return;
+    };
+    let change = |request: &mut Request| request.image = ImageSource::Reference { reference: bare };
+    let Some(mut trial) = Trial::new(change) else {
+        return;
+    };
+    let details = trial.ready();
+    let (well, said) = trial.ssh(
+        &details,
+        &trial.key,
+        "echo $0 && id -un && scp 2>&1 | head -n 1",
+    );
+    assert!(
+        well && said.contains("user2001") && said.contains("scp"),
+        "{said}"
+    );
+    for word in ["bash", "python3"] {
+        let told = details.notices.iter().any(|notice| notice.contains(word));
+        assert!(told, "{word}: {:?}", details.notices);
+    }
+}
+
+#[test]
+fn the_images_own_sshd_serves_where_that_is_asked_for() {
+    let Some(image) = other_image("QDEBUG_TEST_SSHD_IMAGE", "qdebug-cluster:bookworm") else {
+        return;
+    };
+    let change = |request: &mut Request| {
+        request.sshd = Sshd::Image;
+        request.image = ImageSource::Reference { reference: image };
+    };
+    let Some(mut trial) = Trial::new(change) else {
+        return;
+    };
+    let details = trial.ready();
+    let (well, said) = trial.ssh(&details, &trial.key, "echo \"$ODD\"; cat /proc/1/comm");
+    assert!(well, "{said}");
+    assert_eq!(said, "a 'b' \"c\" $d é\ninit\n");
+    trial.signal("KILL");
+    trial.assert_gone_within(5);
+
+    // An image without one is refused, and nothing is left.
+    let Some(mut none) = Trial::new(|request| request.sshd = Sshd::Image) else {
+        return;
+    };
+    none.start();
+    let phase = none.wait_for(30, Phase::is_final);
+    assert!(
+        matches!(&phase, Phase::Failed { error, .. } if error.contains("no sshd")),
+        "{phase:?}"
+    );
+    assert_eq!((none.containers(), none.leftovers()), (0, 0));
+}
+
+#[test]
+fn root_gets_a_session_too() {
+    let Some(trial) = Trial::new(|_| ()) else {
+        return;
+    };
+    let mut trial = trial.as_root();
+    let details = trial.ready();
+    let (well, said) = trial.ssh(&details, &trial.key, "id -un; touch 'a file' && echo made");
+    assert!(well, "{said}");
+    assert_eq!((details.user.as_str(), &*said), ("root", "root\nmade\n"));
+}
+
+#[test]
+fn an_engine_that_cannot_hand_out_gpus_says_so_after_the_right_ones_were_chosen() {
+    let target = std::env::current_exe().unwrap();
+    let target = target.parent().and_then(Path::parent).unwrap();
+    let library = target.join("libqdebug_test_nvml.so");
+    if !library.exists() {
+        eprintln!("skipped: no {}", library.display());
+        return;
+    }
+    let change = |request: &mut Request| {
+        request.gpu = Some(qdebug::session::GpuRequest {
+            kind: "V100".into(),
+            count: 1,
+        });
+    };
+    let Some(mut trial) = Trial::new(change) else {
+        return;
+    };
+    let folder = trial.node_dir.with_file_name("nvml");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(&library, folder.join("libnvidia-ml.so.1")).unwrap();
+    let machine = folder.join("machine");
+    let gpu = |n: u32, name: &str| {
+        format!("gpu {n}\nname {name}\nuuid GPU-{n}\nbus 00000000:{n}B:00.0\nmemory 1024\n")
+    };
+    let both = gpu(0, "Tesla P100-PCIE-16GB") + &gpu(1, "Tesla V100-SXM2-32GB");
+    std::fs::write(&machine, both).unwrap();
+    trial.env = vec![
+        ("LD_LIBRARY_PATH", folder),
+        ("QDEBUG_TEST_NVML", machine),
+        ("CUDA_VISIBLE_DEVICES", "1".into()),
+    ];
+    trial.start();
+    let phase = trial.wait_for(30, Phase::is_final);
+    assert!(
+        matches!(&phase, Phase::Failed { error, .. } if error.contains("cannot hand out GPUs")),
+        "{phase:?}"
+    );
+    let log = std::fs::read_to_string(trial.session.node_log()).unwrap();
+    assert!(log.contains("Selected") && log.contains("GPU-1"), "{log}");
+    assert_eq!((trial.containers(), trial.leftovers()), (0, 0));
 }
 
 #[test]

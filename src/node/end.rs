@@ -15,7 +15,7 @@ use crate::session::Token;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long removing by force may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(3);
-/// How long a container whose making was interrupted is waited for.
+/// How long whatever else there is may take to appear and go.
 const APPEAR_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Everything a session has made on its node so far.
@@ -44,9 +44,7 @@ impl Made {
             if let Some(id) = self.container.take() {
                 seen = self.stop(&engine, &id).await;
             }
-            if self.making {
-                self.remove_what_appears(&engine, token).await;
-            }
+            self.remove_the_rest(&engine, token).await;
         }
         // Closing the lease is the second way to the same end, and the only one without an engine.
         self.server = None;
@@ -78,26 +76,31 @@ impl Made {
         seen
     }
 
-    /// A request that was cut off may still have made a container; its label tells.
-    async fn remove_what_appears(&self, engine: &Engine, token: &Token) {
+    /// Removes whatever else carries the session's token: the container its image was looked into
+    /// with, and what a request made that was cut off, which may take a moment to appear.
+    async fn remove_the_rest(&self, engine: &Engine, token: &Token) {
+        let mut expected = self.making;
         let removing = async {
             loop {
-                match engine.list(&[(label::TOKEN, token.as_str())]).await {
-                    Ok(found) if found.is_empty() => {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                    Ok(found) => {
-                        for container in found {
-                            if let Err(error) = engine.remove(&container.id).await {
-                                tracing::warn!(%error, "cannot remove a container that was being made");
-                            }
-                        }
-                        return;
-                    }
+                let found = match engine.list(&[(label::TOKEN, token.as_str())]).await {
+                    Ok(found) => found,
                     Err(error) => {
-                        tracing::warn!(%error, "cannot look for a container that was being made");
+                        tracing::warn!(%error, "cannot look for more containers");
                         return;
                     }
+                };
+                if found.is_empty() && !expected {
+                    return;
+                }
+                for container in found {
+                    expected = false;
+                    if let Err(error) = engine.remove(&container.id).await {
+                        tracing::warn!(%error, name = container.name, "cannot remove a container");
+                        return;
+                    }
+                }
+                if expected {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         };

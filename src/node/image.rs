@@ -116,51 +116,63 @@ fn step(reference: &Reference, progress: PullProgress) -> Phase {
     }
 }
 
-impl Known {
-    /// What is known of the image, looked up where it is not kept in `folder`. `labels` mark the
-    /// container that is made for looking.
-    pub(super) async fn of_image(
-        engine: &Engine,
-        image: &Image,
-        folder: &Path,
-        labels: &[(String, String)],
-        path: &str,
-        sshd: Sshd,
-    ) -> Result<Self, Error> {
-        let file = kept_at(folder, &image.id);
+/// A container that is never started, made to look into its image.
+pub(super) struct Looking<'a> {
+    engine: &'a Engine,
+    id: ContainerId,
+    architecture: &'a str,
+    path: &'a str,
+    /// Where to keep what was found.
+    file: Option<PathBuf>,
+}
+
+/// Where and for what an image is looked into.
+pub(super) struct Lookup<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) image: &'a Image,
+    /// The node's own folder.
+    pub(super) folder: &'a Path,
+    /// Labels of the container that is made for looking.
+    pub(super) labels: &'a [(String, String)],
+    /// The image's PATH.
+    pub(super) path: &'a str,
+    /// Whose sshd is wanted.
+    pub(super) sshd: Sshd,
+}
+
+impl<'a> Lookup<'a> {
+    /// What must be known before the image runs; and, where that was not kept, what is left to
+    /// look for while it starts.
+    pub(super) async fn essentials(&self) -> Result<(Known, Option<Looking<'a>>), Error> {
+        let file = kept_at(self.folder, &self.image.id);
         if let Some(known) = file.as_deref().and_then(kept)
-            && (sshd == Sshd::Kit || known.sshd.is_some())
+            && (self.sshd == Sshd::Kit || known.sshd.is_some())
         {
-            return Ok(known);
+            return Ok((known, None));
         }
         let spec = ContainerSpec {
-            image: image.id.clone(),
+            image: self.image.id.clone(),
             // Never started; an image without a command could not be created without one.
             argv: vec!["/never-started".to_owned()],
-            labels: labels.to_vec(),
+            labels: self.labels.to_vec(),
             network: Some("none".to_owned()),
             ..ContainerSpec::default()
         };
-        let id = engine.create(&spec).await?;
-        let looked = Self::look(engine, &id, &image.architecture, path, sshd).await;
-        let removed = engine.remove(&id).await;
-        let known = looked?;
-        removed?;
-        if let Some(file) = file
-            && let Err(error) = keep(&file, &known)
-        {
-            tracing::debug!(%error, file = %file.display(), "cannot keep what is known of the image");
-        }
-        Ok(known)
+        let looking = Looking {
+            engine: self.engine,
+            id: self.engine.create(&spec).await?,
+            architecture: &self.image.architecture,
+            path: self.path,
+            file,
+        };
+        let known = looking.essentials(self.sshd).await?;
+        Ok((known, Some(looking)))
     }
+}
 
-    async fn look(
-        engine: &Engine,
-        id: &ContainerId,
-        architecture: &str,
-        path: &str,
-        sshd: Sshd,
-    ) -> Result<Self, Error> {
+impl Looking<'_> {
+    async fn essentials(&self, sshd: Sshd) -> Result<Known, Error> {
+        let Self { engine, id, .. } = self;
         let text = async |path: &str| -> Result<String, Error> {
             let bytes = engine.read_file(id, path, PASSWD_LIMIT).await?;
             Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
@@ -177,20 +189,41 @@ impl Known {
         let sshd = match sshd {
             Sshd::Kit => None,
             Sshd::Image => {
-                let program = engine
-                    .read_file(id, kit::paths::IMAGE_SSHD, SSHD_LIMIT)
-                    .await?;
+                let path = kit::paths::IMAGE_SSHD;
+                let program = engine.read_file(id, path, SSHD_LIMIT).await?;
                 program.as_deref().map(version_of_sshd)
             }
         };
-        Ok(Self {
+        Ok(Known {
             format: KNOWN_FORMAT,
             passwd: text("/etc/passwd").await?,
             group: text("/etc/group").await?,
             shells,
             sshd,
-            notices: Look::into(engine, id, architecture, path).await?.notices(),
+            notices: Vec::new(),
         })
+    }
+
+    /// Looks for what an IDE will miss, removes the container and keeps what is known. A session
+    /// does not fail for this.
+    pub(super) async fn finish(self, mut known: Known) -> Vec<String> {
+        let looked = Look::into(self.engine, &self.id, self.architecture, self.path).await;
+        if let Err(error) = self.engine.remove(&self.id).await {
+            tracing::warn!(%error, "cannot remove the container made for looking");
+        }
+        match looked {
+            Ok(look) => known.notices = look.notices(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell what an IDE will miss");
+                return Vec::new();
+            }
+        }
+        if let Some(file) = &self.file
+            && let Err(error) = keep(file, &known)
+        {
+            tracing::debug!(%error, file = %file.display(), "cannot keep what is known of the image");
+        }
+        known.notices
     }
 }
 

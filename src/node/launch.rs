@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::end::Made;
 use super::environment::{self, Parts};
 use super::host::{self, User};
-use super::image::{self, Known};
+use super::image::{self, Lookup};
 use super::job::OwnJob;
 use super::limits::Limits;
 use super::place::{DEFAULT_BASE, NodeDir};
@@ -23,7 +23,7 @@ use super::server::{self, Server};
 use super::{Error, gc, label, port};
 use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{self, Granted, Selected, TypePattern};
-use crate::kit::paths;
+use crate::kit::{Kit, paths};
 use crate::session::{
     ConnectionDetails, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
 };
@@ -164,32 +164,59 @@ impl Launching<'_> {
         );
         let path = self.image.env("PATH").unwrap_or(environment::DEFAULT_PATH);
         let labels = self.labels();
-        let (engine, node_dir) = (self.engine, self.node_dir.path());
+        let lookup = Lookup {
+            engine: self.engine,
+            image: self.image,
+            folder: self.node_dir.path(),
+            labels: &labels,
+            path,
+            sshd: request.sshd,
+        };
         made.making = true;
-        let known =
-            Known::of_image(engine, self.image, node_dir, &labels, path, request.sshd).await?;
+        let (known, kit) = tokio::join!(lookup.essentials(), self.unpack_kit());
+        let (known, looking) = known?;
         made.making = false;
+        let kit = kit?;
         if request.sshd == Sshd::Image && !known.has_sshd() {
             return Err(Error::NoSshd {
                 image: self.reference.to_string(),
             });
         }
+        let keys = self.plan.session.authorized_keys_path();
         let prepared = Server::prepare(&server::Wanted {
-            node_dir: self.node_dir.path(),
+            kit,
             folder: self.folder,
             user: self.user,
             home: &request.home,
             known: &known,
             environment: &environment,
             sshd: request.sshd,
-            keys: &std::fs::read(self.plan.session.authorized_keys_path()).unwrap_or_default(),
+            keys: &std::fs::read(keys).unwrap_or_default(),
             port: SSH_PORT,
             ends_in: self.ends_in(),
         })?;
         let server = made.server.insert(prepared);
         let spec = self.spec(&labels, uuids, &environment, server);
-        let serving = self.start(made, spec).await?;
-        Ok(self.details(made, serving, known, address.await))
+        let (port, notices) = tokio::join!(self.start(made, spec), async {
+            match looking {
+                Some(looking) => looking.finish(known).await,
+                None => known.notices,
+            }
+        });
+        Ok(self.details(made, port?, notices, address.await))
+    }
+
+    /// Unpacking takes a while the first time, and the engine can be asked meanwhile.
+    async fn unpack_kit(&self) -> Result<PathBuf, Error> {
+        let node_dir = self.node_dir.path().to_owned();
+        let unpacking = tokio::task::spawn_blocking(move || Kit::find()?.unpack(&node_dir));
+        match unpacking.await {
+            Ok(unpacked) => Ok(unpacked?),
+            Err(error) => Err(Error::Hanging {
+                doing: "unpacking the kit",
+                detail: error.to_string(),
+            }),
+        }
     }
 
     /// Makes and starts the container on a port that is free in the end, and waits for sshd.
@@ -329,12 +356,11 @@ impl Launching<'_> {
         &self,
         made: &Made,
         port: u16,
-        known: Known,
+        mut notices: Vec<String>,
         address: Option<std::net::IpAddr>,
     ) -> ConnectionDetails {
         let Plan { request, job, .. } = self.plan;
         let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
-        let mut notices = known.notices;
         if let Some(server) = made
             .server
             .as_ref()

@@ -13,14 +13,14 @@ use super::Error;
 use super::host::User;
 use super::image::Known;
 use crate::engine::Bind;
-use crate::kit::{self, Kit, Lease, passwd, paths, sshd};
+use crate::kit::{self, Lease, passwd, paths, sshd};
 use crate::session::Sshd;
 
 /// What is to be served.
 pub(super) struct Wanted<'a> {
-    /// The node's own folder, where the kit is unpacked.
-    pub(super) node_dir: &'a Path,
-    /// The session's folder in it.
+    /// Where the kit is unpacked.
+    pub(super) kit: PathBuf,
+    /// The session's folder on the node.
     pub(super) folder: &'a Path,
     /// Who logs in.
     pub(super) user: &'a User,
@@ -56,7 +56,6 @@ impl Server {
     /// Lays down everything the container needs before it is made.
     pub(super) fn prepare(wanted: &Wanted<'_>) -> Result<Self, Error> {
         let User { uid, gid, .. } = *wanted.user;
-        let kit = Kit::find()?.unpack(wanted.node_dir)?;
         let folder = wanted.folder.join("session");
         make_folder(&folder)?;
 
@@ -102,7 +101,7 @@ impl Server {
         lease.renew(wanted.ends_in)?;
 
         let mut binds: Vec<Bind> = [
-            (kit.clone(), paths::KIT),
+            (wanted.kit.clone(), paths::KIT),
             (folder.clone(), paths::SESSION),
             (wanted.folder.join("passwd"), "/etc/passwd"),
             (wanted.folder.join("group"), "/etc/group"),
@@ -111,7 +110,7 @@ impl Server {
         .map(|(source, target)| Bind::new(source, target).read_only())
         .to_vec();
         if uid == 0 {
-            binds.extend(empty_for_root(wanted, &kit)?);
+            binds.extend(empty_for_root(wanted)?);
         }
         Ok(Self {
             folder,
@@ -161,9 +160,9 @@ impl Server {
 }
 
 /// As root, sshd locks the part of itself that has not let anybody in yet into an empty folder.
-fn empty_for_root(wanted: &Wanted<'_>, kit: &Path) -> Result<Option<Bind>, Error> {
+fn empty_for_root(wanted: &Wanted<'_>) -> Result<Option<Bind>, Error> {
     let own = match wanted.sshd {
-        Sshd::Kit => kit.join("empty"),
+        Sshd::Kit => wanted.kit.join("empty"),
         Sshd::Image => wanted.folder.join("empty"),
     };
     match std::fs::DirBuilder::new().mode(0o755).create(&own) {
