@@ -125,19 +125,21 @@ impl Cluster {
         self.read(&text)
     }
 
-    /// The sessions of the cluster, those that are over too when `ended` is wanted.
+    /// The cluster's sessions, those that are over only when `all` are asked for.
     ///
     /// # Errors
     /// As [`Cluster::status`].
-    pub async fn list(&self, ended: bool) -> Result<Vec<Status>, Error> {
-        let args = ["list", "--json", "--all"];
-        let text = self
-            .answer(&args[..if ended { 3 } else { 2 }], None)
-            .await?;
+    pub async fn list(&self, all: bool) -> Result<Vec<Status>, Error> {
+        let args: &[&str] = match all {
+            true => &["list", "--json", "--all"],
+            false => &["list", "--json"],
+        };
+        let text = self.answer(args, None).await?;
         self.read(&text)
     }
 
-    /// Ends a session, in the name of `by`; where it stands then.
+    /// Ends a session in the name of `by` and tells where it stands then; waits for its end
+    /// unless `no_wait`.
     ///
     /// # Errors
     /// As [`Cluster::status`].
@@ -147,36 +149,30 @@ impl Cluster {
         if no_wait {
             args.push("--no-wait");
         }
-        let text = self
-            .answer(&[&args[..], &["--", job]].concat(), None)
-            .await?;
+        args.extend(["--", job]);
+        let text = self.answer(&args, None).await?;
         self.read(&text)
     }
 
-    /// Gives on a session's logs as they come; the cluster's exit code.
+    /// Gives a session's log on as it comes, with `follow` until the session is over; exit code 0.
     ///
     /// # Errors
-    /// [`Error::Cluster`], [`Error::Ssh`].
+    /// As [`Cluster::status`].
     pub async fn logs(
         &self,
         job: &str,
         follow: bool,
         on_stdout: impl FnMut(&[u8]),
-    ) -> Result<(), Error> {
-        let head: &[&str] = if follow {
-            &["logs", "--follow"]
-        } else {
-            &["logs"]
-        };
-        let answer = self
-            .stream(&[head, &["--", job]].concat(), on_stdout)
-            .await?;
+    ) -> Result<u8, Error> {
+        let mut args = vec!["logs"];
+        if follow {
+            args.push("--follow");
+        }
+        args.extend(["--", job]);
+        let answer = self.stream(&args, on_stdout).await?;
         match answer.status {
-            0 => Ok(()),
-            code => Err(Error::Cluster {
-                code,
-                message: answer.stderr,
-            }),
+            0 => Ok(0),
+            _ => Err(refusal(&answer)),
         }
     }
 
@@ -196,10 +192,7 @@ impl Cluster {
         if answer.status == 0 {
             Ok(answer.stdout)
         } else {
-            Err(Error::Cluster {
-                code: answer.status,
-                message: answer.stderr,
-            })
+            Err(refusal(&answer))
         }
     }
 
@@ -208,6 +201,39 @@ impl Cluster {
             cluster: self.place().to_string(),
             detail,
         })
+    }
+}
+
+/// What the cluster's qdebug said when it refused: as JSON on stdout where that was asked for,
+/// else on stderr, where the noise of shell start files may stand before it.
+fn refusal(answer: &Answer) -> Error {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        error: String,
+        #[serde(default)]
+        causes: Vec<String>,
+        #[serde(default)]
+        hints: Vec<String>,
+    }
+    let message = match serde_json::from_str::<Told>(&answer.stdout) {
+        Ok(told) => {
+            let mut said = std::iter::once(told.error)
+                .chain(told.causes)
+                .collect::<Vec<_>>()
+                .join(": ");
+            for hint in told.hints {
+                said.push_str("\n  hint: ");
+                said.push_str(&hint);
+            }
+            said
+        }
+        Err(_) => answer.stderr.clone(),
+    };
+    // It is going to be shown: no escape sequences of a hostile or broken other side.
+    let plain = |c: &char| *c == '\n' || !c.is_control();
+    Error::Cluster {
+        code: answer.status,
+        message: message.chars().filter(plain).collect(),
     }
 }
 
@@ -231,6 +257,23 @@ fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_clusters_words() {
+        let answer = |stdout: &str, stderr: &str| Answer {
+            status: 3,
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+        };
+        let json = r#"{"error":"no session 9","causes":["x"],"hints":["qdebug list"],"code":3}"#;
+        assert_eq!(
+            refusal(&answer(json, "noise")).to_string(),
+            "no session 9: x\n  hint: qdebug list"
+        );
+        let text = refusal(&answer("", "error: no \u{1b}[31msession\n"));
+        assert_eq!(text.to_string(), "no [31msession");
+        assert!(matches!(text, Error::Cluster { code: 3, .. }));
+    }
 
     #[test]
     fn a_newer_answer_is_told_as_such() {

@@ -33,7 +33,7 @@ pub struct Connect {
     pub forwards: Vec<Forward>,
     /// Whether a person can be asked for passwords.
     pub prompt: Prompt,
-    /// Return when the way is open: `ssh` finds it again by itself.
+    /// Whether to return once everything is set up: `ssh` then goes by `qdebug proxy`.
     pub detach: bool,
 }
 
@@ -88,7 +88,7 @@ impl Ui {
 pub enum Outcome {
     /// The session is over, or never became ready: its last word.
     Ended(Box<Status>),
-    /// The way is open, and nothing holds it open.
+    /// Everything is set up, and nobody was to stay.
     Open,
     /// The user (or a signal) ended the connect; the session goes on.
     Interrupted,

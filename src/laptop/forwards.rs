@@ -52,7 +52,6 @@ impl Forward {
         })
     }
 
-    /// The words that `ssh` takes.
     pub(super) fn words(&self) -> [&str; 2] {
         [if self.to_container { "-L" } else { "-R" }, &self.spec]
     }

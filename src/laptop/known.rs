@@ -174,7 +174,8 @@ impl Known {
         files.iter().filter_map(read).collect()
     }
 
-    /// The one a user means by `word`: an alias, or a name.
+    /// The one a user means by `word`: an alias, a name, or a job id, short or full, that only one
+    /// of them has.
     ///
     /// # Errors
     /// [`Error::NotKnown`]; [`Error::Memory`] for a file that cannot be used.
@@ -186,18 +187,17 @@ impl Known {
                 return Ok(known);
             }
         }
-        // A job id comes again: among those that are remembered the one connected last is meant.
-        let of_job = |known: &Self| {
-            let full = known.job.as_deref();
-            full == Some(word) || full.and_then(|id| id.split('.').next()) == Some(word)
+        let is_meant = |known: &Self| {
+            let id = known.job.as_deref().unwrap_or_default();
+            !word.is_empty() && (id == word || id.split('.').next() == Some(word))
         };
-        let known = Self::all(dir).into_iter().filter(of_job);
-        if let Some(known) = known.max_by_key(|known| known.details.started) {
-            return Ok(known);
+        let mut all = Self::all(dir).into_iter().filter(is_meant);
+        match (all.next(), all.next()) {
+            (Some(known), None) => Ok(known),
+            _ => Err(Error::NotKnown {
+                name: word.to_owned(),
+            }),
         }
-        Err(Error::NotKnown {
-            name: word.to_owned(),
-        })
     }
 
     fn read(path: &Path) -> Result<Option<Self>, Error> {
@@ -356,6 +356,15 @@ pub(super) mod tests {
         known.write(&dir).unwrap();
         assert_eq!(Known::find(&dir, "otter").unwrap(), known);
         assert_eq!(Known::find(&dir, "qdebug-otter").unwrap(), known);
+        assert_eq!(Known::find(&dir, "7").unwrap(), known);
+        let mut twin = known.clone();
+        twin.alias = "qdebug-twin".into();
+        twin.job = Some("7.server".into());
+        twin.write(&dir).unwrap();
+        // Two clusters may have a job 7.
+        assert!(Known::find(&dir, "7").is_err());
+        assert_eq!(Known::find(&dir, "7.server").unwrap(), twin);
+        twin.forget(&dir);
         assert_eq!(Known::all(&dir), std::slice::from_ref(&known));
         for word in ["other", "../otter", "-x", "", "a\nb", "/etc/passwd"] {
             assert!(

@@ -32,22 +32,6 @@ pub async fn proxy(
     })
 }
 
-/// `qdebug forward NAME PORT`: one more port for as long as it runs; ssh's own exit code.
-///
-/// # Errors
-/// [`Error::NotKnown`], [`Error::Program`].
-pub async fn forward(paths: &Paths, name: &str, forward: &Forward) -> Result<i32, Error> {
-    let known = Known::find(&paths.sessions, name)?;
-    super::publish::publish(paths).await?;
-    let program = Program::new("ssh")
-        .arg("-F")
-        .arg(paths.ssh_config.as_path())
-        .args(["-N", "-o", "ExitOnForwardFailure=yes"])
-        .args(forward.words())
-        .arg(&known.alias);
-    Ok(program.on_terminal().await?)
-}
-
 /// `qdebug ssh NAME [COMMAND...]`: ssh into the container on this terminal; ssh's own exit code,
 /// which is the remote's.
 ///
@@ -61,5 +45,21 @@ pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32,
         .arg(paths.ssh_config.as_path())
         .args([&known.alias, "--"])
         .args(command);
+    Ok(program.on_terminal().await?)
+}
+
+/// `qdebug forward NAME PORT`: one more port, on this terminal until it ends; ssh's exit code.
+///
+/// # Errors
+/// [`Error::NotKnown`], [`Error::Program`].
+pub async fn forward(paths: &Paths, name: &str, forward: &Forward) -> Result<i32, Error> {
+    let known = Known::find(&paths.sessions, name)?;
+    super::publish::publish(paths).await?;
+    let program = Program::new("ssh")
+        .arg("-F")
+        .arg(paths.ssh_config.as_path())
+        .args(["-N", "-T", "-o", "ExitOnForwardFailure=yes"])
+        .args(forward.words())
+        .args(["--", &known.alias]);
     Ok(program.on_terminal().await?)
 }

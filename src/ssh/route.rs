@@ -22,8 +22,9 @@ use super::error::Error;
 use super::master::{Client, Master, NO_MASTER, Node, Prompt};
 use super::word::Destination;
 
-/// Bytes of a buffer and, where the system allows, of a pipe.
-const BUFFER: usize = 256 * 1024;
+/// Bytes of a buffer: the size of ssh's channel packets, which is what arrives at once; larger
+/// ones were measured to be slower. Of a pipe, where the system allows.
+const BUFFER: usize = 32 * 1024;
 #[cfg(target_os = "linux")]
 const PIPE: usize = 1024 * 1024;
 
@@ -204,14 +205,12 @@ impl Tunnel {
         let input: OwnedFd = stream.try_clone().map_err(lost)?.into();
         let mut stream = TcpStream::from_std(stream).map_err(lost)?;
         let mut child = self.spawn(master, Stdio::from(input), Stdio::piped())?;
-        let Some(mut stdout) = child.stdout.take() else {
+        let Some(stdout) = child.stdout.take() else {
             return Ok(None);
         };
-        widen(&stdout);
-        let (count, delivered) = copy(&mut stdout, &mut stream).await;
+        let (count, delivered) = copy(stdout, &mut stream).await;
         if count == 0 {
             // Nothing came: a channel that was never opened, or a server that says nothing.
-            drop(stdout);
             let failed = self.outcome(master, &mut child);
             let ended = match tokio::time::timeout(AT_ONCE, failed).await {
                 Ok(ended) => ended,
@@ -348,8 +347,11 @@ impl Tunnel {
     }
 }
 
-/// Copies until the end; how much was read, and whether all of it could be written.
-async fn copy(from: &mut ChildStdout, to: &mut TcpStream) -> (u64, bool) {
+/// Copies until the end; how much there was, and whether all of it could be written.
+async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> (u64, bool) {
+    // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
     let mut buffer = vec![0; BUFFER];
     let mut total = 0;
     loop {
@@ -374,12 +376,3 @@ async fn read_line(from: &mut (impl tokio::io::AsyncRead + Unpin), line: &mut Ve
         }
     }
 }
-
-#[cfg(target_os = "linux")]
-fn widen(pipe: &ChildStdout) {
-    // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
-    let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn widen(_: &ChildStdout) {}
