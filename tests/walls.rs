@@ -3,6 +3,8 @@
 //! The halves never import one another; adapters see neither the session nor a half; the session
 //! sees nothing of ours; each outside crate is named in its one place.
 
+#![allow(clippy::expect_used)] // A test says what it expects.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

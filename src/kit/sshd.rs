@@ -139,7 +139,6 @@ ClientAliveInterval 30
 ClientAliveCountMax 10
 TCPKeepAlive yes
 PrintMotd no
-PrintLastLog no
 X11Forwarding no
 AllowTcpForwarding yes
 AllowStreamLocalForwarding yes

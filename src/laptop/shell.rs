@@ -33,7 +33,8 @@ pub async fn proxy(
 }
 
 /// `qdebug ssh NAME [COMMAND...]`: ssh into the container on this terminal; ssh's own exit code,
-/// which is the remote's.
+/// which is the remote's. One word is a line for the shell there, as with ssh; several are a
+/// program and its arguments, which arrive as they are.
 ///
 /// # Errors
 /// [`Error::NotKnown`], [`Error::Program`].
@@ -43,8 +44,12 @@ pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32,
     let program = Program::new("ssh")
         .arg("-F")
         .arg(paths.ssh_config.as_path())
-        .args([&known.alias, "--"])
-        .args(command);
+        .args([&known.alias, "--"]);
+    let program = match command {
+        [] => program,
+        [line] => program.arg(line),
+        words => program.arg(shell_words::join(words)),
+    };
     Ok(program.on_terminal().await?)
 }
 

@@ -56,8 +56,6 @@ pub enum Error {
     NotAnId {
         /// What was given.
         wanted: String,
-        /// Why, where it is known.
-        reason: Option<String>,
     },
     /// The kernel gave no random numbers.
     #[error("no random numbers for a token")]

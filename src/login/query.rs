@@ -75,12 +75,14 @@ impl Login {
         if let Ok(name) = wanted.parse::<SessionName>() {
             return Ok(self.store.by_name(&name)?);
         }
-        let id: JobId = wanted
-            .parse()
-            .map_err(|error: scheduler::Error| Error::NotAnId {
-                wanted: wanted.to_owned(),
-                reason: Some(error.to_string()),
-            })?;
+        let id: JobId = match wanted.parse() {
+            Ok(id) => id,
+            Err(error @ scheduler::Error::Array { .. }) => return Err(error.into()),
+            Err(_) => {
+                let wanted = wanted.to_owned();
+                return Err(Error::NotAnId { wanted });
+            }
+        };
         let mut sessions = Vec::new();
         for session in self.store.by_job(id.as_str())? {
             sessions.push((session.record()?, session));

@@ -7,7 +7,8 @@
 //! of it is consumed before the master has opened the channel; what comes back goes through one
 //! large pipe, whose end is the end of that direction.
 
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,17 +270,26 @@ impl Tunnel {
         let stream = stream.into_std().map_err(lost)?;
         stream.set_nonblocking(false).map_err(lost)?;
         let sending = stream.try_clone().map_err(lost)?;
+        // The descriptors themselves: std's stdout waits for a line break before it writes.
+        let input = std::io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(lost)?;
+        let output = std::io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(lost)?;
         // Threads of their own and not the runtime's: a read of stdin cannot be called back, and
-        // must not keep the process from ending. Between a pipe and a socket this moves pages.
+        // must not keep the process from ending.
         std::thread::spawn(move || {
             let mut sending = sending;
-            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut sending);
+            pump(&mut File::from(input), &mut sending);
             let _ = sending.shutdown(std::net::Shutdown::Write);
         });
         let (tell, told) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let mut stream = stream;
-            let _ = std::io::copy(&mut stream, &mut std::io::stdout().lock());
+            pump(&mut stream, &mut File::from(output));
             let _ = tell.send(());
         });
         let _ = told.await;
@@ -363,6 +373,19 @@ async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> (u64, bool) {
                     return (total, false);
                 }
             }
+        }
+    }
+}
+
+/// Copies until either end is done; what arrives is written at once.
+fn pump(from: &mut impl std::io::Read, to: &mut impl std::io::Write) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) if to.write_all(&buffer[..count]).is_ok() => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return,
         }
     }
 }

@@ -66,11 +66,6 @@ impl Host {
         self.run_as("root", &["bash", "-c", line], None)
     }
 
-    /// Runs a program with these bytes on stdin.
-    pub(crate) fn feed(self, words: &[&str], stdin: &[u8]) -> Ran {
-        self.run_as("alice", words, Some(stdin))
-    }
-
     /// Starts a program as alice and leaves it running; it is killed when the child is dropped.
     pub(crate) fn start(self, words: &[&str]) -> Running {
         let mut command = self.command("alice", words);
