@@ -80,8 +80,8 @@ impl ServerConfig {
         match self.server {
             Server::Kit => lines.push("PerSourcePenalties no".to_owned()),
             Server::Image(version) => {
-                // The kit's is built without PAM and would warn about the word.
-                lines.push("UsePAM no".to_owned());
+                // The kit's is built without either and would warn about the words.
+                lines.extend(["UsePAM no", "PrintLastLog no"].map(str::to_owned));
                 if version >= Version(9, 8) {
                     lines.push("PerSourcePenalties no".to_owned());
                 }
