@@ -53,7 +53,7 @@ impl Host {
 
     /// Runs a program as alice, its words as they are.
     pub(crate) fn run(self, words: &[&str]) -> Ran {
-        self.run_as("alice", words, None)
+        self.run_as("alice", words)
     }
 
     /// Runs a line of shell as alice.
@@ -63,7 +63,7 @@ impl Host {
 
     /// Runs a line of shell as root.
     pub(crate) fn root(self, line: &str) -> Ran {
-        self.run_as("root", &["bash", "-c", line], None)
+        self.run_as("root", &["bash", "-c", line])
     }
 
     /// Starts a program as alice and leaves it running; it is killed when the child is dropped.
@@ -96,29 +96,15 @@ impl Host {
         command
     }
 
-    fn run_as(self, user: &str, words: &[&str], stdin: Option<&[u8]>) -> Ran {
+    fn run_as(self, user: &str, words: &[&str]) -> Ran {
         // docker exec does not pass a death on: the limit is counted inside the host as well.
         let limited = [&["timeout", "-k", "5", "120"], words].concat();
         let mut command = self.command(user, &limited);
-        let input = if stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        };
-        command
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("docker");
-        if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
-            use std::io::Write as _;
-            let _ = pipe.write_all(bytes);
-        }
         let Output {
             status,
             stdout,
             stderr,
-        } = child.wait_with_output().expect("docker");
+        } = command.stdin(Stdio::null()).output().expect("docker");
         Ran {
             command: format!("{}$ {}", self.name(), words.join(" ")),
             code: status.code().unwrap_or(-1),
