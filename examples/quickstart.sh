@@ -91,7 +91,8 @@ say ""
 say "laptop\$ ssh -L 5678:127.0.0.1:5678 qdebug-$session $debugged &"
 say "laptop\$ python3 breakpoint.py 5678 /home/alice/demo/demo.py $line total"
 found=$(on laptop "
-    ssh -o BatchMode=yes -o ExitOnForwardFailure=yes -L 5678:127.0.0.1:5678 qdebug-$session $debugged &
+    # Until debugpy listens, each try of the client is a refusal that ssh would tell.
+    ssh -q -o BatchMode=yes -o ExitOnForwardFailure=yes -L 127.0.0.1:5678:127.0.0.1:5678 qdebug-$session $debugged &
     timeout 60 python3 breakpoint.py 5678 /home/alice/demo/demo.py $line total && wait")
 say "$found"
 grep -qx 'total = 285' <<<"$found" || die "the breakpoint was not hit, or the variable is wrong"
