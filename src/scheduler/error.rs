@@ -102,8 +102,14 @@ impl Error {
         match self {
             Self::Program(process::Error::TimedOut { .. } | process::Error::Io { .. })
             | Self::Unexpected { .. } => true,
-            // A time-out on the wire comes after the request was sent.
-            Self::Unreachable { said, .. } => said.to_lowercase().contains("timed out"),
+            // Whatever is lost after the connection was made is lost after the request was sent:
+            // `Socket timed out`, `Zero Bytes were transmitted or received`.
+            Self::Unreachable { said, .. } => {
+                let said = said.to_lowercase();
+                !["unable to contact", "connection refused", "munge"]
+                    .iter()
+                    .any(|words| said.contains(words))
+            }
             _ => false,
         }
     }

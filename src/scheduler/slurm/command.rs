@@ -2,8 +2,12 @@
 
 use super::super::{Error, JobId, JobName, JobSpec};
 
+/// Flags of sbatch that take no value: getopt lets more letters follow them, so that `-Ha1-4` is
+/// `-H -a 1-4`.
+const BARE: &str = "bhHIkOQsuvVW";
+
 /// Options after `--` that would break a session, and why. Long ones may be shortened.
-const REFUSED: [(&str, Option<char>, &str); 12] = [
+const REFUSED: [(&str, Option<char>, &str); 19] = [
     ("--array", Some('a'), "a session is one job, not an array"),
     (
         "--requeue",
@@ -40,11 +44,29 @@ const REFUSED: [(&str, Option<char>, &str); 12] = [
         "a session is one task; ask for cores by `--cpus`",
     ),
     ("--nodes", Some('N'), "a session is on one node"),
+    ("--time", Some('t'), "say how long by `-w`"),
+    (
+        "--clusters",
+        Some('M'),
+        "qdebug asks for the job where it was submitted; submit on that cluster",
+    ),
+    (
+        "--container",
+        None,
+        "the job script runs on the node itself",
+    ),
+    (
+        "--test-only",
+        None,
+        "`qdebug submit --dry-run` submits nothing",
+    ),
+    ("--help", Some('h'), "nothing would be submitted"),
+    ("--usage", Some('u'), "nothing would be submitted"),
+    ("--version", Some('V'), "nothing would be submitted"),
 ];
 
-/// `sbatch` for a job. Of the submitter's environment only what a login would give goes along, and
-/// what chooses the engine and the configuration:
-/// the job finds what it needs in its session.
+/// `sbatch` for a job. `ALL` is all of the small environment that the runner gives it; anything
+/// else would run the user's login shell on the node before the job.
 pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
     for option in &spec.extra {
         check(option)?;
@@ -59,7 +81,7 @@ pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
         "--no-requeue".to_owned(),
         "--nodes=1".to_owned(),
         "--ntasks=1".to_owned(),
-        "--export=HOME,USER,LOGNAME,PATH,DOCKER_HOST,DOCKER_CONFIG,QDEBUG_CONFIG,QDEBUG_SITE,QDEBUG_LOG".to_owned(),
+        "--export=ALL".to_owned(),
         "--chdir=/".to_owned(),
         "--open-mode=append".to_owned(),
         format!("--job-name={}", spec.name),
@@ -107,19 +129,30 @@ fn check(option: &str) -> Result<(), Error> {
     if option.chars().any(char::is_control) {
         return bad("it holds a line break or control character");
     }
-    if !option.starts_with('-') {
+    if !option.starts_with('-') || matches!(option, "-" | "--") {
         return bad("write option and value as one word, as in --constraint=ib");
     }
     let name = option.split('=').next().unwrap_or_default();
+    let letters = letters(option);
     for (long, short, reason) in REFUSED {
-        let shortened = name.len() > 3 && long.starts_with(name) && name.starts_with("--");
-        let is_short = short
-            .is_some_and(|short| !option.starts_with("--") && option.chars().nth(1) == Some(short));
-        if name == long || shortened || is_short {
+        let is_long = name.len() > 2 && name.starts_with("--") && long.starts_with(name);
+        if is_long || short.is_some_and(|short| letters.contains(short)) {
             return bad(reason);
         }
     }
     Ok(())
+}
+
+/// The flags in a word of short options: up to the first that takes the rest as its value.
+fn letters(option: &str) -> &str {
+    match option.strip_prefix('-') {
+        Some(letters) if !letters.starts_with('-') => {
+            let value = letters.char_indices().find(|(_, c)| !BARE.contains(*c));
+            let end = value.map_or(letters.len(), |(at, c)| at + c.len_utf8());
+            &letters[..end]
+        }
+        _ => "",
+    }
 }
 
 /// `squeue` for many jobs, finished ones too: fields that cannot hold a bar, in a fixed order.
@@ -257,6 +290,16 @@ mod tests {
             "script.sh",
             "--x\ny",
             "-W",
+            "-Ha1-4",
+            "-Qvo/x",
+            "--j=x",
+            "--te",
+            "-Mother",
+            "--cluster=other",
+            "-t5",
+            "--time=5",
+            "-",
+            "--",
         ] {
             let mut spec = spec();
             spec.extra = vec![bad.to_owned()];
@@ -271,6 +314,10 @@ mod tests {
             "-Cib",
             "--nice=5",
             "--nodelist=node1",
+            "-HQ",
+            "-pa,W",
+            "--time-min=10",
+            "--ntasks-per-node=1",
         ] {
             let mut spec = spec();
             spec.extra = vec![good.to_owned()];

@@ -3,13 +3,21 @@
 //! `command` builds argv, `parse` reads what came back, `reason` says why a job waits; here they
 //! are run. Recorded on Slurm 22.05: `squeue` with one unknown id fails, with several it leaves
 //! the unknown ones out; it remembers a finished job for MinJobAge (300 s); `sacct` remembers
-//! longer where accounting is on; `scancel` of an unknown job says nothing.
+//! longer where accounting is on; `scancel` of an unknown job says nothing. One id that cannot be
+//! a job's (0, 2147483648) fails a whole `squeue`, and `5.x` is a step of job 5. A user's own
+//! `SQUEUE_USERS`, even empty, hides jobs, and `SBATCH_ARRAY_INX` makes an array: the tools run
+//! without such variables.
+//!
+//! `sbatch --export=NAMES` (NONE and NIL too) has slurmd run the user's login shell on the node
+//! first: a profile of 3 s starts the job 3 s later, and one that hangs ends it after 50 s as
+//! NODE_FAIL. So sbatch gets a small environment and `--export=ALL` of that.
 
 mod command;
 mod parse;
 mod reason;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +31,45 @@ const TIME_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long a deletion may take to show.
 const DELETE_LIMIT: Duration = Duration::from_secs(10);
+
+/// A question that failed within this time is asked once more.
+const RETRY_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to wait before that.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Variables of a user's own that change what a tool does; `SLURM_CLUSTERS` asks another cluster.
+const MEDDLING: [&str; 6] = [
+    "SBATCH_",
+    "SQUEUE_",
+    "SCANCEL_",
+    "SACCT_",
+    "SINFO_",
+    "SLURM_CLUSTERS",
+];
+
+/// All that sbatch gets of the submitter's environment, and so the job: what a login would give,
+/// what chooses the engine and the configuration, and what sbatch itself may need (a `_` at the
+/// end: and all that begin so).
+const EXPORTED: [&str; 17] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PATH",
+    "LANG",
+    "LC_",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "KRB5CCNAME",
+    "XDG_CONFIG_HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "CONTAINER_HOST",
+    "QDEBUG_",
+    "SLURM_",
+];
 
 /// How often something awaited is looked at.
 const PACE: Duration = Duration::from_millis(200);
@@ -54,6 +101,10 @@ impl Slurm {
 
     pub(super) async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
         let output = self.run("sbatch", &command::submit(spec)?).await?;
+        if output.status > 128 {
+            // Killed: it may have asked already.
+            return Err(unexpected(&output));
+        }
         if output.status != 0 {
             return Err(match refusal(&output) {
                 Error::Refused { command, said, .. } => {
@@ -91,10 +142,12 @@ impl Slurm {
     }
 
     pub(super) async fn status(&self, ids: &[JobId]) -> Result<BTreeMap<JobId, JobStatus>, Error> {
+        // One that is no Slurm job's would fail the question for all.
+        let ids: Vec<JobId> = ids.iter().filter(|id| is_own(id)).cloned().collect();
         if ids.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let output = self.run("squeue", &command::status(ids)).await?;
+        let output = self.query("squeue", &command::status(&ids)).await?;
         let mut jobs = match output.status {
             0 => parse::jobs(&output.stdout),
             _ if parse::is_unknown_job(&output.stderr) => BTreeMap::new(),
@@ -108,6 +161,8 @@ impl Slurm {
         if !forgotten.is_empty() {
             jobs.extend(self.history(&forgotten).await);
         }
+        let asked: BTreeSet<&JobId> = ids.iter().collect();
+        jobs.retain(|id, _| asked.contains(id));
         if jobs.values().any(|job| job.state == JobState::Queued) {
             self.add_positions(&mut jobs).await;
         }
@@ -135,7 +190,7 @@ impl Slurm {
             Ok(output) => {
                 for (id, position) in parse::positions(&output.stdout) {
                     if let Some(job) = jobs.get_mut(&id) {
-                        job.position = Some(position);
+                        job.position = Some(position).filter(|_| !is_hidden_queue(job, position));
                     }
                 }
             }
@@ -149,21 +204,25 @@ impl Slurm {
     }
 
     pub(super) async fn delete(&self, id: &JobId) -> Result<(), Error> {
-        let output = self.run("scancel", &command::delete(id)).await?;
+        if !is_own(id) {
+            // `scancel 5.0` would end a step of job 5.
+            return Err(Error::BadId { id: id.to_string() });
+        }
+        let output = self.query("scancel", &command::delete(id)).await?;
         if output.status != 0 && !parse::is_unknown_job(&output.stderr) {
             let already = output.stderr.to_lowercase().contains("already completing");
             if !already {
                 return Err(refusal(&output));
             }
         }
-        // scancel says nothing of what it did: the queue does.
+        // scancel says nothing of what it did: the queue does. A running job is `COMPLETING` at
+        // once and has its grace then.
         let limit = Instant::now() + DELETE_LIMIT;
         loop {
             let jobs = self.status(std::slice::from_ref(id)).await?;
             let state = jobs.get(id).map(|job| &job.state);
             match state {
-                Some(JobState::Queued | JobState::Held) => {}
-                // A running one gets its grace.
+                Some(JobState::Queued | JobState::Held | JobState::Running) => {}
                 _ => return Ok(()),
             }
             if Instant::now() > limit {
@@ -177,9 +236,9 @@ impl Slurm {
         }
     }
 
-    /// Runs a tool that must succeed.
+    /// Asks what must be answered.
     async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
-        let output = self.run(tool, args).await?;
+        let output = self.query(tool, args).await?;
         if output.status == 0 {
             Ok(output)
         } else {
@@ -187,25 +246,95 @@ impl Slurm {
         }
     }
 
-    async fn run(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
-        let program = match &self.folder {
-            Some(folder) => Program::new(folder.join(tool)),
-            None => Program::new(tool),
-        };
-        // Formats of the user's own would change what is parsed; times are read as UTC.
-        let program = program
-            .args(args)
-            .env("TZ", "UTC")
-            .env("SLURM_TIME_FORMAT", "standard")
-            .time_limit(TIME_LIMIT);
-        program.output().await.map_err(|error| match error {
-            process::Error::NotFound { .. } => Error::NotInstalled {
-                scheduler: "Slurm",
-                program: tool,
-            },
-            error => Error::Program(error),
-        })
+    /// Runs what may be run twice, and a second time when the controller failed quickly: one that
+    /// is down or mute has been tried for 18 to 20 s by the tool itself.
+    async fn query(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+        let started = Instant::now();
+        let output = self.run(tool, args).await?;
+        let is_lost = output.status != 0 && parse::is_unreachable(&output.stderr);
+        if !is_lost || started.elapsed() > RETRY_WITHIN {
+            return Ok(output);
+        }
+        tracing::debug!(command = output.command, "asking once more");
+        sleep(RETRY_AFTER).await;
+        self.run(tool, args).await
     }
+
+    async fn run(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+        let path = match &self.folder {
+            Some(folder) => folder.join(tool).into_os_string(),
+            None => OsString::from(tool),
+        };
+        let program = Program::new(&path).args(args);
+        let shown = program.shown();
+        let meddling = meddling(tool, std::env::vars_os().map(|(name, _)| name));
+        let mut program = if meddling.is_empty() {
+            program
+        } else {
+            let mut words = Vec::new();
+            for name in meddling {
+                words.extend([OsString::from("-u"), name]);
+            }
+            Program::new("env").args(words).arg(&path).args(args)
+        };
+        if tool != "sbatch" {
+            // Formats of the user's own would change what is parsed; times are read as UTC. A
+            // `--begin` that is submitted is in the user's own time.
+            program = program
+                .env("TZ", "UTC")
+                .env("SLURM_TIME_FORMAT", "standard");
+        }
+        let not_installed = || Error::NotInstalled {
+            scheduler: "Slurm",
+            program: tool,
+        };
+        match program.time_limit(TIME_LIMIT).output().await {
+            // env(1) says so when there is no such program.
+            Ok(output) if output.status == 127 && output.stderr.starts_with("env: ") => {
+                Err(not_installed())
+            }
+            Ok(output) => Ok(Output {
+                command: shown,
+                ..output
+            }),
+            Err(process::Error::NotFound { .. }) => Err(not_installed()),
+            Err(error) => Err(Error::Program(error)),
+        }
+    }
+}
+
+/// Those of these variables that a tool must not see.
+fn meddling(tool: &str, names: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let begins = |name: &OsString, start: &str| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(start.as_bytes())
+    };
+    let is_exported = |name: &OsString| {
+        EXPORTED
+            .iter()
+            .any(|known| name == *known || (known.ends_with('_') && begins(name, known)))
+    };
+    names
+        .filter(|name| {
+            MEDDLING.iter().any(|start| begins(name, start))
+                || (tool == "sbatch" && !is_exported(name))
+        })
+        .collect()
+}
+
+/// Whether an id can be one of Slurm's: its tools refuse 0 and what does not fit 31 bits.
+fn is_own(id: &JobId) -> bool {
+    id.as_str().parse::<i32>().is_ok_and(|number| number > 0)
+}
+
+/// Whether others wait before a job that looks like the next: a site may show a user nobody
+/// else's jobs (PrivateData=jobs), and then places are not known.
+fn is_hidden_queue(job: &JobStatus, position: u32) -> bool {
+    position == 1
+        && job
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.code == "Priority")
 }
 
 /// A failure in Slurm's own words: a controller that is away, or a no.
@@ -230,3 +359,6 @@ fn unexpected(output: &Output) -> Error {
             .to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

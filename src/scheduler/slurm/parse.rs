@@ -37,10 +37,11 @@ fn job(line: &str) -> Option<(JobId, JobStatus)> {
     };
     let mut status = JobStatus::of(self::state(state, exit, code));
     match status.state {
-        JobState::Queued => {
+        JobState::Queued | JobState::Held => {
             status.reason = reason::waiting(code);
             status.start_estimate = time(start);
-            if code.starts_with("JobHeld") {
+            // `JobHeldUser`; `user env retrieval failed requeued held` and its like.
+            if code.starts_with("JobHeld") || code.to_lowercase().ends_with("held") {
                 status.state = JobState::Held;
             }
         }
@@ -57,9 +58,8 @@ fn job(line: &str) -> Option<(JobId, JobStatus)> {
 fn state(word: &str, exit: &str, reason: &str) -> JobState {
     let first = word.split([' ', '+']).next().unwrap_or_default();
     JobState::Ended(match first {
-        "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" => {
-            return JobState::Queued;
-        }
+        "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" => return JobState::Queued,
+        "REQUEUE_HOLD" | "SPECIAL_EXIT" => return JobState::Held,
         "RUNNING" | "SUSPENDED" | "STOPPED" | "RESIZING" | "SIGNALING" => return JobState::Running,
         "COMPLETING" | "STAGE_OUT" => return JobState::Ending,
         "COMPLETED" => JobEnd::Completed,
@@ -224,6 +224,14 @@ mod tests {
         assert!(waiting.start_estimate.is_some() && !waiting.reason.unwrap().never);
         assert_eq!(
             one("4|PENDING|JobHeldUser|N/A||N/A|0|").state,
+            JobState::Held
+        );
+        let failed = "4|PENDING|user_env_retrieval_failed_requeued_held|N/A||N/A|0|";
+        let failed = one(failed);
+        assert_eq!(failed.state, JobState::Held);
+        assert!(failed.reason.is_some());
+        assert_eq!(
+            one("4|REQUEUE_HOLD|JobHeldAdmin|N/A||N/A|0|").state,
             JobState::Held
         );
     }
