@@ -1,6 +1,7 @@
 //! Leftovers: containers and folders of the caller's own sessions whose node half is dead.
 //!
-//! Only what carries the caller's uid is looked at, and only where the lock of the session's folder
+//! Only what carries the caller's uid and this very node_dir is looked at (where a site moves
+//! node_dir, or a user does, the locks of other sessions lie elsewhere), and only where the lock of the session's folder
 //! says that nobody serves it any more. A container whose session has no folder here has nobody
 //! either: the folder is made, and locked, before the container.
 
@@ -41,7 +42,8 @@ pub(super) async fn sweep(
 ) -> Result<Swept, Error> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let of_cluster = cluster.map(ToString::to_string);
-    let mut filter = vec![(label::UID, uid.as_str())];
+    let folder = node_dir.shown();
+    let mut filter = vec![(label::UID, uid.as_str()), (label::NODE_DIR, &folder)];
     if let Some(cluster) = &of_cluster {
         filter.push((label::CLUSTER, cluster.as_str()));
     }
