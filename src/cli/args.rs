@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values;
+use crate::engine::Reference;
+use crate::laptop;
 use crate::session::{EnvName, Mount, PublicKey, SessionName};
 
 /// Debug, in the IDE on your laptop, code in a container on a GPU node that a batch scheduler
@@ -116,13 +118,13 @@ pub(super) enum Command {
 #[command(after_help = "\
 Examples:
   qdebug submit -g V100 -w 4h -i pytorch/pytorch
-  qdebug submit -g A100 -n 2 -w 1h30m -i ./lab:v3 -m /scratch/data:/data:ro -e WANDB_MODE=offline
+  qdebug submit -g A100 -n 2 -w 1h30m -i lab:v3 -m /scratch/data:/data:ro -e WANDB_MODE=offline
   qdebug submit -g none -w 30m -i busybox --scheduler local
   qdebug submit -g V100 -w 1h -i debian --dry-run
   qdebug submit -g V100 -w 1h -i debian -- --constraint=ib")]
 pub(super) struct Submit {
     /// GPU type, such as V100; `none` for a session without
-    #[arg(short, long, value_name = "TYPE")]
+    #[arg(short, long, value_name = "TYPE", value_parser = values::gpu_type)]
     pub(super) gpu: Option<String>,
     /// How long: 4h, 90m, 1h30m or HH:MM:SS
     #[arg(short, long, value_parser = values::walltime)]
@@ -132,7 +134,7 @@ pub(super) struct Submit {
     pub(super) count: u32,
     /// The image, as docker names it
     #[arg(short, long)]
-    pub(super) image: Option<String>,
+    pub(super) image: Option<Reference>,
     /// Mount SOURCE:TARGET[:ro] besides home; repeatable
     #[arg(short, long, value_name = "SRC:DST[:ro]", value_parser = mounts)]
     pub(super) mount: Vec<MountList>,
@@ -216,11 +218,11 @@ pub(super) struct Connect {
     #[command(flatten)]
     pub(super) wanted: Wanted,
     /// Bring a port of the session here, as ssh -L does; repeatable
-    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT")]
-    pub(super) local: Vec<String>,
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::local)]
+    pub(super) local: Vec<laptop::Forward>,
     /// Bring a port of the laptop there, as ssh -R does; repeatable
-    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT")]
-    pub(super) remote: Vec<String>,
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::remote)]
+    pub(super) remote: Vec<laptop::Forward>,
     /// The port on 127.0.0.1 of this machine; the same as last time when not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Option<u16>,

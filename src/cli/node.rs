@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::args::{Gc, Global, Kit};
 use super::setting::Setting;
 use super::{Failure, failure, output};
-use crate::scheduler::local;
 use crate::node::Sweep;
+use crate::scheduler::local;
 use crate::{kit, node};
 
 /// `qdebug node SESSION`: serves the session to its end. A session that ended because its job did
