@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Exit, Failure, output, values};
 use crate::config::Config;
+use crate::engine::{Reference, ReferenceError};
 use crate::login::{Login, Submitter};
 use crate::scheduler::{self, Kind, Local, Scheduler, Slurm};
 use crate::session::Mount;
@@ -18,7 +19,7 @@ pub(super) struct Setting {
 pub(super) struct SubmitDefaults {
     pub(super) gpu: Option<String>,
     pub(super) walltime: Option<Duration>,
-    pub(super) image: Option<String>,
+    pub(super) image: Option<Reference>,
     pub(super) mounts: Vec<Mount>,
     pub(super) queue: Option<String>,
     pub(super) project: Option<String>,
@@ -122,13 +123,15 @@ impl Setting {
                 format!("submit.{key} of the configuration: {reason}"),
             )
         };
+        let gpu = texts.gpu.as_deref().map(values::gpu_type).transpose();
+        let image = texts.image.as_deref().map(str::parse).transpose();
         let walltime = texts.walltime.as_deref().map(values::walltime).transpose();
         let mounts = texts.mounts.iter().map(|text| Mount::parse_list(text));
         let mounts: Result<Vec<_>, _> = mounts.collect();
         Ok(SubmitDefaults {
-            gpu: texts.gpu,
+            gpu: gpu.map_err(|reason| wrong("gpu", reason))?,
             walltime: walltime.map_err(|reason| wrong("walltime", reason))?,
-            image: texts.image,
+            image: image.map_err(|error: ReferenceError| wrong("image", error.to_string()))?,
             mounts: mounts
                 .map_err(|error| wrong("mounts", error.to_string()))?
                 .concat(),

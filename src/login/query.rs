@@ -11,6 +11,9 @@ use crate::session::{
     Cluster, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
 };
 
+/// Why the scheduler of another cluster gives no word.
+const NOT_FROM_HERE: &str = "its scheduler cannot be asked from this machine";
+
 /// A session that was to be listed and could not be read.
 #[derive(Debug)]
 pub struct Unreadable {
@@ -161,19 +164,12 @@ impl Login {
     /// The scheduler's word for each record: one call a cluster.
     async fn words(&self, records: &[(SessionDir, Record)]) -> Vec<JobWord> {
         let mut asked: BTreeMap<&Cluster, Vec<JobId>> = BTreeMap::new();
-        let mut ids: Vec<Option<JobId>> = Vec::new();
+        let mut ids: Vec<Result<JobId, JobWord>> = Vec::new();
         for (_, record) in records {
-            // What is surely over need not be asked for.
-            let id = if record.is_over() {
-                None
-            } else {
-                self.job_id(record).await
-            };
-            if let Some(id) = &id {
-                asked
-                    .entry(&record.request.cluster)
-                    .or_default()
-                    .push(id.clone());
+            let id = self.job_id(record).await;
+            if let Ok(id) = &id {
+                let cluster = &record.request.cluster;
+                asked.entry(cluster).or_default().push(id.clone());
             }
             ids.push(id);
         }
@@ -181,17 +177,14 @@ impl Login {
         for (cluster, ids) in asked {
             let answer = match self.scheduler_of(cluster) {
                 Some(scheduler) => scheduler.status(&ids).await.map_err(|error| told(&error)),
-                None => Err("its scheduler cannot be asked from this machine".to_owned()),
+                None => Err(NOT_FROM_HERE.to_owned()),
             };
             answers.insert(cluster, answer);
         }
-        let word = |((_, record), id): (&(SessionDir, Record), Option<JobId>)| {
-            let Some(id) = id else {
-                return if record.is_over() {
-                    JobWord::Unknown
-                } else {
-                    JobWord::NeverSubmitted
-                };
+        let word = |((_, record), id): (&(SessionDir, Record), Result<JobId, JobWord>)| {
+            let id = match id {
+                Ok(id) => id,
+                Err(word) => return word,
             };
             match answers.get(&record.request.cluster) {
                 Some(Ok(jobs)) => jobs.get(&id).map_or(JobWord::Unknown, translate),
@@ -205,14 +198,26 @@ impl Login {
     }
 
     /// The job of a session: as `job.json` says, else found by its name, when submit died before
-    /// it could write it down.
-    async fn job_id(&self, record: &Record) -> Option<JobId> {
-        if let Some(job) = &record.job {
-            return job.id.parse().ok();
+    /// it could write it down. Without one to ask for, the word that stands for it: a question that
+    /// was not answered is not a "no".
+    async fn job_id(&self, record: &Record) -> Result<JobId, JobWord> {
+        // What is surely over need not be asked for.
+        if record.is_over() {
+            return Err(JobWord::Unknown);
         }
-        let scheduler = self.scheduler_of(&record.request.cluster)?;
-        let name = job_name(&record.request.name).ok()?;
-        scheduler.find(&name).await.ok().flatten()
+        let unreachable = |detail: String| JobWord::Unreachable { detail };
+        if let Some(job) = &record.job {
+            let id = job.id.parse();
+            return id.map_err(|error: scheduler::Error| unreachable(told(&error)));
+        }
+        let Some(scheduler) = self.scheduler_of(&record.request.cluster) else {
+            return Err(unreachable(NOT_FROM_HERE.to_owned()));
+        };
+        let found = match job_name(&record.request.name) {
+            Ok(name) => scheduler.find(&name).await.map_err(|error| told(&error)),
+            Err(error) => Err(told(&error)),
+        };
+        found.map_err(unreachable)?.ok_or(JobWord::NeverSubmitted)
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::end::Made;
 use super::environment::{self, Parts};
+use super::gc::{self, Sweep};
 use super::host::{self, User};
 use super::image::{self, Lookup};
 use super::job::OwnJob;
@@ -20,7 +21,7 @@ use super::place::{DEFAULT_BASE, NodeDir};
 use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
-use super::{Error, gc, label, port};
+use super::{Error, label, port};
 use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{self, Granted, Selected, TypePattern};
 use crate::kit::{Kit, paths};
@@ -67,7 +68,7 @@ pub(super) async fn launch(
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
-    match gc::sweep(&engine, &node_dir, Some(&request.cluster)).await {
+    match gc::sweep(&engine, &node_dir, Some(&request.cluster), Sweep::Remove).await {
         Ok(swept) => tracing::debug!(?swept, "swept"),
         Err(error) => tracing::warn!(error = error.sentence(), "cannot sweep"),
     }

@@ -31,7 +31,7 @@ mod run;
 mod server;
 
 pub use error::Error;
-pub use gc::{Swept, gc};
+pub use gc::{Sweep, Swept, gc};
 pub use kit_build::kit_build;
 pub use run::{Exit, Explanation, Options, run};
 

@@ -18,6 +18,10 @@ use super::{SessionName, Token};
 /// far beyond any grace period, below any patience.
 const SURELY_OVER: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long a submit may be at work between writing its request and writing its job down: the time
+/// limits of the scheduler's tools, and some air. Before that no session was "never submitted".
+const SUBMITTING: SignedDuration = SignedDuration::from_mins(3);
+
 /// What the scheduler says of a job, in the words of the contract.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobWord {
@@ -53,7 +57,7 @@ pub enum JobWord {
         /// What it was tried with and what came back.
         detail: String,
     },
-    /// No job was ever made of the session.
+    /// The scheduler has no job of the session, and none was written down.
     NeverSubmitted,
 }
 
@@ -274,6 +278,11 @@ fn word_or_record<'a>(word: &'a JobWord, end: Option<&'a End>) -> Option<(&'a st
     }
 }
 
+/// From when on a session without a job is sure to have none to come.
+fn since_sure(created: Timestamp) -> Timestamp {
+    created.checked_add(SUBMITTING).unwrap_or(Timestamp::MAX)
+}
+
 fn in_order(state: &State) -> Vec<(String, Timestamp)> {
     let mut began: Vec<_> = state.began.iter().map(|(k, v)| (k.clone(), *v)).collect();
     began.sort_by_key(|(_, at)| *at);
@@ -392,6 +401,9 @@ impl Status {
                 self.state = Standing::Starting;
                 self.reason = Some("the job runs; its first word is awaited".to_owned());
             }
+            JobWord::NeverSubmitted if now < since_sure(self.created) => {
+                self.reason = Some("it is being submitted".to_owned());
+            }
             JobWord::NeverSubmitted => {
                 self.state = Standing::Failed;
                 self.reason = Some("it was never submitted: qdebug was interrupted before".into());
@@ -490,6 +502,18 @@ mod tests {
         };
         let status = judge(&request, None, &word, NOW);
         assert_eq!((status.state, status.position), (Standing::Queued, Some(3)));
+    }
+
+    #[test]
+    fn a_session_that_is_being_submitted_has_not_failed() {
+        let request = request("otter");
+        let after = |minutes| {
+            let now = request.created + SignedDuration::from_mins(minutes);
+            record(&request, None, None).verdict(&JobWord::NeverSubmitted, now)
+        };
+        assert_eq!(after(0).state, Standing::Unknown);
+        assert_eq!(after(2).state, Standing::Unknown);
+        assert_eq!(after(4).state, Standing::Failed);
     }
 
     #[test]
