@@ -183,7 +183,8 @@ impl Launching<'_> {
                 image: self.reference.to_string(),
             });
         }
-        let keys = self.plan.session.authorized_keys_path();
+        // Keys that cannot be read now come with the next look.
+        let keys = self.plan.session.keys_as_written().ok().flatten();
         let prepared = Server::prepare(&server::Wanted {
             kit,
             folder: self.folder,
@@ -192,7 +193,7 @@ impl Launching<'_> {
             known: &known,
             environment: &environment,
             sshd: request.sshd,
-            keys: &std::fs::read(keys).unwrap_or_default(),
+            keys: &keys.unwrap_or_default(),
             port: SSH_PORT,
             ends_in: self.ends_in(),
         })?;

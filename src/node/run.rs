@@ -273,7 +273,7 @@ mod tests {
     async fn outside_of_a_job_nothing_is_begun() {
         let home = tempfile::tempdir().unwrap();
         let mut asked = request();
-        asked.cluster.scheduler = "openpbs".into();
+        asked.cluster.scheduler = "local".into();
         let session = Store::below(home.path()).create(&asked).unwrap();
         let error = serve(session.clone(), &options()).await.unwrap_err();
         assert!(matches!(error, Error::NotInJob { .. }), "{error}");

@@ -257,6 +257,14 @@ impl SessionDir {
         read_keys(&self.authorized_keys_path())
     }
 
+    /// The same as they lie there, for a server to read; `None` when the file is not there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn keys_as_written(&self) -> Result<Option<Vec<u8>>, Error> {
+        file::read_bytes(&self.authorized_keys_path())
+    }
+
     /// Replaces the keys that may enter.
     ///
     /// # Errors
