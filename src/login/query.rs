@@ -12,9 +12,6 @@ use crate::session::{
 };
 use crate::text::chain;
 
-/// Why the scheduler of another cluster gives no word.
-const NOT_FROM_HERE: &str = "its scheduler cannot be asked from this machine";
-
 /// A session that was to be listed and could not be read.
 #[derive(Debug)]
 pub struct Unreadable {
@@ -132,12 +129,7 @@ impl Login {
             at: Timestamp::now(),
         };
         session.write_stop(&stop)?;
-        let Some(scheduler) = self.scheduler_of(&before.cluster) else {
-            return Err(Error::OtherCluster {
-                name: before.name,
-                cluster: before.cluster,
-            });
-        };
+        let scheduler = self.scheduler_for(&before.name, &before.cluster).await?;
         let id = match &before.job {
             Some(id) => Some(id.parse::<JobId>()?),
             None => scheduler.find(&job_name(&before.name)?).await?,
@@ -177,8 +169,8 @@ impl Login {
         let mut answers = BTreeMap::new();
         for (cluster, ids) in asked {
             let answer = match self.scheduler_of(cluster) {
-                Some(scheduler) => scheduler.status(&ids).await.map_err(|error| chain(&error)),
-                None => Err(NOT_FROM_HERE.to_owned()),
+                Ok(scheduler) => scheduler.status(&ids).await.map_err(|error| chain(&error)),
+                Err(detail) => Err(detail),
             };
             answers.insert(cluster, answer);
         }
@@ -211,9 +203,8 @@ impl Login {
             let id = job.id.parse();
             return id.map_err(|error: scheduler::Error| unreachable(chain(&error)));
         }
-        let Some(scheduler) = self.scheduler_of(&record.request.cluster) else {
-            return Err(unreachable(NOT_FROM_HERE.to_owned()));
-        };
+        let scheduler = self.scheduler_of(&record.request.cluster);
+        let scheduler = scheduler.map_err(unreachable)?;
         let found = match job_name(&record.request.name) {
             Ok(name) => scheduler.find(&name).await.map_err(|error| chain(&error)),
             Err(error) => Err(chain(&error)),

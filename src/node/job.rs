@@ -87,7 +87,7 @@ fn deadline(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::tests::{job, request};
+    use crate::session::samples::{job, request};
 
     fn now() -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
@@ -98,7 +98,7 @@ mod tests {
         told: Option<&str>,
         variables: &[(&str, &str)],
     ) -> Result<OwnJob, Error> {
-        let mut request = request();
+        let mut request = request("otter");
         request.cluster.scheduler = scheduler.to_owned();
         let told = told.map(|id| job(&request, id));
         let lookup = |name: &str| {

@@ -439,7 +439,7 @@ fn folders(request: &Request) -> Vec<Bind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::tests::request;
+    use crate::session::samples::request;
 
     fn targets(request: &Request) -> Vec<(String, bool)> {
         let binds = folders(request).into_iter();
@@ -448,7 +448,7 @@ mod tests {
 
     #[test]
     fn the_project_is_mounted_where_nothing_has_it() {
-        let mut asked = request();
+        let mut asked = request("otter");
         asked.project = "/home/alice/a b".into();
         assert_eq!(targets(&asked), [("/home/alice".to_owned(), false)]);
         asked.project = "/scratch/alice".into();
@@ -465,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_mount_over_home_takes_its_place() {
-        let mut asked = request();
+        let mut asked = request("otter");
         asked.mounts = vec!["/other:/home/alice".parse().unwrap()];
         let binds = folders(&asked);
         assert_eq!(binds.len(), 1);
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn what_is_not_on_the_node_is_named() {
         let home = tempfile::tempdir().unwrap();
-        let mut asked = request();
+        let mut asked = request("otter");
         let error = check_folders(&asked).unwrap_err().to_string();
         assert!(error.contains("/home/alice"), "{error}");
         asked.home = home.path().to_owned();
