@@ -50,12 +50,8 @@ impl Setting {
 
     /// The login half with every scheduler of here: the one that was found, and `local`.
     pub(super) async fn login(&self) -> Result<Login, Failure> {
-        let mut schedulers = Vec::new();
-        if let Some(kind) = self.found().await? {
-            schedulers.push(self.scheduler(kind)?);
-        }
-        schedulers.push(self.scheduler(Kind::Local)?);
-        Ok(Login::new(&self.home()?, schedulers).await?)
+        let kind = self.found().await?;
+        self.login_with(kind.unwrap_or(Kind::Local)).await
     }
 
     /// The login half with the one scheduler that is to be submitted to first.
@@ -75,11 +71,17 @@ impl Setting {
                     ),
             );
         };
-        let mut schedulers = vec![self.scheduler(kind)?];
-        if kind != Kind::Local {
-            schedulers.push(self.scheduler(Kind::Local)?);
-        }
-        Ok(Login::new(&self.home()?, schedulers).await?)
+        self.login_with(kind).await
+    }
+
+    /// The login half with this scheduler, and `local` besides.
+    async fn login_with(&self, kind: Kind) -> Result<Login, Failure> {
+        let others = match kind {
+            Kind::Local => Vec::new(),
+            _ => vec![self.scheduler(Kind::Local)?],
+        };
+        let first = self.scheduler(kind)?;
+        Ok(Login::new(&self.home()?, first, others).await)
     }
 
     /// The scheduler the configuration names, else the one its tools tell of. `local` is never

@@ -35,7 +35,7 @@ impl Submit {
         let login = setting.login_for_submit(self.scheduler).await?;
         let by = setting.submitter()?;
         if self.dry_run {
-            let plan = login.plan(&submission, &by)?;
+            let plan = login.plan(&submission, &by).await?;
             if global.json {
                 output::json(&Planned {
                     format: crate::session::FORMAT,

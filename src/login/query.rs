@@ -10,9 +10,7 @@ use crate::scheduler::{self, JobId, JobState, JobStatus};
 use crate::session::{
     Cluster, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
 };
-
-/// Why the scheduler of another cluster gives no word.
-const NOT_FROM_HERE: &str = "its scheduler cannot be asked from this machine";
+use crate::text::chain;
 
 /// A session that was to be listed and could not be read.
 #[derive(Debug)]
@@ -131,12 +129,7 @@ impl Login {
             at: Timestamp::now(),
         };
         session.write_stop(&stop)?;
-        let Some(scheduler) = self.scheduler_of(&before.cluster) else {
-            return Err(Error::OtherCluster {
-                name: before.name,
-                cluster: before.cluster,
-            });
-        };
+        let scheduler = self.scheduler_for(&before.name, &before.cluster).await?;
         let id = match &before.job {
             Some(id) => Some(id.parse::<JobId>()?),
             None => scheduler.find(&job_name(&before.name)?).await?,
@@ -176,8 +169,8 @@ impl Login {
         let mut answers = BTreeMap::new();
         for (cluster, ids) in asked {
             let answer = match self.scheduler_of(cluster) {
-                Some(scheduler) => scheduler.status(&ids).await.map_err(|error| told(&error)),
-                None => Err(NOT_FROM_HERE.to_owned()),
+                Ok(scheduler) => scheduler.status(&ids).await.map_err(|error| chain(&error)),
+                Err(detail) => Err(detail),
             };
             answers.insert(cluster, answer);
         }
@@ -208,14 +201,13 @@ impl Login {
         let unreachable = |detail: String| JobWord::Unreachable { detail };
         if let Some(job) = &record.job {
             let id = job.id.parse();
-            return id.map_err(|error: scheduler::Error| unreachable(told(&error)));
+            return id.map_err(|error: scheduler::Error| unreachable(chain(&error)));
         }
-        let Some(scheduler) = self.scheduler_of(&record.request.cluster) else {
-            return Err(unreachable(NOT_FROM_HERE.to_owned()));
-        };
+        let scheduler = self.scheduler_of(&record.request.cluster);
+        let scheduler = scheduler.map_err(unreachable)?;
         let found = match job_name(&record.request.name) {
-            Ok(name) => scheduler.find(&name).await.map_err(|error| told(&error)),
-            Err(error) => Err(told(&error)),
+            Ok(name) => scheduler.find(&name).await.map_err(|error| chain(&error)),
+            Err(error) => Err(chain(&error)),
         };
         found.map_err(unreachable)?.ok_or(JobWord::NeverSubmitted)
     }
@@ -236,18 +228,6 @@ fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
         }
     }
     record.verdict(word, now)
-}
-
-/// An error and its causes in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// The scheduler's answer in the words of the contract.

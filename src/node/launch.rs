@@ -183,7 +183,8 @@ impl Launching<'_> {
                 image: self.reference.to_string(),
             });
         }
-        let keys = self.plan.session.authorized_keys_path();
+        // Keys that cannot be read now come with the next look.
+        let keys = self.plan.session.keys_as_written().ok().flatten();
         let prepared = Server::prepare(&server::Wanted {
             kit,
             folder: self.folder,
@@ -192,7 +193,7 @@ impl Launching<'_> {
             known: &known,
             environment: &environment,
             sshd: request.sshd,
-            keys: &std::fs::read(keys).unwrap_or_default(),
+            keys: &keys.unwrap_or_default(),
             port: SSH_PORT,
             ends_in: self.ends_in(),
         })?;
@@ -439,7 +440,7 @@ fn folders(request: &Request) -> Vec<Bind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::tests::request;
+    use crate::session::samples::request;
 
     fn targets(request: &Request) -> Vec<(String, bool)> {
         let binds = folders(request).into_iter();
@@ -448,7 +449,7 @@ mod tests {
 
     #[test]
     fn the_project_is_mounted_where_nothing_has_it() {
-        let mut asked = request();
+        let mut asked = request("otter");
         asked.project = "/home/alice/a b".into();
         assert_eq!(targets(&asked), [("/home/alice".to_owned(), false)]);
         asked.project = "/scratch/alice".into();
@@ -465,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_mount_over_home_takes_its_place() {
-        let mut asked = request();
+        let mut asked = request("otter");
         asked.mounts = vec!["/other:/home/alice".parse().unwrap()];
         let binds = folders(&asked);
         assert_eq!(binds.len(), 1);
@@ -475,7 +476,7 @@ mod tests {
     #[test]
     fn what_is_not_on_the_node_is_named() {
         let home = tempfile::tempdir().unwrap();
-        let mut asked = request();
+        let mut asked = request("otter");
         let error = check_folders(&asked).unwrap_err().to_string();
         assert!(error.contains("/home/alice"), "{error}");
         asked.home = home.path().to_owned();

@@ -127,7 +127,7 @@ impl Look {
         }
         if names.iter().any(|name| name == "authorized_keys") {
             // One failed read is no verdict: the keys that were there stay.
-            if let Ok(keys) = read_limited(&self.session.authorized_keys_path())
+            if let Ok(Some(keys)) = self.session.keys_as_written()
                 && self.keys.as_ref() != Some(&keys)
             {
                 self.keys = Some(keys.clone());
@@ -145,15 +145,6 @@ fn list(path: &Path) -> Vec<std::ffi::OsString> {
             names.map(|entry| entry.file_name()).collect()
         })
         .unwrap_or_default()
-}
-
-fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(1 << 20)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -16,6 +16,16 @@ pub enum Kind {
     Local,
 }
 
+impl Kind {
+    /// The variable by which each of its jobs knows its own id.
+    pub fn id_variable(self) -> &'static str {
+        match self {
+            Self::Slurm => "SLURM_JOB_ID",
+            Self::Local => super::local::JOB_VARIABLE,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

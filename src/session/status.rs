@@ -452,7 +452,7 @@ impl Status {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::store::tests::{job, request};
+    use super::super::samples::{job, request};
     use super::*;
 
     const NOW: &str = "2026-01-01T00:30:00Z";

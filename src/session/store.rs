@@ -297,6 +297,14 @@ impl SessionDir {
         read_keys(&self.authorized_keys_path())
     }
 
+    /// The same as they lie there, for a server to read; `None` when the file is not there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn keys_as_written(&self) -> Result<Option<Vec<u8>>, Error> {
+        file::read_bytes(&self.authorized_keys_path())
+    }
+
     /// Replaces the keys that may enter.
     ///
     /// # Errors
@@ -380,45 +388,16 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::request::{Cluster, ImageSource, Qdebug, Sshd};
+mod tests {
+    use super::super::samples::{self, job};
     use super::*;
 
-    pub(crate) fn request(name: &str) -> Request {
+    /// With odd texts in it.
+    fn request(name: &str) -> Request {
         Request {
-            name: name.parse().unwrap(),
-            token: Token::random().unwrap(),
-            cluster: Cluster {
-                scheduler: "slurm".into(),
-                server: "cluster".into(),
-            },
-            qdebug: Qdebug {
-                version: "0.1.0".into(),
-                path: "/usr/bin/qdebug".into(),
-            },
-            created: "2026-01-01T00:00:00Z".parse().unwrap(),
-            walltime_seconds: 3600,
-            gpu: None,
-            cpus: None,
-            memory_bytes: None,
-            shm_bytes: None,
-            image: ImageSource::Reference {
-                reference: "debian".into(),
-            },
-            sshd: Sshd::Kit,
             mounts: vec!["/a b:/c:ro".parse().unwrap()],
             env: [("A".parse().unwrap(), "'\"$x\n🦀".to_owned())].into(),
-            home: "/home/alice".into(),
-            project: "/home/alice".into(),
-        }
-    }
-
-    pub(crate) fn job(request: &Request, id: &str) -> Job {
-        Job {
-            token: request.token.clone(),
-            id: id.into(),
-            cluster: request.cluster.clone(),
-            submitted: request.created,
+            ..samples::request(name)
         }
     }
 

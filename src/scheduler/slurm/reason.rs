@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::Reason;
+use crate::text::nearest;
 
 /// A job's reason to wait (squeue(1), JOB REASON CODES).
 pub(super) fn waiting(code: &str) -> Option<Reason> {
@@ -111,23 +112,13 @@ pub(super) fn no_such_node(asked: Option<&str>, known: &BTreeSet<String>) -> Str
         Some(asked) if known.contains(asked) => {
             format!("no node has that many {asked}, cores or memory at once")
         }
-        Some(asked) => match nearest(asked, known) {
+        Some(asked) => match nearest(asked, known.iter().map(String::as_str)) {
             Some(near) => {
                 format!("there is no GPU type {asked}; did you mean {near}? there are: {listed}")
             }
             None => format!("there is no GPU type {asked}; there are: {listed}"),
         },
     }
-}
-
-/// The known word spelled most like this one.
-fn nearest<'a>(word: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let likeness = |other: &str| strsim::jaro_winkler(&word, &other.to_lowercase());
-    let best = known
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.8).then_some(best)
 }
 
 #[cfg(test)]
