@@ -57,7 +57,8 @@ images_made() {
         image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
         image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
     [[ $scheduler == slurm ]] ||
-        image_made "$(host_image)" "$here/$scheduler" --build-arg "CLUSTER=$CLUSTER_IMAGE"
+        image_made "$(host_image)" "$here/$scheduler" \
+            --build-arg "CLUSTER=$(docker image inspect -f '{{.Id}}' "$CLUSTER_IMAGE")"
 }
 
 # make_images: one at a time, also when two clusters come up at once.
