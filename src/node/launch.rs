@@ -337,6 +337,7 @@ impl Launching<'_> {
             (label::JOB, job.id.clone()),
             (label::CLUSTER, request.cluster.to_string()),
             (label::UID, self.user.uid.to_string()),
+            (label::NODE_DIR, self.node_dir.path().display().to_string()),
             (label::DEADLINE, job.deadline.as_second().to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
