@@ -180,7 +180,11 @@ impl Login {
                 Err(word) => return word,
             };
             match answers.get(&record.request.cluster) {
-                Some(Ok(jobs)) => jobs.get(&id).map_or(JobWord::Unknown, translate),
+                // Ids come again: a job of another name is another's.
+                Some(Ok(jobs)) => jobs
+                    .get(&id)
+                    .filter(|job| is_of(job, record))
+                    .map_or(JobWord::Unknown, translate),
                 Some(Err(detail)) => JobWord::Unreachable {
                     detail: detail.clone(),
                 },
@@ -228,6 +232,15 @@ fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
         }
     }
     record.verdict(word, now)
+}
+
+/// Whether a job can be the record's, by its name where the scheduler tells it.
+fn is_of(job: &JobStatus, record: &Record) -> bool {
+    let own = job_name(&record.request.name).ok();
+    match (&job.name, own) {
+        (Some(name), Some(own)) => name == own.as_str(),
+        _ => true,
+    }
 }
 
 /// The scheduler's answer in the words of the contract.

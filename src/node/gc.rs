@@ -1,10 +1,9 @@
 //! Leftovers: containers and folders of the caller's own sessions whose node half is dead.
 //!
-//! Only what carries the caller's uid and this node's own folder is looked at, and only where the
-//! lock of the session's folder says that nobody serves it any more. A container whose session has
-//! no folder here has nobody either: the folder is made, and locked, before the container. One that
-//! names another folder (a site that has moved `node_dir`) cannot be judged from here: its lock lies
-//! there.
+//! Only what carries the caller's uid and this very node_dir is looked at, and only where the lock
+//! of the session's folder says that nobody serves it any more. A container whose session has no
+//! folder here has nobody either: the folder is made, and locked, before the container. One of
+//! another node_dir (a site or a user moved it) cannot be judged from here: its lock lies there.
 
 use std::path::{Path, PathBuf};
 
@@ -58,8 +57,8 @@ pub(super) async fn sweep(
 ) -> Result<Swept, Error> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let of_cluster = cluster.map(ToString::to_string);
-    let own_folder = node_dir.path().display().to_string();
-    let mut filter = vec![(label::UID, uid.as_str()), (label::NODE_DIR, &own_folder)];
+    let folder = node_dir.shown();
+    let mut filter = vec![(label::UID, uid.as_str()), (label::NODE_DIR, &folder)];
     if let Some(cluster) = &of_cluster {
         filter.push((label::CLUSTER, cluster.as_str()));
     }

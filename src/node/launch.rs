@@ -336,8 +336,8 @@ impl Launching<'_> {
             (label::TOKEN, request.token.as_str().to_owned()),
             (label::JOB, job.id.clone()),
             (label::CLUSTER, request.cluster.to_string()),
+            (label::NODE_DIR, self.node_dir.shown()),
             (label::UID, self.user.uid.to_string()),
-            (label::NODE_DIR, self.node_dir.path().display().to_string()),
             (label::DEADLINE, job.deadline.as_second().to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

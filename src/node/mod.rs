@@ -45,10 +45,10 @@ pub(crate) mod label {
     pub(crate) const JOB: &str = "qdebug.job";
     /// Scheduler and server, as in `slurm cluster`.
     pub(crate) const CLUSTER: &str = "qdebug.cluster";
+    /// The node's own folder, where the lock of the session's node half lies.
+    pub(crate) const NODE_DIR: &str = "qdebug.node-dir";
     /// The owner's user id.
     pub(crate) const UID: &str = "qdebug.uid";
-    /// The node's own folder, where the lock lies that tells whether its node half lives.
-    pub(crate) const NODE_DIR: &str = "qdebug.node-dir";
     /// When the walltime ends, in seconds since 1970.
     pub(crate) const DEADLINE: &str = "qdebug.deadline";
 }

@@ -19,6 +19,9 @@ use crate::session::{SessionDir, Token};
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Every how many looks `state.json` is renewed, so that its readers know that we live.
+const RENEW: u64 = 10;
+
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
@@ -48,7 +51,16 @@ impl Poller {
             .name("session".to_owned())
             .spawn(move || {
                 let mut look = Look::new(session, token);
-                while !stop.load(Ordering::Relaxed) {
+                for turn in 0u64.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if turn % RENEW == 0
+                        && let Err(error) = look.session.renew_state()
+                    {
+                        // Not written yet, or a disk in trouble, of which the others tell.
+                        tracing::trace!(%error, "state.json is not renewed");
+                    }
                     for news in look.once() {
                         if sender.send(news).is_err() {
                             return;

@@ -136,6 +136,8 @@ pub struct JobSpec {
 pub struct JobStatus {
     /// Its state.
     pub state: JobState,
+    /// Its name, where the scheduler tells it. Ids come again: a job of another name is another.
+    pub name: Option<String>,
     /// Why it waits.
     pub reason: Option<Reason>,
     /// Its place among those that wait for the same queue, 1 for the next.
@@ -153,6 +155,7 @@ impl JobStatus {
     pub(super) fn of(state: JobState) -> Self {
         Self {
             state,
+            name: None,
             reason: None,
             position: None,
             start_estimate: None,

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::authorized_keys::{Import, PublicKey};
 use super::file::{self, Error};
 use super::request::{Job, Request, Stop};
 use super::state::{End, State};
 use super::{Record, SessionName, Token};
+
+/// A `state.json` younger than this by our own clock is not asked about any further.
+const LOOKS_OLD: Duration = Duration::from_secs(30);
 
 /// All sessions of one user: `<QDEBUG_HOME>/sessions`.
 #[derive(Debug, Clone)]
@@ -177,6 +181,41 @@ impl SessionDir {
         file::read(&self.file("state.json"))
     }
 
+    /// Says that the node half still lives: renews the time of `state.json`, and nothing else.
+    ///
+    /// # Errors
+    /// What the system said.
+    #[cfg(unix)]
+    pub fn renew_state(&self) -> Result<(), Error> {
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+        let path = self.file("state.json");
+        let now = || Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now(),
+            last_modification: now(),
+        };
+        utimensat(CWD, &path, &times, AtFlags::empty())
+            .map_err(|error| Error::io("renew", &path)(error.into()))
+    }
+
+    /// How long ago the node half wrote or renewed `state.json`, by the clock of the file system
+    /// itself: clocks of two machines may differ. `None` when that cannot be told.
+    pub fn silence(&self) -> Option<Duration> {
+        // Opened, so that NFS asks its server.
+        let written = fs::File::open(self.file("state.json")).ok()?;
+        let written = written.metadata().ok()?.modified().ok()?;
+        let looks_old = SystemTime::now().duration_since(written).ok()? > LOOKS_OLD;
+        if !looks_old {
+            return Some(Duration::ZERO);
+        }
+        let probe = tempfile::NamedTempFile::new_in(&self.path).ok()?;
+        let now = probe.as_file().metadata().ok()?.modified().ok()?;
+        now.duration_since(written).ok()
+    }
+
     /// Whether somebody asked for the end.
     ///
     /// # Errors
@@ -204,7 +243,8 @@ impl SessionDir {
             self.state()?,
             (self.stop()?, self.end()?),
             self.keys()?.keys,
-        ))
+        )
+        .heard(self.silence()))
     }
 
     /// Writes `job.json`; submit's.

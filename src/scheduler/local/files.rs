@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -102,6 +103,13 @@ impl JobDir {
 
     pub(super) fn asked(&self) -> Result<Option<Asked>, Error> {
         self.read("job.json")
+    }
+
+    /// How long ago it was submitted.
+    pub(super) fn age(&self) -> Duration {
+        let written = fs::metadata(self.path.join("job.json")).and_then(|file| file.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        age.unwrap_or_default()
     }
 
     pub(super) fn alive(&self) -> Result<Option<Alive>, Error> {
