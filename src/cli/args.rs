@@ -172,7 +172,8 @@ pub(super) struct Submit {
     /// Which sshd serves the session
     #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
     pub(super) sshd: SshdChoice,
-    /// The scheduler: slurm, or local for this machine without one; found out when not given
+    /// The scheduler: openpbs, torque, slurm, or local for this machine without one; found out when
+    /// not given
     #[arg(long, value_name = "KIND")]
     pub(super) scheduler: Option<crate::scheduler::Kind>,
     /// Wait until the session is ready
