@@ -16,7 +16,8 @@ mod extra;
 mod parse;
 mod reason;
 mod said;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

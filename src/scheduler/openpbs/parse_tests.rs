@@ -130,7 +130,7 @@ fn raw_words_of_older_versions_do_not_hide_the_jobs() {
     let document = document(broken).expect("read leniently");
     let id: JobId = "1.s".parse().unwrap();
     assert_eq!(
-        document.statuses(&[id.clone()])[&id].state,
+        document.statuses(std::slice::from_ref(&id))[&id].state,
         JobState::Running
     );
 }

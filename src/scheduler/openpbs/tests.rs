@@ -277,7 +277,7 @@ fn verdict(tool: &str, output: &Output) -> String {
     if output.command.contains("--version") {
         return format!("{:?}", detect::family(output));
     }
-    let document = || parse::document(&output.stdout).expect("a document");
+    let document = || parse::document(&output.stdout).unwrap();
     match tool {
         "qstat" if output.command.contains("-Bf") => format!("{:?}", document().server()),
         "qstat" if output.command.contains("-Qf") => format!("{:?}", document().queues()),
