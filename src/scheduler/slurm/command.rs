@@ -290,6 +290,7 @@ mod tests {
             gpus: Some(GpuRequest {
                 kind: Some("V100".into()),
                 count: 2,
+                request: None,
             }),
             cpus: Some(4),
             memory_bytes: Some(28 << 30),
@@ -401,6 +402,7 @@ mod tests {
             spec.gpus = Some(GpuRequest {
                 kind: Some(kind.to_owned()),
                 count,
+                request: None,
             });
             assert!(submit(&spec).is_err(), "{kind:?} {count}");
         }
@@ -411,6 +413,7 @@ mod tests {
         spec.gpus = Some(GpuRequest {
             kind: None,
             count: 2,
+            request: None,
         });
         assert!(submit(&spec).unwrap().contains(&"--gres=gpu:2".to_owned()));
     }
