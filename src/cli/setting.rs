@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Exit, Failure, output, values};
 use crate::config::Config;
 use crate::login::{Login, Submitter};
-use crate::scheduler::{self, Kind, Local, Scheduler, Slurm};
+use crate::scheduler::{self, Kind, Local, Scheduler, Slurm, Torque};
 use crate::session::Mount;
 
 /// What commands of every half start from.
@@ -95,6 +95,7 @@ impl Setting {
     fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
         Ok(match kind {
             Kind::Slurm => Scheduler::Slurm(Slurm::default()),
+            Kind::Torque => Scheduler::Torque(Torque::default()),
             Kind::Local => Scheduler::Local(Local::new(&self.home()?, own_path()?)),
         })
     }

@@ -12,6 +12,8 @@ use crate::process::{self, Program};
 pub enum Kind {
     /// Slurm.
     Slurm,
+    /// Torque.
+    Torque,
     /// This machine, without a scheduler.
     Local,
 }
@@ -20,6 +22,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Slurm => "slurm",
+            Self::Torque => "torque",
             Self::Local => "local",
         })
     }
@@ -31,6 +34,7 @@ impl FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "slurm" => Ok(Self::Slurm),
+            "torque" => Ok(Self::Torque),
             "local" => Ok(Self::Local),
             _ => Err(Error::BadKind {
                 name: text.to_owned(),
@@ -74,7 +78,7 @@ mod tests {
 
     #[test]
     fn dialects_are_read_as_they_are_written() {
-        for kind in [Kind::Slurm, Kind::Local] {
+        for kind in [Kind::Slurm, Kind::Torque, Kind::Local] {
             assert_eq!(kind.to_string().parse::<Kind>().unwrap(), kind);
         }
         assert!("lsf".parse::<Kind>().is_err());

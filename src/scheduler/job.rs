@@ -98,6 +98,9 @@ pub struct GpuRequest {
     pub kind: Option<String>,
     /// How many.
     pub count: u32,
+    /// The words of the GPU catalogue that request them, the count filled in; the dialect's
+    /// built-in form when absent.
+    pub request: Option<String>,
 }
 
 /// A job to submit.
@@ -129,6 +132,10 @@ pub struct JobSpec {
     pub reservation: Option<String>,
     /// More options, as they are.
     pub extra: Vec<String>,
+    /// The job's shell; Torque's alone.
+    pub shell: Option<PathBuf>,
+    /// What the node runs as the user when the job is over; Torque's alone.
+    pub epilogue: Option<PathBuf>,
 }
 
 /// Where a job stands.

@@ -3,10 +3,11 @@
 //! | dialect | tools |
 //! |---|---|
 //! | [`Slurm`] | sbatch, squeue, scancel, scontrol, sacct; never its qsub wrappers |
+//! | [`Torque`] | qsub, qstat, qdel, qselect, pbsnodes; showq of Moab or Maui |
 //! | [`Local`] | none: a detached process group on this machine |
 //!
-//! A dialect builds argv and parses text, purely; its `mod.rs` runs them. OpenPBS and Torque
-//! become variants beside these. Nothing user-given reaches a shell line or a directive. A lost
+//! A dialect builds argv and parses text, purely; its `mod.rs` runs them. OpenPBS
+//! becomes a variant beside these. Nothing user-given reaches a shell line or a directive. A lost
 //! answer is [`Error::Unreachable`], never the end of a job; a job that a scheduler does not know
 //! is [`JobState::Unknown`], which is for the caller to judge.
 //!
@@ -17,6 +18,7 @@ mod error;
 mod job;
 pub mod local;
 mod slurm;
+pub mod torque;
 
 use std::collections::BTreeMap;
 
@@ -25,12 +27,15 @@ pub use error::Error;
 pub use job::{GpuRequest, JobEnd, JobId, JobName, JobSpec, JobState, JobStatus, Reason};
 pub use local::Local;
 pub use slurm::Slurm;
+pub use torque::Torque;
 
 /// A scheduler of here.
 #[derive(Debug, Clone)]
 pub enum Scheduler {
     /// Slurm, by its native commands.
     Slurm(Slurm),
+    /// Torque.
+    Torque(Torque),
     /// This machine.
     Local(Local),
 }
@@ -40,17 +45,20 @@ impl Scheduler {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Slurm(_) => Kind::Slurm,
+            Self::Torque(_) => Kind::Torque,
             Self::Local(_) => Kind::Local,
         }
     }
 
-    /// The name of the cluster whose jobs it knows: Slurm's ClusterName, the machine's own name.
+    /// The name of the cluster whose jobs it knows: Slurm's ClusterName, the PBS server's name, the
+    /// machine's own.
     ///
     /// # Errors
     /// [`Error::Unreachable`] and what else asking may meet.
     pub async fn cluster(&self) -> Result<String, Error> {
         match self {
             Self::Slurm(slurm) => slurm.cluster().await,
+            Self::Torque(torque) => torque.cluster().await,
             Self::Local(local) => Ok(local.host().to_owned()),
         }
     }
@@ -62,6 +70,7 @@ impl Scheduler {
     pub fn submit_command(&self, spec: &JobSpec) -> Result<Vec<String>, Error> {
         match self {
             Self::Slurm(slurm) => slurm.submit_command(spec),
+            Self::Torque(torque) => torque.submit_command(spec),
             Self::Local(local) => local.submit_command(spec),
         }
     }
@@ -74,6 +83,7 @@ impl Scheduler {
     pub async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
         match self {
             Self::Slurm(slurm) => slurm.submit(spec).await,
+            Self::Torque(torque) => torque.submit(spec).await,
             Self::Local(local) => local.submit(spec).await,
         }
     }
@@ -86,6 +96,7 @@ impl Scheduler {
     pub async fn status(&self, ids: &[JobId]) -> Result<BTreeMap<JobId, JobStatus>, Error> {
         match self {
             Self::Slurm(slurm) => slurm.status(ids).await,
+            Self::Torque(torque) => torque.status(ids).await,
             Self::Local(local) => local.status(ids),
         }
     }
@@ -97,6 +108,7 @@ impl Scheduler {
     pub async fn find(&self, name: &JobName) -> Result<Option<JobId>, Error> {
         match self {
             Self::Slurm(slurm) => slurm.find(name).await,
+            Self::Torque(torque) => torque.find(name).await,
             Self::Local(local) => local.find(name),
         }
     }
@@ -108,6 +120,7 @@ impl Scheduler {
     pub async fn delete(&self, id: &JobId) -> Result<(), Error> {
         match self {
             Self::Slurm(slurm) => slurm.delete(id).await,
+            Self::Torque(torque) => torque.delete(id).await,
             Self::Local(local) => local.delete(id).await,
         }
     }

@@ -240,6 +240,7 @@ mod tests {
             gpus: Some(GpuRequest {
                 kind: Some("V100".into()),
                 count: 2,
+                request: None,
             }),
             cpus: Some(4),
             memory_bytes: Some(28 << 30),
@@ -249,6 +250,8 @@ mod tests {
             qos: None,
             reservation: None,
             extra: vec!["--constraint=ib".into()],
+            shell: None,
+            epilogue: None,
         }
     }
 
