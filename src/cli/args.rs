@@ -103,6 +103,9 @@ pub(super) enum Command {
     /// Let the public key on stdin into a session; connect runs it on the login node
     #[command(hide = true)]
     Authorize(Wanted),
+    /// Remove the containers of a job that is over; the scheduler's hooks run it on the nodes
+    #[command(hide = true)]
+    Cleanup(Cleanup),
     /// Supervise a job of the scheduler `local`
     #[command(hide = true)]
     LocalRun {
@@ -295,6 +298,43 @@ pub(super) struct Gc {
     /// Only tell what would be removed
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+/// Remove the containers of a job that is over, or of every job that does not live.
+///
+/// Ids are read by the command and not here: what a hook hands on never fails the node.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["job", "sweep"]))]
+pub(super) struct Cleanup {
+    /// The job, which is over whatever the scheduler still shows
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(super) job: Option<String>,
+    /// Only containers of this user
+    #[arg(long, value_name = "UID", requires = "job", allow_hyphen_values = true)]
+    pub(super) uid: Option<String>,
+    /// Those of every job that is not in --live
+    #[arg(long, requires = "live")]
+    pub(super) sweep: bool,
+    /// The jobs that the daemon of this node has, between commas or blanks
+    #[arg(
+        long,
+        value_name = "IDS",
+        requires = "sweep",
+        allow_hyphen_values = true
+    )]
+    pub(super) live: Option<String>,
+    /// Spare what is younger, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "sweep")]
+    pub(super) min_age: u64,
+    /// Only containers of this scheduler's jobs
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::node::hooks::Kind>,
+    /// How long all of it may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub(super) time_limit: u64,
+    /// Fail when something could not be cleaned up; a hook must not
+    #[arg(long)]
+    pub(super) strict: bool,
 }
 
 /// The kit.

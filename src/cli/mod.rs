@@ -12,9 +12,11 @@
 //! | `submit`, `sessions` | commands of the login half |
 //! | `connect` | commands of the laptop half |
 //! | `node` | commands of the node half |
+//! | `cleanup` | what the scheduler's hooks run |
 //! | `help` | manual, completions, topics |
 
 mod args;
+mod cleanup;
 mod connect;
 mod exit;
 mod failure;
@@ -126,6 +128,7 @@ impl Command {
             Self::Forward(forward) => forward.run().await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Node { session } => node::run(&session).await,
+            Self::Cleanup(cleanup) => cleanup.run().await,
             Self::LocalRun { job } => node::local_run(&job).await,
             Self::Gc(gc) => gc.run(global).await,
             Self::Kit(kit) => kit.run(global).await,
