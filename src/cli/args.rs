@@ -72,6 +72,9 @@ pub(super) enum Command {
     /// The kit: the static sshd that serves any image
     #[command(subcommand)]
     Kit(Kit),
+    /// The scheduler's hooks that clean up whatever happens (for admins, as root)
+    #[command(subcommand)]
+    Hooks(Hooks),
     /// Print completions for your shell
     #[command(
         after_help = "Example: qdebug completions bash > ~/.local/share/bash-completion/completions/qdebug"
@@ -335,6 +338,51 @@ pub(super) struct Cleanup {
     /// Fail when something could not be cleaned up; a hook must not
     #[arg(long)]
     pub(super) strict: bool,
+}
+
+/// The scheduler's hooks.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+OpenPBS: run it on the server. Torque and Slurm: run it on every node.
+
+Examples:
+  server# qdebug hooks install --scheduler openpbs
+  node#   qdebug hooks install --scheduler slurm --dry-run
+  node#   qdebug hooks status")]
+pub(super) enum Hooks {
+    /// Install them, after telling what that does and asking
+    Install(ChangeHooks),
+    /// Tell what is installed and what keeps it from working
+    Status(HooksPlace),
+    /// Remove them and leave nothing behind
+    Uninstall(ChangeHooks),
+}
+
+/// Which hooks, and where.
+#[derive(Debug, Args)]
+pub(super) struct HooksPlace {
+    /// openpbs, torque or slurm; the one of this machine when not given
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::node::hooks::Kind>,
+    /// The qdebug that the hooks run, the same path on every node; this one when not given
+    #[arg(long, value_name = "PATH")]
+    pub(super) binary: Option<PathBuf>,
+    /// Torque's mom_priv, or Slurm's folder of epilogs, when it is not found
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// A change of the hooks.
+#[derive(Debug, Args)]
+pub(super) struct ChangeHooks {
+    #[command(flatten)]
+    pub(super) place: HooksPlace,
+    /// Only tell what would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 /// The kit.

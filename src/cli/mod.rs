@@ -12,7 +12,7 @@
 //! | `submit`, `sessions` | commands of the login half |
 //! | `connect` | commands of the laptop half |
 //! | `node` | commands of the node half |
-//! | `cleanup` | what the scheduler's hooks run |
+//! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
 
 mod args;
@@ -21,6 +21,7 @@ mod connect;
 mod exit;
 mod failure;
 mod help;
+mod hooks;
 mod node;
 mod output;
 mod sessions;
@@ -129,6 +130,7 @@ impl Command {
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Node { session } => node::run(&session).await,
             Self::Cleanup(cleanup) => cleanup.run().await,
+            Self::Hooks(hooks) => hooks.run(global).await,
             Self::LocalRun { job } => node::local_run(&job).await,
             Self::Gc(gc) => gc.run(global).await,
             Self::Kit(kit) => kit.run(global).await,
