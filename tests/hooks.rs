@@ -4,6 +4,8 @@
 //! Hooks run only what root alone can have written, so these tests need root; without it they say
 //! so and end.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // A test says what it expects.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -132,6 +134,15 @@ fn slurm_installs_looks_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(folder.join("50-qdebug.sh").exists());
     executable(&folder.join("10-theirs"), "#!/bin/sh\n");
+    // So would a job that ends in the moment the file goes.
+    bench.tool("squeue", "#!/bin/sh\necho 33\n");
+    let output = bench.hooks(&with("uninstall", &["--yes"]));
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(folder.join("50-qdebug.sh").exists());
+    bench.tool(
+        "squeue",
+        "#!/bin/sh\necho 'Invalid node name specified' >&2; exit 1\n",
+    );
     bench.hooks_ok(&with("uninstall", &["--yes"]));
     assert!(folder.join("10-theirs").exists() && !folder.join("50-qdebug.sh").exists());
     bench.hooks_ok(&with("uninstall", &["--yes"]));

@@ -207,6 +207,8 @@ impl From<Error> for Failure {
                      reconfigure`, or put another script there"
                 ))
                 .hint("then run `qdebug hooks uninstall` again"),
+            Error::JobsHere { .. } => failure(Exit::Refused)
+                .hint("drain the node, wait until they are over, and try again"),
             Error::Tool { .. } => failure(Exit::Refused)
                 .hint("the scheduler's own manager must run here and root must be its manager"),
             Error::Process(_) => failure(Exit::SchedulerUnreachable)

@@ -4,58 +4,47 @@
 //! The containers are made by jobs of alice's, who may write any label she likes. They have no
 //! lease and no node half: what removes them is the hook alone.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Once;
 use std::time::Duration;
 
 use crate::host::{Host, within};
 use crate::session::Session;
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static INSTALLED: Once = Once::new();
 
 const FILE: &str = "/etc/slurm/epilog.d/50-qdebug.sh";
 const ALICE: &str = "2001";
 const BOB: &str = "2002";
 
-/// The hooks on both nodes, until this is dropped.
-struct Installed {
-    _alone: MutexGuard<'static, ()>,
-}
-
-impl Installed {
-    #[track_caller]
-    fn new() -> Self {
-        let alone = ONE_AT_A_TIME.lock();
+/// The hooks are on both nodes from then on. They stay: other tests' jobs are on the nodes, and
+/// a hook that goes while a job ends drains its node.
+#[track_caller]
+fn install() {
+    INSTALLED.call_once(|| {
         for node in Host::NODES {
-            node.root("qdebug hooks install --scheduler slurm --yes")
-                .ok();
-            node.root("qdebug hooks status --scheduler slurm").ok();
+            let install = "qdebug hooks install --scheduler slurm --yes";
+            node.root(install).ok();
+            let again = node.root(install).ok();
+            assert!(again.err.contains("nothing to do"), "{again}");
         }
-        Self {
-            _alone: alone.unwrap_or_else(PoisonError::into_inner),
-        }
+    });
+    for node in Host::NODES {
+        node.root("qdebug hooks status --scheduler slurm").ok();
     }
 }
 
-impl Drop for Installed {
-    fn drop(&mut self) {
-        for node in Host::NODES {
-            let ran = node.root("qdebug hooks uninstall --scheduler slurm --yes");
-            if !std::thread::panicking() {
-                ran.ok();
-                assert_eq!(node.root(&format!("ls {FILE}")).code, 2);
-            }
-        }
-        let states = Host::Login.sh("sinfo -h -N -o %T").out;
-        if !std::thread::panicking() {
-            assert!(
-                !states.contains("drain") && !states.contains("down"),
-                "{states}"
-            );
-        }
-    }
+/// Fails when an epilog has drained a node.
+#[track_caller]
+fn no_node_is_drained() {
+    let states = Host::Login.sh("sinfo -h -N -o '%N %T %E'").ok();
+    let drained = ["drain", "Epilog"]
+        .iter()
+        .any(|word| states.out.contains(word));
+    assert!(!drained, "{states}");
 }
 
-/// Labels as a node half writes them, as words of a shell in which `$job` is the job's id.
+/// Labels as a node half writes them, as words of a shell in which `$job` is the job's id. With the
+/// token of a living session, another test's `gc` leaves the container alone.
 fn labels(job: &str, uid: &str, token: &str, more: &[(&str, &str)]) -> String {
     let mut labels = vec![
         ("session", "forged"),
@@ -69,8 +58,6 @@ fn labels(job: &str, uid: &str, token: &str, more: &[(&str, &str)]) -> String {
     let word = |(name, value): &(&str, &str)| format!(" --label \"qdebug.{name}={value}\"");
     labels.iter().map(word).collect()
 }
-
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A job of alice's on node1 that makes a container for each of these labels, under these names,
 /// and ends. Returns its id when it is over.
@@ -116,15 +103,15 @@ fn remove(prefix: &str) {
 
 #[test]
 fn the_epilog_removes_what_a_job_left_and_nothing_else() {
-    let _installed = Installed::new();
+    install();
     let live = Session::ready(
         "hooks-live",
         &["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"],
     );
-    let more = |more: &[(&str, &str)]| labels("$job", ALICE, TOKEN, more);
+    let more = |more: &[(&str, &str)]| labels("$job", ALICE, &live.token, more);
     let kept = [
-        ("hk-live", labels(&live.job, ALICE, TOKEN, &[])),
-        ("hk-bob", labels("$job", BOB, TOKEN, &[])),
+        ("hk-live", labels(&live.job, ALICE, &live.token, &[])),
+        ("hk-bob", labels("$job", BOB, &live.token, &[])),
         ("hk-path", more(&[("job", "/etc/passwd")])),
         ("hk-newline", more(&[("job", "$job\n")])),
         ("hk-option", more(&[("job", "--force")])),
@@ -136,7 +123,7 @@ fn the_epilog_removes_what_a_job_left_and_nothing_else() {
     ];
     let mut all = kept.to_vec();
     all.push(("hg-mine", more(&[])));
-    all.push(("hg-two", more(&[("token", &"a".repeat(32))])));
+    all.push(("hg-two", more(&[("session", "another-name")])));
     job_that_leaves(&all, "");
     within(Duration::from_secs(10), "what the job left is gone", || {
         let names = names();
@@ -151,17 +138,31 @@ fn the_epilog_removes_what_a_job_left_and_nothing_else() {
     for (name, labels) in &kept {
         assert!(there(name), "{name} is gone:{labels}");
     }
-    assert_eq!(live.containers().len(), 1, "a living session is not touched");
+    let running = Host::Node1.run(&[
+        "docker",
+        "ps",
+        "-q",
+        "--filter",
+        &format!("name=qdebug-{}", live.name),
+    ]);
+    assert_eq!(
+        running.ok().text().lines().count(),
+        1,
+        "a living session is touched"
+    );
     remove("hk-");
-    live.status();
+    let refused = Host::Node1.root("qdebug hooks uninstall --scheduler slurm --yes");
+    refused.fails(4, &[&live.job, "drained"]);
+    Host::Node1.root(&format!("test -x {FILE}")).ok();
+    no_node_is_drained();
 }
 
 #[test]
 fn the_epilog_twice_at_the_same_time_and_with_a_dead_engine_succeeds() {
-    let _installed = Installed::new();
-    let mine = labels("4000000000", ALICE, TOKEN, &[]);
+    install();
+    let mine = labels("4000000000", BOB, &"b".repeat(32), &[]);
     let make = format!("docker run -d --name hg-twice{mine} qdebug/busybox sleep 600");
-    let epilog = format!("env -i SLURM_JOB_ID=4000000000 SLURM_JOB_UID={ALICE} {FILE}");
+    let epilog = format!("env -i SLURM_JOB_ID=4000000000 SLURM_JOB_UID={BOB} {FILE}");
     // The engine's socket is dead for this process alone: other tests have theirs.
     let dead =
         format!("unshare -m sh -c 'mount --bind /dev/null /run/docker.sock && exec {epilog}'");
@@ -181,9 +182,10 @@ fn the_epilog_twice_at_the_same_time_and_with_a_dead_engine_succeeds() {
 
 #[test]
 fn cleanup_by_a_user_is_for_his_own_and_a_sweep_spares_the_young() {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let small = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
+    let live = Session::ready("hooks-user", &small);
     for (name, uid) in [("hu-mine", ALICE), ("hu-bobs", BOB)] {
-        let labels = labels("4000000001", uid, TOKEN, &[]);
+        let labels = labels("4000000001", uid, &live.token, &[]);
         let make = format!("docker run -d --name {name}{labels} qdebug/busybox sleep 600");
         Host::Node1.sh(&make).ok();
     }
@@ -216,7 +218,7 @@ fn cleanup_by_a_user_is_for_his_own_and_a_sweep_spares_the_young() {
 
 #[test]
 fn a_session_ends_as_ever_with_the_hooks_installed() {
-    let _installed = Installed::new();
+    install();
     let small = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
     let session = Session::ready("hooks-session", &small);
     Host::Login.run(&["scancel", &session.job]).ok();
@@ -224,4 +226,5 @@ fn a_session_ends_as_ever_with_the_hooks_installed() {
     let status = session.await_state("ended");
     let reason = status["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("cancelled"), "{status:#}");
+    no_node_is_drained();
 }

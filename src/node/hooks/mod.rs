@@ -99,6 +99,15 @@ pub enum Error {
         /// The value in force.
         pattern: String,
     },
+    /// Slurm drains a node whose Epilog goes while a job ends.
+    #[error(
+        "jobs are on this node ({jobs}): if one of them ended in the moment the file goes, the \
+             node would be drained"
+    )]
+    JobsHere {
+        /// Their ids.
+        jobs: String,
+    },
     /// A tool of the scheduler refused.
     #[error("`{command}` failed with status {status}: {said}")]
     Tool {
@@ -190,7 +199,7 @@ impl Target {
     /// What uninstalling would do; nothing when nothing is there.
     ///
     /// # Errors
-    /// [`Error::LastEpilog`], [`Error::TwoScripts`], and as [`Target::look`].
+    /// [`Error::LastEpilog`], [`Error::JobsHere`], and as [`Target::look`].
     pub async fn uninstall(&self) -> Result<Plan, Error> {
         match self.kind {
             Kind::OpenPbs => openpbs::uninstall().await,

@@ -1,9 +1,11 @@
 //! Slurm: one file in the folder that `Epilog` of slurm.conf names by a glob. slurm.conf is the
 //! admin's: what is missing in it is told, never written.
 //!
-//! Problem: taking a file away can drain the cluster. Evidence: on Slurm 22.05 a glob that matches
-//! no file fails every epilog (`Unable to create list of paths`), and the node is drained. Solution:
-//! the file is there before the line is asked for, and does not go while it is the last match.
+//! Problem: taking a file away can drain the cluster. Evidence, both seen on Slurm 22.05: a glob that
+//! matches no file fails every epilog (`Unable to create list of paths`), and so does a file that
+//! goes between the glob and its turn (`cannot open /etc/slurm/epilog.d/50-qdebug.sh`); either
+//! drains the node. Solution: the file is there before the line is asked for, it is replaced by one
+//! rename, and it does not go while it is the last match or a job is on this node.
 
 use std::path::Path;
 
@@ -30,6 +32,22 @@ fn parse(config: &str) -> Vec<String> {
         (name == "Epilog" && !matches!(value, "" | "(null)")).then(|| value.to_owned())
     };
     config.lines().filter_map(value).collect()
+}
+
+/// The jobs on this node that are not over yet, those that complete among them.
+async fn jobs_here() -> Result<Vec<String>, Error> {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let name = name.split('.').next().unwrap_or_default();
+    let argv = ["squeue", "-h", "-o", "%A", "-w", name].map(str::to_owned);
+    match tool(&argv, None).await {
+        Ok(listed) => Ok(listed.split_whitespace().map(str::to_owned).collect()),
+        // No node of Slurm's runs no epilog.
+        Err(Error::Tool { said, .. }) if said.contains("nvalid node name") => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a glob of `*` and `?` matches this name; one with more in it is not judged.
@@ -163,6 +181,14 @@ pub(super) async fn uninstall(target: &Target) -> Result<Plan, Error> {
         if !others.iter().any(|other| runs(pattern, other)) {
             let pattern = pattern.clone();
             return Err(Error::LastEpilog { pattern });
+        }
+    }
+    if epilogs.iter().any(|pattern| runs(pattern, &path)) {
+        let jobs = jobs_here().await?;
+        if !jobs.is_empty() {
+            return Err(Error::JobsHere {
+                jobs: jobs.join(", "),
+            });
         }
     }
     let mut steps = vec![Step::Remove { path }];
