@@ -4,7 +4,7 @@
 //! Hooks run only what root alone can have written, so these tests need root; without it they say
 //! so and end.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // A test says what it expects.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::disallowed_methods)] // A test says what it expects.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
