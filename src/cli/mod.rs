@@ -116,7 +116,18 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
 }
 
 impl Command {
+    /// Whether it is about the machine it runs on, whatever cluster is named.
+    fn is_of_here(&self) -> bool {
+        matches!(self, Self::Submit(_) | Self::Gc(_) | Self::Kit(_))
+    }
+
     async fn run(self, global: &Global) -> Result<u8, Failure> {
+        if let Some(on) = global.on.as_deref().filter(|_| self.is_of_here()) {
+            // To do it here all the same would be the opposite of what was asked for.
+            let message = "--on: this command is about the machine it runs on";
+            return Err(Failure::new(Exit::Usage, message)
+                .hint(format!("log in there and run it without `--on {on}`")));
+        }
         match self {
             Self::Submit(submit) => submit.run(global).await,
             Self::List(list) => list.run(global).await,

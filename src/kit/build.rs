@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = bytes.unwrap_or_default();
     fs::write(out.join("kit.tar.gz"), &bytes)?;
 
-    // The same sum as `Kit::sum` makes for an archive found at run time.
+    // The same sum as `Kit::new` makes for an archive found at run time.
     let init = fs::read(&init)?;
     let mut sum = Sha256::new();
     sum.update(Sha256::digest(&bytes));
