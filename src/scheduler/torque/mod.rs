@@ -42,7 +42,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(40);
 const SHOWQ_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a deletion is tried whose node did not answer.
-const DELETE_LIMIT: Duration = Duration::from_secs(10);
+const DELETE_LIMIT: Duration = Duration::from_secs(4);
 
 /// How long to wait before asking once more.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -166,7 +166,7 @@ pub(super) fn said(stderr: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
     for line in stderr.lines().map(str::trim) {
         let words = match line.split_once(": ") {
-            Some((tool, words)) if matches!(tool, "qsub" | "qstat" | "qdel" | "qselect") => words,
+            Some(("qsub" | "qstat" | "qdel" | "qselect" | "pbsnodes", words)) => words,
             _ => line,
         };
         let inner = words
