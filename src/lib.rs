@@ -12,14 +12,16 @@
 //!
 //! The halves never import one another, and `session` imports nothing of ours. Below the halves
 //! stand the adapters, each alone with its outside world: [`scheduler`], [`engine`], [`gpu`],
-//! [`kit`], [`ssh`]; they see neither a session nor a half. [`process`] is the one place that
-//! spawns programs. [`cli`] stands on top: it alone knows clap, prints, and turns errors into
-//! sentences and exit codes. `tests/walls.rs` holds all of this.
+//! [`kit`], [`ssh`]; they see neither a session nor a half. [`config`] reads the user's and the
+//! site's file. [`process`] is the one place that spawns programs; [`disk`] and [`text`] are what
+//! several modules need of small files and of words. [`cli`] stands on top: it alone knows clap,
+//! prints, and turns errors into sentences and exit codes. `tests/walls.rs` holds all of this.
 
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod engine;
 pub mod gpu;
 pub mod kit;
@@ -30,3 +32,4 @@ pub mod process;
 pub mod scheduler;
 pub mod session;
 pub mod ssh;
+pub mod text;

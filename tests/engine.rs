@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // A test.
 
+mod support;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,11 +25,11 @@ async fn engine_and_image() -> Option<(Engine, Image)> {
     match found.await {
         Ok((engine, Some(image))) => Some((engine, image)),
         Ok((_, None)) => {
-            eprintln!("skipped: no image {name}");
+            support::skip(&format!("no image {name}"));
             None
         }
         Err(error) => {
-            eprintln!("skipped: {error}");
+            support::skip(&error.to_string());
             None
         }
     }

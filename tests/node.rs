@@ -10,6 +10,8 @@
     clippy::disallowed_methods
 )] // A test.
 
+mod support;
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -84,7 +86,7 @@ fn image() -> Option<String> {
     match found {
         Ok(_) => Some(name),
         Err(reason) => {
-            eprintln!("skipped: {reason}");
+            support::skip(&reason);
             None
         }
     }
@@ -432,7 +434,7 @@ fn other_image(variable: &str, usual: &str) -> Option<String> {
     if there.is_ok_and(|output| output.status.success()) {
         return Some(name);
     }
-    eprintln!("skipped: no image {name}");
+    support::skip(&format!("no image {name}"));
     None
 }
 
@@ -511,7 +513,7 @@ fn an_engine_that_cannot_hand_out_gpus_says_so_after_the_right_ones_were_chosen(
     let target = target.parent().and_then(Path::parent).unwrap();
     let library = target.join("libqdebug_test_nvml.so");
     if !library.exists() {
-        eprintln!("skipped: no {}", library.display());
+        support::skip(&format!("no {}", library.display()));
         return;
     }
     let change = |request: &mut Request| {

@@ -9,19 +9,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may see of ours. A module may always see itself.
-const MAY_SEE: [(&str, &[&str]); 12] = [
+const MAY_SEE: [(&str, &[&str]); 14] = [
     ("session", &[]),
     ("process", &[]),
-    ("scheduler", &["process"]),
-    ("engine", &["process"]),
+    ("disk", &[]),
+    ("text", &[]),
+    ("scheduler", &["process", "disk", "text"]),
+    ("engine", &["process", "text"]),
     ("gpu", &[]),
     ("kit", &["process"]),
-    ("ssh", &["process"]),
-    ("config", &[]),
-    ("login", &["session", "scheduler"]),
+    ("ssh", &["process", "disk"]),
+    ("config", &["disk", "text"]),
+    ("login", &["session", "scheduler", "text"]),
     (
         "node",
-        &["session", "scheduler", "engine", "gpu", "kit", "process"],
+        &[
+            "session",
+            "scheduler",
+            "engine",
+            "gpu",
+            "kit",
+            "process",
+            "text",
+        ],
     ),
     ("laptop", &["session", "ssh", "process"]),
     (

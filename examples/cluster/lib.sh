@@ -13,12 +13,35 @@ BUSYBOX_IMAGE=qdebug/busybox:latest
 SSHD_IMAGE=qdebug/sshd:latest
 node_images=("$DEMO_IMAGE" "$BUSYBOX_IMAGE" "$SSHD_IMAGE")
 
+# Slurm comes from Debian and is in the hosts' image. Of another scheduler the user gives an
+# installed tree, whose top is laid over that of every host but the laptop.
+scheduler=${QDEBUG_CLUSTER_SCHEDULER:-slurm}
+prefix=
+
 # Every container, network and volume of a cluster begins with its name, so that several live side
 # by side.
 cluster=${QDEBUG_CLUSTER:-qdebug-play}
 
 check_name() {
     [[ $cluster =~ ^[a-z][a-z0-9-]{0,30}$ ]] || die "not a name for a cluster: $cluster"
+}
+
+check_scheduler() {
+    case $scheduler in
+        slurm) ;;
+        openpbs | torque)
+            [[ -d $prefix ]] || die "--scheduler $scheduler needs --prefix DIR, its installed tree"
+            ;;
+        *) die "no scheduler this cluster knows: $scheduler" ;;
+    esac
+}
+
+host_image() {
+    if [[ $scheduler == slurm ]]; then
+        echo "$CLUSTER_IMAGE"
+    else
+        echo "qdebug-cluster-$scheduler:bookworm"
+    fi
 }
 
 role_of() {
@@ -32,7 +55,10 @@ images_made() {
     image_made "$CLUSTER_IMAGE" "$here/image" &&
         image_made "$DEMO_IMAGE" "$here/demo" &&
         image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
-        image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE"
+        image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
+    [[ $scheduler == slurm ]] ||
+        image_made "$(host_image)" "$here/$scheduler" \
+            --build-arg "CLUSTER=$(docker image inspect -f '{{.Id}}' "$CLUSTER_IMAGE")"
 }
 
 # make_images: one at a time, also when two clusters come up at once.
@@ -72,13 +98,13 @@ make_volumes() {
 
 # recipe: changes whenever the containers would be made differently.
 recipe() {
-    printf '%s-%s' "$(docker image inspect -f '{{.Id}}' "$CLUSTER_IMAGE")" \
+    printf '%s-%s' "$(docker image inspect -f '{{.Id}}' "$(host_image)")" \
         "$(recipe_hash "$here/lib.sh")"
 }
 
 # make_host HOST RECIPE: a running container of this recipe; one that is there and fits stays.
 make_host() {
-    local host=$1 want=$2 role container=$cluster-$1 have arguments
+    local host=$1 want=$2 role container=$cluster-$1 have arguments part
     role=$(role_of "$host")
     have=$(docker inspect -f '{{.State.Running}} {{index .Config.Labels "qdebug.recipe"}}' \
         "$container" 2>/dev/null) || have=
@@ -86,7 +112,7 @@ make_host() {
     [[ -z $have ]] || docker rm -f -v "$container" || return
     arguments=(--name "$container" --hostname "$host"
         --label "qdebug.cluster=$cluster" --label "qdebug.recipe=$want"
-        -e "QDEBUG_CLUSTER=$cluster" --stop-timeout 3
+        -e "QDEBUG_CLUSTER=$cluster" -e "QDEBUG_CLUSTER_SCHEDULER=$scheduler" --stop-timeout 3
         --mount "type=volume,src=$cluster-opt,dst=/opt/qdebug,volume-nocopy")
     case $role in
         laptop)
@@ -101,15 +127,23 @@ make_host() {
             ;;
     esac
     if [[ $role == node ]]; then
-        # What dockerd needs inside. `--privileged` would do too, but not every host grants it.
+        # What dockerd needs inside, and a mom that locks its memory. `--privileged` would do too,
+        # but not every host grants it.
         arguments+=(--cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE
-            --device /dev/fuse
+            --device /dev/fuse --cap-add IPC_LOCK
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined
             --security-opt systempaths=unconfined
             -e "QDEBUG_DNS=$(resolvers)"
             --mount "type=volume,src=$cluster-$host-docker,dst=/var/lib/docker")
     fi
-    docker create "${arguments[@]}" "$CLUSTER_IMAGE" "$role" || return
+    docker create "${arguments[@]}" "$(host_image)" "$role" || return
+    if [[ -n $prefix && $role != laptop ]]; then
+        # Docker will not lay a folder over one of the links at the top of Debian's root.
+        for part in opt usr/local var/spool; do
+            [[ ! -d $prefix/$part ]] || tar -C "$prefix/$part" -c . |
+                docker cp - "$container:/$part" || return
+        done
+    fi
     if [[ $role == login ]]; then
         docker network connect --alias login "$cluster-outside" "$container" || return
     fi

@@ -6,7 +6,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::values;
+use crate::engine::Reference;
+use crate::laptop;
 use crate::session::{EnvName, Mount, PublicKey, SessionName};
+
+/// Where the help puts the flags of every command: behind the command's own.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Where `submit --help` puts what goes to the scheduler as it is.
+const SCHEDULER: &str = "Options for the scheduler";
 
 /// Debug, in the IDE on your laptop, code in a container on a GPU node that a batch scheduler
 /// hands out.
@@ -35,13 +43,13 @@ pub(super) struct Cli {
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Answer in JSON on stdout
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(super) json: bool,
     /// Tell on stderr what is done (-vv: every detail); QDEBUG_LOG takes a tracing filter
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
     pub(super) verbose: u8,
     /// Ask this cluster: a profile of the configuration file, or USER@HOST
-    #[arg(long, global = true, value_name = "CLUSTER")]
+    #[arg(long, global = true, value_name = "CLUSTER", help_heading = EVERYWHERE)]
     pub(super) on: Option<String>,
     /// Frame stdout with this mark, so that noise of shell start files can be told from it
     #[arg(long, global = true, hide = true, value_name = "HEX", value_parser = frame_mark)]
@@ -72,6 +80,9 @@ pub(super) enum Command {
     /// The kit: the static sshd that serves any image
     #[command(subcommand)]
     Kit(Kit),
+    /// The scheduler's hooks that clean up whatever happens (for admins, as root)
+    #[command(subcommand)]
+    Hooks(Hooks),
     /// Print completions for your shell
     #[command(
         after_help = "Example: qdebug completions bash > ~/.local/share/bash-completion/completions/qdebug"
@@ -103,6 +114,9 @@ pub(super) enum Command {
     /// Let the public key on stdin into a session; connect runs it on the login node
     #[command(hide = true)]
     Authorize(Wanted),
+    /// Remove the containers of a job that is over; the scheduler's hooks run it on the nodes
+    #[command(hide = true)]
+    Cleanup(Cleanup),
     /// Supervise a job of the scheduler `local`
     #[command(hide = true)]
     LocalRun {
@@ -116,23 +130,23 @@ pub(super) enum Command {
 #[command(after_help = "\
 Examples:
   qdebug submit -g V100 -w 4h -i pytorch/pytorch
-  qdebug submit -g A100 -n 2 -w 1h30m -i ./lab:v3 -m /scratch/data:/data:ro -e WANDB_MODE=offline
+  qdebug submit -g A100 -n 2 -w 1h30m -i lab:v3 -m /scratch/data:/data:ro -e WANDB_MODE=offline
   qdebug submit -g none -w 30m -i busybox --scheduler local
   qdebug submit -g V100 -w 1h -i debian --dry-run
   qdebug submit -g V100 -w 1h -i debian -- --constraint=ib")]
 pub(super) struct Submit {
     /// GPU type, such as V100; `none` for a session without
-    #[arg(short, long, value_name = "TYPE")]
+    #[arg(short, long, value_name = "TYPE", value_parser = values::gpu_type)]
     pub(super) gpu: Option<String>,
     /// How long: 4h, 90m, 1h30m or HH:MM:SS
-    #[arg(short, long, value_parser = values::walltime)]
+    #[arg(short, long, value_name = "TIME", value_parser = values::walltime)]
     pub(super) walltime: Option<Duration>,
     /// How many GPUs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) count: u32,
     /// The image, as docker names it
     #[arg(short, long)]
-    pub(super) image: Option<String>,
+    pub(super) image: Option<Reference>,
     /// Mount SOURCE:TARGET[:ro] besides home; repeatable
     #[arg(short, long, value_name = "SRC:DST[:ro]", value_parser = mounts)]
     pub(super) mount: Vec<MountList>,
@@ -149,19 +163,19 @@ pub(super) struct Submit {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(super) shm_size: Option<u64>,
     /// Queue or partition
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "NAME", help_heading = SCHEDULER)]
     pub(super) queue: Option<String>,
     /// The scheduler's project
-    #[arg(short = 'P', long)]
+    #[arg(short = 'P', long, value_name = "NAME", help_heading = SCHEDULER)]
     pub(super) project: Option<String>,
     /// Account to charge
-    #[arg(short = 'A', long)]
+    #[arg(short = 'A', long, value_name = "NAME", help_heading = SCHEDULER)]
     pub(super) account: Option<String>,
     /// Quality of service
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", help_heading = SCHEDULER)]
     pub(super) qos: Option<String>,
     /// Reservation
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", help_heading = SCHEDULER)]
     pub(super) reservation: Option<String>,
     /// The session's name; invented when not given
     #[arg(long)]
@@ -169,11 +183,12 @@ pub(super) struct Submit {
     /// Where terminals and IDEs open; here when not given
     #[arg(long, value_name = "DIR")]
     pub(super) workdir: Option<PathBuf>,
-    /// Which sshd serves the session
+    /// Whose sshd serves the session: the kit's works in any image
     #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
     pub(super) sshd: SshdChoice,
-    /// The scheduler: slurm, or local for this machine without one; found out when not given
-    #[arg(long, value_name = "KIND")]
+    /// The scheduler: openpbs, torque, slurm, or local for this machine without one; found out when
+    /// not given
+    #[arg(long, value_name = "KIND", help_heading = SCHEDULER)]
     pub(super) scheduler: Option<crate::scheduler::Kind>,
     /// Wait until the session is ready
     #[arg(long)]
@@ -182,16 +197,14 @@ pub(super) struct Submit {
     #[arg(long)]
     pub(super) dry_run: bool,
     /// More options for the scheduler, after `--`
-    #[arg(last = true, value_name = "SCHEDULER OPTIONS")]
+    #[arg(last = true, value_name = "SCHEDULER OPTIONS", help_heading = SCHEDULER)]
     pub(super) extra: Vec<String>,
 }
 
 /// Which sshd serves the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SshdChoice {
-    /// The kit's: works in any image
     Kit,
-    /// The image's own
     Image,
 }
 
@@ -216,11 +229,11 @@ pub(super) struct Connect {
     #[command(flatten)]
     pub(super) wanted: Wanted,
     /// Bring a port of the session here, as ssh -L does; repeatable
-    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT")]
-    pub(super) local: Vec<String>,
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::local)]
+    pub(super) local: Vec<laptop::Forward>,
     /// Bring a port of the laptop there, as ssh -R does; repeatable
-    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT")]
-    pub(super) remote: Vec<String>,
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::remote)]
+    pub(super) remote: Vec<laptop::Forward>,
     /// The port on 127.0.0.1 of this machine; the same as last time when not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Option<u16>,
@@ -295,6 +308,88 @@ pub(super) struct Gc {
     /// Only tell what would be removed
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+/// Remove the containers of a job that is over, or of every job that does not live.
+///
+/// Ids are read by the command and not here: what a hook hands on never fails the node.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["job", "sweep"]))]
+pub(super) struct Cleanup {
+    /// The job, which is over whatever the scheduler still shows
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(super) job: Option<String>,
+    /// Only containers of this user
+    #[arg(long, value_name = "UID", requires = "job", allow_hyphen_values = true)]
+    pub(super) uid: Option<String>,
+    /// Those of every job that is not in --live
+    #[arg(long, requires = "live")]
+    pub(super) sweep: bool,
+    /// The jobs that the daemon of this node has, between commas or blanks
+    #[arg(
+        long,
+        value_name = "IDS",
+        requires = "sweep",
+        allow_hyphen_values = true
+    )]
+    pub(super) live: Option<String>,
+    /// Spare what is younger, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "sweep")]
+    pub(super) min_age: u64,
+    /// Only containers of this scheduler's jobs
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::node::hooks::Kind>,
+    /// How long all of it may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub(super) time_limit: u64,
+    /// Fail when something could not be cleaned up; a hook must not
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// The scheduler's hooks.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+OpenPBS: run it on the server. Torque and Slurm: run it on every node.
+
+Examples:
+  server# qdebug hooks install --scheduler openpbs
+  node#   qdebug hooks install --scheduler slurm --dry-run
+  node#   qdebug hooks status")]
+pub(super) enum Hooks {
+    /// Install them, after telling what that does and asking
+    Install(ChangeHooks),
+    /// Tell what is installed and what keeps it from working
+    Status(HooksPlace),
+    /// Remove them and leave nothing behind
+    Uninstall(ChangeHooks),
+}
+
+/// Which hooks, and where.
+#[derive(Debug, Args)]
+pub(super) struct HooksPlace {
+    /// openpbs, torque or slurm; the one of this machine when not given
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::node::hooks::Kind>,
+    /// The qdebug that the hooks run, the same path on every node; this one when not given
+    #[arg(long, value_name = "PATH")]
+    pub(super) binary: Option<PathBuf>,
+    /// Torque's mom_priv, or Slurm's folder of epilogs, when it is not found
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// A change of the hooks.
+#[derive(Debug, Args)]
+pub(super) struct ChangeHooks {
+    #[command(flatten)]
+    pub(super) place: HooksPlace,
+    /// Only tell what would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 /// The kit.

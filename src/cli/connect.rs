@@ -111,7 +111,7 @@ impl Connect {
         let ask = laptop::Connect {
             job: self.wanted.job.clone(),
             port: self.port,
-            forwards: self.forwards()?,
+            forwards: self.local.into_iter().chain(self.remote).collect(),
             prompt: prompt(),
             detach: self.detach,
         };
@@ -137,15 +137,6 @@ impl Connect {
                 Ok(Exit::Interrupted.code())
             }
         }
-    }
-
-    fn forwards(&self) -> Result<Vec<laptop::Forward>, Failure> {
-        let local = self.local.iter().map(|text| laptop::Forward::local(text));
-        let remote = self.remote.iter().map(|text| laptop::Forward::remote(text));
-        local
-            .chain(remote)
-            .collect::<Result<_, _>>()
-            .map_err(|error| Failure::of(Exit::Usage, &error))
     }
 }
 
@@ -218,7 +209,7 @@ fn told(event: &Event, detach: bool) -> String {
         } => {
             let mut lines = vec![format!("connected: ssh {alias} (127.0.0.1:{port})")];
             let notices = status.details.iter().flat_map(|details| &details.notices);
-            lines.extend(notices.map(|notice| format!("notice: {}", output::harmless(notice))));
+            lines.extend(notices.map(|notice| format!("notice: {notice}")));
             if !detach {
                 lines.push("the tunnel stays open until the session ends or Ctrl-C".to_owned());
             }

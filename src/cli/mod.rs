@@ -12,13 +12,16 @@
 //! | `submit`, `sessions` | commands of the login half |
 //! | `connect` | commands of the laptop half |
 //! | `node` | commands of the node half |
+//! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
 
 mod args;
+mod cleanup;
 mod connect;
 mod exit;
 mod failure;
 mod help;
+mod hooks;
 mod node;
 mod output;
 mod sessions;
@@ -113,7 +116,18 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
 }
 
 impl Command {
+    /// Whether it is about the machine it runs on, whatever cluster is named.
+    fn is_of_here(&self) -> bool {
+        matches!(self, Self::Submit(_) | Self::Gc(_) | Self::Kit(_))
+    }
+
     async fn run(self, global: &Global) -> Result<u8, Failure> {
+        if let Some(on) = global.on.as_deref().filter(|_| self.is_of_here()) {
+            // To do it here all the same would be the opposite of what was asked for.
+            let message = "--on: this command is about the machine it runs on";
+            return Err(Failure::new(Exit::Usage, message)
+                .hint(format!("log in there and run it without `--on {on}`")));
+        }
         match self {
             Self::Submit(submit) => submit.run(global).await,
             Self::List(list) => list.run(global).await,
@@ -126,6 +140,8 @@ impl Command {
             Self::Forward(forward) => forward.run().await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Node { session } => node::run(&session).await,
+            Self::Cleanup(cleanup) => cleanup.run().await,
+            Self::Hooks(hooks) => hooks.run(global).await,
             Self::LocalRun { job } => node::local_run(&job).await,
             Self::Gc(gc) => gc.run(global).await,
             Self::Kit(kit) => kit.run(global).await,

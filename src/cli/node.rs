@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::args::{Gc, Global, Kit};
 use super::setting::Setting;
 use super::{Failure, failure, output};
+use crate::node::Sweep;
 use crate::scheduler::local;
 use crate::{kit, node};
 
@@ -30,9 +31,11 @@ pub(super) async fn local_run(job: &Path) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// What `gc --json` prints. With `dry_run` nothing has been removed.
 #[derive(Serialize)]
 struct Swept {
     format: u32,
+    dry_run: bool,
     removed: Vec<String>,
     failed: Vec<(String, String)>,
     folders: usize,
@@ -83,10 +86,15 @@ impl Kit {
 impl Gc {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
-        let swept = node::gc(Some(setting.config.node_dir()), None).await?;
+        let (how, removed) = match self.dry_run {
+            true => (Sweep::Tell, "would remove"),
+            false => (Sweep::Remove, "removed"),
+        };
+        let swept = node::gc(Some(setting.config.node_dir()), None, how).await?;
         if global.json {
             output::json(&Swept {
                 format: crate::session::FORMAT,
+                dry_run: self.dry_run,
                 removed: swept.containers,
                 failed: swept.failed,
                 folders: swept.folders,
@@ -94,7 +102,7 @@ impl Gc {
             return Ok(0);
         }
         for name in &swept.containers {
-            output::data(&format!("removed {name}"));
+            output::data(&format!("{removed} {name}"));
         }
         for (name, reason) in &swept.failed {
             output::talk(&format!("cannot remove {name}: {reason}"));

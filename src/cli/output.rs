@@ -23,9 +23,10 @@ pub(super) fn json<T: Serialize>(value: &T) {
     }
 }
 
-/// Says one line on stderr.
+/// Says one line on stderr. Much of it comes from outside (ssh, the cluster, the engine), so
+/// control characters are shown, not obeyed.
 pub(super) fn talk(line: &str) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{}", harmless(line));
 }
 
 /// Asks on the terminal; `None` when there is none to ask on.

@@ -15,6 +15,10 @@ use crate::session::Status;
 /// How often a log or an ending session is looked at again.
 const PACE: Duration = Duration::from_millis(500);
 
+/// How many such looks at a log go by between two questions to the scheduler: logs are followed
+/// for hours, and by many.
+const LOOKS_A_QUESTION: u32 = 10;
+
 /// How long `stop` waits for the end: the longest grace of a scheduler and some air.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 
@@ -134,17 +138,24 @@ impl Logs {
         let mut logs = login.logs(&self.wanted.job).await?;
         let mut printed = print_new(&mut logs)?;
         let mut over = !self.follow;
-        while !over {
+        for look in (0..LOOKS_A_QUESTION).cycle() {
+            if over {
+                break;
+            }
             tokio::time::sleep(PACE).await;
             // The state first, the log after: so the last lines of a session that ends in
             // between are not lost.
-            over = login.status(&self.wanted.job).await?.state.is_final();
+            over = look == 0 && self.is_over(&login).await?;
             printed |= print_new(&mut logs)?;
         }
         if !printed {
             output::talk("the session has not logged anything yet");
         }
         Ok(0)
+    }
+
+    async fn is_over(&self, login: &Login) -> Result<bool, Failure> {
+        Ok(login.status(&self.wanted.job).await?.state.is_final())
     }
 }
 

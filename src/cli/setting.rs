@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{Exit, Failure, output, values};
 use crate::config::Config;
+use crate::engine::{Reference, ReferenceError};
 use crate::login::{Login, Submitter};
-use crate::scheduler::{self, Kind, Local, Scheduler, Slurm, Torque};
+use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm, Torque};
 use crate::session::Mount;
 
 /// What commands of every half start from.
@@ -18,7 +19,7 @@ pub(super) struct Setting {
 pub(super) struct SubmitDefaults {
     pub(super) gpu: Option<String>,
     pub(super) walltime: Option<Duration>,
-    pub(super) image: Option<String>,
+    pub(super) image: Option<Reference>,
     pub(super) mounts: Vec<Mount>,
     pub(super) queue: Option<String>,
     pub(super) project: Option<String>,
@@ -49,12 +50,8 @@ impl Setting {
 
     /// The login half with every scheduler of here: the one that was found, and `local`.
     pub(super) async fn login(&self) -> Result<Login, Failure> {
-        let mut schedulers = Vec::new();
-        if let Some(kind) = self.found().await? {
-            schedulers.push(self.scheduler(kind)?);
-        }
-        schedulers.push(self.scheduler(Kind::Local)?);
-        Ok(Login::new(&self.home()?, schedulers).await?)
+        let kind = self.found().await?;
+        self.login_with(kind.unwrap_or(Kind::Local)).await
     }
 
     /// The login half with the one scheduler that is to be submitted to first.
@@ -74,11 +71,17 @@ impl Setting {
                     ),
             );
         };
-        let mut schedulers = vec![self.scheduler(kind)?];
-        if kind != Kind::Local {
-            schedulers.push(self.scheduler(Kind::Local)?);
-        }
-        Ok(Login::new(&self.home()?, schedulers).await?)
+        self.login_with(kind).await
+    }
+
+    /// The login half with this scheduler, and `local` besides.
+    async fn login_with(&self, kind: Kind) -> Result<Login, Failure> {
+        let others = match kind {
+            Kind::Local => Vec::new(),
+            _ => vec![self.scheduler(Kind::Local)?],
+        };
+        let first = self.scheduler(kind)?;
+        Ok(Login::new(&self.home()?, first, others).await)
     }
 
     /// The scheduler the configuration names, else the one its tools tell of. `local` is never
@@ -94,6 +97,7 @@ impl Setting {
 
     fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
         Ok(match kind {
+            Kind::OpenPbs => Scheduler::OpenPbs(OpenPbs::default()),
             Kind::Slurm => Scheduler::Slurm(Slurm::default()),
             Kind::Torque => Scheduler::Torque(Torque::default()),
             Kind::Local => Scheduler::Local(Local::new(&self.home()?, own_path()?)),
@@ -123,13 +127,15 @@ impl Setting {
                 format!("submit.{key} of the configuration: {reason}"),
             )
         };
+        let gpu = texts.gpu.as_deref().map(values::gpu_type).transpose();
+        let image = texts.image.as_deref().map(str::parse).transpose();
         let walltime = texts.walltime.as_deref().map(values::walltime).transpose();
         let mounts = texts.mounts.iter().map(|text| Mount::parse_list(text));
         let mounts: Result<Vec<_>, _> = mounts.collect();
         Ok(SubmitDefaults {
-            gpu: texts.gpu,
+            gpu: gpu.map_err(|reason| wrong("gpu", reason))?,
             walltime: walltime.map_err(|reason| wrong("walltime", reason))?,
-            image: texts.image,
+            image: image.map_err(|error: ReferenceError| wrong("image", error.to_string()))?,
             mounts: mounts
                 .map_err(|error| wrong("mounts", error.to_string()))?
                 .concat(),

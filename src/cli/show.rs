@@ -91,7 +91,9 @@ pub(super) fn line(status: &Status) -> String {
     if let Some(position) = status.position {
         line.push_str(&format!(", number {position} in the queue"));
     }
-    if let Some(reason) = &status.reason {
+    let doubt = status.doubts.first();
+    let doubt = doubt.filter(|_| status.state == Standing::Unknown);
+    if let Some(reason) = status.reason.as_ref().or(doubt) {
         line.push_str(": ");
         line.push_str(&harmless(reason));
     }

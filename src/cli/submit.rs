@@ -1,17 +1,14 @@
 //! `qdebug submit`: flags and configuration become a submission.
 
-use std::time::Duration;
-
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::args::{Global, SshdChoice, Submit};
 use super::setting::Setting;
 use super::{Exit, Failure, output, show};
+use crate::laptop;
 use crate::login::{Login, Submission, Submitted};
 use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
-
-/// How often `--wait` looks.
-const PACE: Duration = Duration::from_secs(1);
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -23,6 +20,14 @@ struct Answer<'a> {
     session: &'a std::path::Path,
 }
 
+/// What `submit --dry-run --json` prints.
+#[derive(Serialize)]
+struct Planned<'a> {
+    format: u32,
+    script: &'a str,
+    command: &'a [String],
+}
+
 impl Submit {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
@@ -30,9 +35,17 @@ impl Submit {
         let login = setting.login_for_submit(self.scheduler).await?;
         let by = setting.submitter()?;
         if self.dry_run {
-            let plan = login.plan(&submission, &by)?;
-            output::data(&plan.script);
-            output::data(&shell_words::join(&plan.command));
+            let plan = login.plan(&submission, &by).await?;
+            if global.json {
+                output::json(&Planned {
+                    format: crate::session::FORMAT,
+                    script: &plan.script,
+                    command: &plan.command,
+                });
+            } else {
+                output::data(&plan.script);
+                output::data(&shell_words::join(&plan.command));
+            }
             return Ok(0);
         }
         let submitted = login.submit(&submission, &by).await?;
@@ -101,7 +114,7 @@ impl Submit {
             gpu,
             walltime,
             image: ImageSource::Reference {
-                reference: image_reference(&image)?,
+                reference: image.to_string(),
             },
             sshd: match self.sshd {
                 SshdChoice::Kit => Sshd::Kit,
@@ -123,26 +136,14 @@ impl Submit {
     }
 }
 
-/// An image's name as docker takes it: no blanks, no control characters, no leading dash.
-fn image_reference(image: &str) -> Result<String, Failure> {
-    let odd = image.is_empty()
-        || image.len() > 512
-        || image.starts_with('-')
-        || image.chars().any(|c| c.is_control() || c.is_whitespace());
-    if odd {
-        return Err(
-            Failure::new(Exit::Usage, format!("{image:?} is no name of an image"))
-                .hint("an image is written as for `docker run`, such as pytorch/pytorch:2.4"),
-        );
-    }
-    Ok(image.to_owned())
-}
-
 /// Waits until the session is ready or over, telling each change.
 async fn wait(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
-    let mut told = String::new();
+    let (mut told, mut since, mut last) = (String::new(), Instant::now(), None);
     loop {
         let status: Status = login.status(submitted.name.as_str()).await?;
+        if last.replace(status.state) != Some(status.state) {
+            since = Instant::now();
+        }
         let line = show::line(&status);
         if line != told {
             output::talk(&format!("{}: {line}", status.name));
@@ -151,7 +152,7 @@ async fn wait(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
         match status.state {
             Standing::Ready => return Ok(0),
             state if state.is_final() => return Err(Failure::over(&status)),
-            _ => tokio::time::sleep(PACE).await,
+            state => tokio::time::sleep(laptop::pause(state, since.elapsed())).await,
         }
     }
 }

@@ -75,7 +75,8 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
     let (number, unit) = text.split_at(at);
     let unit = unit.to_ascii_lowercase();
-    let power = match unit.trim_end_matches("ib").trim_end_matches('b') {
+    let bare = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b'));
+    let power = match bare.unwrap_or(&unit) {
         "k" => 1,
         "m" => 2,
         "g" => 3,
@@ -87,6 +88,23 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .checked_mul(1024u64.pow(power))
         .filter(|bytes| *bytes > 0)
         .ok_or_else(bad)
+}
+
+/// Reads a GPU type such as `V100`. It becomes part of the scheduler's words, where a comma or a
+/// colon would begin another one.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn gpu_type(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins && text.len() <= 64 && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(match text.split_once(':') {
+        Some((kind, number)) => format!("the number goes by -n: -g {kind} -n {number}"),
+        None => "a GPU type is one word such as V100, or none".to_owned(),
+    })
 }
 
 /// Reads `NAME=VALUE`; `NAME` alone takes the value of this process's environment, as docker does.
@@ -163,6 +181,17 @@ mod tests {
         ] {
             assert!(walltime(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_gpu_type_is_one_word() {
+        for good in ["V100", "gtx1080ti", "none", "a100-80gb", "1g.5gb"] {
+            assert_eq!(gpu_type(good).unwrap(), good);
+        }
+        for bad in ["", "V100,P100", "V 100", "-g", "V100\n", "=", "é"] {
+            assert!(gpu_type(bad).is_err(), "{bad:?}");
+        }
+        assert!(gpu_type("V100:2").unwrap_err().ends_with("-g V100 -n 2"));
     }
 
     #[test]

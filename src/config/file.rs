@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::text::nearest;
+
 /// The keys of a file, for warnings about others.
 const TOP: [&str; 7] = [
     "home",
@@ -185,7 +187,7 @@ fn odd_keys(path: &Path, table: &toml::Table) -> Vec<Warning> {
             odd.push(Warning {
                 path: path.to_owned(),
                 key: format!("{prefix}{key}"),
-                known: nearest(key, known),
+                known: nearest(key, known.iter().copied()),
             });
         }
     };
@@ -201,28 +203,4 @@ fn odd_keys(path: &Path, table: &toml::Table) -> Vec<Warning> {
         }
     }
     odd
-}
-
-/// The known word most like this one, when it shares most of its letters: for "did you mean".
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let likeness = |other: &str| strsim::jaro_winkler(&word, &other.to_lowercase());
-    let best = known
-        .iter()
-        .copied()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.8).then_some(best)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_word_is_offered_only_when_near() {
-        let known = ["V100", "P100", "GTX1080", "GTX1080TI"];
-        assert_eq!(nearest("v10", &known), Some("V100"));
-        assert_eq!(nearest("GTX180", &known), Some("GTX1080"));
-        assert_eq!(nearest("toaster", &known), None);
-    }
 }

@@ -15,7 +15,7 @@ mod profile;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use file::{Error, Profile, SubmitDefaults, Warning, nearest};
+pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use profile::keep_profile;
 
 use file::File;

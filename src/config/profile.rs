@@ -1,9 +1,10 @@
 //! Keeping a cluster's profile: the one thing qdebug itself adds to the user's file.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use super::Error;
+use crate::disk;
 
 /// Adds `[clusters.NAME]` to the user's file and makes it the default when there is none. What
 /// the user wrote stays as it is, comments included; the file is replaced by one rename.
@@ -55,13 +56,10 @@ pub fn keep_profile(
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-    temporary.write_all(text.as_bytes())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path)?;
-    Ok(())
+    if let Some(folder) = path.parent() {
+        disk::private_folder(folder)?;
+    }
+    disk::replace(path, text.as_bytes())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use bollard::errors::Error as Api;
 
+use crate::text::chain;
+
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -256,20 +258,6 @@ pub(super) fn from_image_api(doing: &'static str, reference: &str, error: Api) -
         error => return from_api(doing, error),
     };
     classify_image(doing, reference, status, message)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = error.source();
-    }
-    text
 }
 
 /// Says what a refusal of the engine means.

@@ -14,6 +14,9 @@ use futures_util::StreamExt as _;
 use super::error::from_api;
 use super::{ContainerId, Engine, Error};
 
+/// The phase, for errors.
+const LOOKING: &str = "looking into the image";
+
 /// What a tar header and its extensions may take on top of the file.
 const TAR_ROOM: usize = 64 * 1024;
 
@@ -79,7 +82,7 @@ impl Engine {
                 status_code: 400 | 404 | 500,
                 ..
             }) => return Ok(None),
-            Err(error) => return Err(from_api("looking into the image", error)),
+            Err(error) => return Err(from_api(LOOKING, error)),
         };
         let kind = kind_of(stat.file_mode);
         Ok(Some(FileStat {
@@ -148,7 +151,16 @@ impl Engine {
             .docker
             .download_from_container(id.as_str(), Some(options));
         let mut archive = Vec::new();
-        while let Some(chunk) = chunks.next().await {
+        loop {
+            // The client's own limit ends with the head of the answer.
+            let next = tokio::time::timeout(super::REQUEST_LIMIT, chunks.next());
+            let Some(chunk) = next.await.map_err(|_| Error::TimedOut {
+                doing: LOOKING,
+                limit: super::REQUEST_LIMIT,
+            })?
+            else {
+                break;
+            };
             match chunk {
                 Ok(chunk) => archive.extend_from_slice(&chunk),
                 Err(Api::DockerResponseServerError {
@@ -159,7 +171,7 @@ impl Engine {
                 {
                     return Ok(Found::Nothing);
                 }
-                Err(error) => return Err(from_api("looking into the image", error)),
+                Err(error) => return Err(from_api(LOOKING, error)),
             }
             // More than that is not the file that was asked for; the tar's own size field decides.
             if archive.len() > limit + TAR_ROOM {

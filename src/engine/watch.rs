@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::container::LogOutput;
-use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, LogsOptionsBuilder, WaitContainerOptionsBuilder,
-};
+use bollard::query_parameters::{AttachContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures_util::StreamExt as _;
 use tokio::task::JoinHandle;
 
@@ -23,12 +21,15 @@ use super::{ContainerId, Engine, Error};
 const LINES_KEPT: usize = 50;
 /// How long a kept line may be, in bytes.
 const LINE_LIMIT: usize = 2000;
+/// The phase of an [`ExitWatch`], for errors.
+const WAITING: &str = "waiting for the container's exit";
 
 /// Waits for a container's exit, from before its start. Dropping it gives up waiting.
 #[derive(Debug)]
 pub struct ExitWatch {
-    task: JoinHandle<Result<i64, Error>>,
-    seen: Option<i64>,
+    task: JoinHandle<Result<i64, String>>,
+    /// What came of it; a task answers but once.
+    seen: Option<Result<i64, String>>,
 }
 
 impl ExitWatch {
@@ -37,27 +38,18 @@ impl ExitWatch {
     /// # Errors
     /// [`Error::Gone`] when the engine went away first.
     pub async fn exited(&mut self) -> Result<i64, Error> {
-        if let Some(exit) = self.seen {
-            return Ok(exit);
-        }
-        let gone = |detail: String| Error::Gone {
+        let seen = match &self.seen {
+            Some(seen) => seen.clone(),
+            None => match (&mut self.task).await {
+                Ok(exit) => exit,
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        self.seen = Some(seen.clone());
+        seen.map_err(|detail| Error::Gone {
             doing: WAITING,
             detail,
-        };
-        match (&mut self.task).await {
-            Ok(Ok(exit)) => {
-                self.seen = Some(exit);
-                Ok(exit)
-            }
-            Ok(Err(error)) => {
-                self.task = tokio::spawn(std::future::ready(Err(gone(error.to_string()))));
-                Err(error)
-            }
-            Err(error) => {
-                self.task = tokio::spawn(std::future::ready(Err(gone(error.to_string()))));
-                Err(gone(error.to_string()))
-            }
-        }
+        })
     }
 }
 
@@ -66,8 +58,6 @@ impl Drop for ExitWatch {
         self.task.abort();
     }
 }
-
-const WAITING: &str = "waiting for the container's exit";
 
 /// What a container prints, collected from before its start: the last lines.
 #[derive(Debug)]
@@ -84,9 +74,7 @@ impl Output {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
     }
-}
 
-impl Output {
     /// Goes on handing lines on until the container ends, without anybody holding this.
     pub fn detach(mut self) {
         self.task = tokio::spawn(async {});
@@ -123,11 +111,8 @@ impl Engine {
                 Some(Err(Api::DockerContainerWaitError { code, .. })) => Ok(code),
                 // The client gives a request two minutes; the wait's own answer, its head, comes
                 // at once.
-                Some(Err(error)) => Err(from_api(WAITING, error)),
-                None => Err(Error::Gone {
-                    doing: WAITING,
-                    detail: "the connection ended".to_owned(),
-                }),
+                Some(Err(error)) => Err(error.to_string()),
+                None => Err("the connection ended".to_owned()),
             }
         });
         let watch = ExitWatch { task, seen: None };
@@ -177,27 +162,6 @@ impl Engine {
             drop(input);
         });
         Ok(Output { task, lines })
-    }
-
-    /// The last `lines` lines that a container printed, as the engine kept them.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchContainer`] and what else the engine says.
-    pub async fn logs_tail(&self, id: &ContainerId, lines: usize) -> Result<Vec<String>, Error> {
-        let options = LogsOptionsBuilder::default()
-            .stdout(true)
-            .stderr(true)
-            .tail(&lines.to_string())
-            .build();
-        let mut chunks = self.docker.logs(id.as_str(), Some(options));
-        let (mut split, mut found) = (Streams::default(), Vec::new());
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| from_api("reading the container's log", error))?;
-            found.extend(split.take(&chunk));
-        }
-        found.extend(split.rest());
-        let first = found.len().saturating_sub(lines);
-        Ok(found.split_off(first))
     }
 }
 

@@ -19,9 +19,6 @@ use super::paths;
 /// in messages of at most 256 KiB.
 const MAX_ENVIRONMENT: usize = 128 << 10;
 
-/// PATH where the image sets none.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Whose sshd runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
@@ -56,7 +53,7 @@ pub struct ServerConfig {
     pub listen: Option<IpAddr>,
     /// The only user let in; the one sshd runs as.
     pub user: String,
-    /// The environment of every session. [`session_path`] makes its PATH.
+    /// The environment of every session.
     pub env: BTreeMap<String, String>,
 }
 
@@ -193,14 +190,6 @@ fn is_variable(name: &str) -> bool {
 fn is_logins_own(name: &str) -> bool {
     let own = ["HOME", "USER", "LOGNAME", "SHELL", "MAIL", "TERM"];
     own.contains(&name) || name.starts_with("SSH_")
-}
-
-/// PATH of a session: the image's, the kit's programs behind.
-pub fn session_path(image: Option<&str>) -> String {
-    let image = image
-        .filter(|path| !path.is_empty())
-        .unwrap_or(DEFAULT_PATH);
-    format!("{image}:{}", paths::BIN)
 }
 
 /// A text for `/etc/profile.d`: many images' `/etc/profile` sets PATH anew for login shells,
@@ -395,12 +384,6 @@ mod tests {
 
     #[test]
     fn paths_and_commands() {
-        assert_eq!(
-            session_path(Some("/opt/conda/bin:/bin")),
-            "/opt/conda/bin:/bin:/.qdebug/bin"
-        );
-        assert!(session_path(None).ends_with(":/bin:/.qdebug/bin"));
-        assert_eq!(session_path(Some("")), session_path(None));
         assert_eq!(profile("/a b:$x"), "PATH='/a b:$x'\nexport PATH\n");
         assert_eq!(
             argv(Server::Kit).join(" "),

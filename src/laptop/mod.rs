@@ -34,3 +34,4 @@ pub use known::{Known, Place, Reach};
 pub use paths::Paths;
 pub use publish::sweep;
 pub use shell::{forward, proxy, shell};
+pub use waiting::pause;

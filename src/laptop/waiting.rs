@@ -84,7 +84,7 @@ impl<'a> Watch<'a> {
 
 /// How long to wait before the next question: short while things happen, long while a queue is
 /// waited for, so that a hundred waiting laptops are no burden to a scheduler.
-fn pause(state: Standing, since: Duration) -> Duration {
+pub fn pause(state: Standing, since: Duration) -> Duration {
     let seconds = match state {
         Standing::Starting
         | Standing::CheckingGpus

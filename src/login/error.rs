@@ -41,6 +41,12 @@ pub enum Error {
         /// The mount.
         mount: session::Mount,
     },
+    /// The directory that terminals are to open in is none.
+    #[error("there is no directory {}", path.display())]
+    NoWorkdir {
+        /// As it was asked for.
+        path: std::path::PathBuf,
+    },
     /// A path cannot stand in the job script or a session.
     #[error("the path {path:?} of {what} cannot be used: {reason}")]
     BadPath {

@@ -10,6 +10,7 @@ use crate::scheduler::{self, JobId, JobState, JobStatus};
 use crate::session::{
     Cluster, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
 };
+use crate::text::chain;
 
 /// A session that was to be listed and could not be read.
 #[derive(Debug)]
@@ -128,12 +129,7 @@ impl Login {
             at: Timestamp::now(),
         };
         session.write_stop(&stop)?;
-        let Some(scheduler) = self.scheduler_of(&before.cluster) else {
-            return Err(Error::OtherCluster {
-                name: before.name,
-                cluster: before.cluster,
-            });
-        };
+        let scheduler = self.scheduler_for(&before.name, &before.cluster).await?;
         let id = match &before.job {
             Some(id) => Some(id.parse::<JobId>()?),
             None => scheduler.find(&job_name(&before.name)?).await?,
@@ -161,40 +157,34 @@ impl Login {
     /// The scheduler's word for each record: one call a cluster.
     async fn words(&self, records: &[(SessionDir, Record)]) -> Vec<JobWord> {
         let mut asked: BTreeMap<&Cluster, Vec<JobId>> = BTreeMap::new();
-        let mut ids: Vec<Option<JobId>> = Vec::new();
+        let mut ids: Vec<Result<JobId, JobWord>> = Vec::new();
         for (_, record) in records {
-            // What is surely over need not be asked for.
-            let id = if record.is_over() {
-                None
-            } else {
-                self.job_id(record).await
-            };
-            if let Some(id) = &id {
-                asked
-                    .entry(&record.request.cluster)
-                    .or_default()
-                    .push(id.clone());
+            let id = self.job_id(record).await;
+            if let Ok(id) = &id {
+                let cluster = &record.request.cluster;
+                asked.entry(cluster).or_default().push(id.clone());
             }
             ids.push(id);
         }
         let mut answers = BTreeMap::new();
         for (cluster, ids) in asked {
             let answer = match self.scheduler_of(cluster) {
-                Some(scheduler) => scheduler.status(&ids).await.map_err(|error| told(&error)),
-                None => Err("its scheduler cannot be asked from this machine".to_owned()),
+                Ok(scheduler) => scheduler.status(&ids).await.map_err(|error| chain(&error)),
+                Err(detail) => Err(detail),
             };
             answers.insert(cluster, answer);
         }
-        let word = |((_, record), id): (&(SessionDir, Record), Option<JobId>)| {
-            let Some(id) = id else {
-                return if record.is_over() {
-                    JobWord::Unknown
-                } else {
-                    JobWord::NeverSubmitted
-                };
+        let word = |((_, record), id): (&(SessionDir, Record), Result<JobId, JobWord>)| {
+            let id = match id {
+                Ok(id) => id,
+                Err(word) => return word,
             };
             match answers.get(&record.request.cluster) {
-                Some(Ok(jobs)) => jobs.get(&id).map_or(JobWord::Unknown, translate),
+                // Ids come again: a job of another name is another's.
+                Some(Ok(jobs)) => jobs
+                    .get(&id)
+                    .filter(|job| is_of(job, record))
+                    .map_or(JobWord::Unknown, translate),
                 Some(Err(detail)) => JobWord::Unreachable {
                     detail: detail.clone(),
                 },
@@ -205,14 +195,25 @@ impl Login {
     }
 
     /// The job of a session: as `job.json` says, else found by its name, when submit died before
-    /// it could write it down.
-    async fn job_id(&self, record: &Record) -> Option<JobId> {
-        if let Some(job) = &record.job {
-            return job.id.parse().ok();
+    /// it could write it down. Without one to ask for, the word that stands for it: a question that
+    /// was not answered is not a "no".
+    async fn job_id(&self, record: &Record) -> Result<JobId, JobWord> {
+        // What is surely over need not be asked for.
+        if record.is_over() {
+            return Err(JobWord::Unknown);
         }
-        let scheduler = self.scheduler_of(&record.request.cluster)?;
-        let name = job_name(&record.request.name).ok()?;
-        scheduler.find(&name).await.ok().flatten()
+        let unreachable = |detail: String| JobWord::Unreachable { detail };
+        if let Some(job) = &record.job {
+            let id = job.id.parse();
+            return id.map_err(|error: scheduler::Error| unreachable(chain(&error)));
+        }
+        let scheduler = self.scheduler_of(&record.request.cluster);
+        let scheduler = scheduler.map_err(unreachable)?;
+        let found = match job_name(&record.request.name) {
+            Ok(name) => scheduler.find(&name).await.map_err(|error| chain(&error)),
+            Err(error) => Err(chain(&error)),
+        };
+        found.map_err(unreachable)?.ok_or(JobWord::NeverSubmitted)
     }
 }
 
@@ -233,16 +234,13 @@ fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
     record.verdict(word, now)
 }
 
-/// An error and its causes in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+/// Whether a job can be the record's, by its name where the scheduler tells it.
+fn is_of(job: &JobStatus, record: &Record) -> bool {
+    let own = job_name(&record.request.name).ok();
+    match (&job.name, own) {
+        (Some(name), Some(own)) => name == own.as_str(),
+        _ => true,
     }
-    text
 }
 
 /// The scheduler's answer in the words of the contract.

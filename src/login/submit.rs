@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Error, Login, Submitter};
-use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, Scheduler, torque};
+use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
     Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, PublicKey, Qdebug, Request, SessionDir,
     SessionName, Sshd, Token,
@@ -88,9 +88,9 @@ impl Login {
     ///
     /// # Errors
     /// As submit's checks.
-    pub fn plan(&self, submission: &Submission, by: &Submitter) -> Result<Plan, Error> {
-        let (cluster, scheduler) = self.first();
-        let request = self.request(submission, by, cluster)?;
+    pub async fn plan(&self, submission: &Submission, by: &Submitter) -> Result<Plan, Error> {
+        let (cluster, scheduler) = self.target().await?;
+        let request = self.request(submission, by, &cluster)?;
         let session = self.store.place(&request.name);
         let script = job_script(&by.qdebug, &session)?;
         let spec = job_spec(submission, &request.name, &session, scheduler.kind())?;
@@ -109,12 +109,13 @@ impl Login {
         submission: &Submission,
         by: &Submitter,
     ) -> Result<Submitted, Error> {
-        let (cluster, scheduler) = self.first();
+        let (cluster, scheduler) = self.target().await?;
         check_mounts(&submission.mounts)?;
+        check_workdir(submission.workdir.as_deref())?;
         if let Some(name) = &submission.name {
             self.free_name(name).await?;
         }
-        let request = self.request(submission, by, cluster)?;
+        let request = self.request(submission, by, &cluster)?;
         let place = self.store.place(&request.name);
         let script = job_script(&by.qdebug, &place)?;
         let spec = job_spec(submission, &request.name, &place, scheduler.kind())?;
@@ -156,15 +157,10 @@ impl Login {
         Ok(Submitted {
             name: request.name,
             job: id,
-            cluster: cluster.clone(),
+            cluster,
             session: session.path().to_owned(),
             keys_left_out,
         })
-    }
-
-    fn first(&self) -> (&Cluster, &Scheduler) {
-        let (cluster, scheduler) = &self.known[0];
-        (cluster, scheduler)
     }
 
     /// Writes script, job files and keys; returns what was left out of the user's keys.
@@ -342,6 +338,15 @@ fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
     match mounts.iter().find(|mount| !mount.source().exists()) {
         Some(mount) => Err(Error::MountMissing {
             mount: mount.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_workdir(workdir: Option<&Path>) -> Result<(), Error> {
+    match workdir.filter(|path| !path.is_dir()) {
+        Some(path) => Err(Error::NoWorkdir {
+            path: path.to_owned(),
         }),
         None => Ok(()),
     }

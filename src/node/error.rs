@@ -167,17 +167,7 @@ impl Error {
 
     /// The whole chain as one sentence, for `state.json`.
     pub fn sentence(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text.push_str(": ");
-                text.push_str(&more);
-            }
-            next = error.source();
-        }
-        text
+        crate::text::chain(self)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Leftovers: containers and folders of the caller's own sessions whose node half is dead.
 //!
-//! Only what carries the caller's uid is looked at, and only where the lock of the session's folder
-//! says that nobody serves it any more. A container whose session has no folder here has nobody
-//! either: the folder is made, and locked, before the container.
+//! Only what carries the caller's uid and this very node_dir is looked at, and only where the lock
+//! of the session's folder says that nobody serves it any more. A container whose session has no
+//! folder here has nobody either: the folder is made, and locked, before the container. One of
+//! another node_dir (a site or a user moved it) cannot be judged from here: its lock lies there.
 
 use std::path::{Path, PathBuf};
 
@@ -11,26 +12,40 @@ use super::{Error, label};
 use crate::engine::Engine;
 use crate::session::{Cluster, Token};
 
-/// What was found and removed.
+/// Whether what is found goes, or is only told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// It goes.
+    Remove,
+    /// It is only told: `--dry-run`.
+    Tell,
+}
+
+/// What was found and, unless it was only to be told, removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Names of the containers that were removed.
+    /// Names of the containers that were removed, or would be.
     pub containers: Vec<String>,
     /// Names of the containers that could not be removed, with the reason.
     pub failed: Vec<(String, String)>,
-    /// How many folders of dead sessions were removed.
+    /// How many folders of dead sessions were removed, or would be.
     pub folders: usize,
 }
 
-/// Removes what is left of the caller's sessions on this machine: of one cluster, or of all.
+/// Removes, or only tells, what is left of the caller's sessions on this machine: of one cluster,
+/// or of all.
 ///
 /// # Errors
 /// When the engine does not answer or the node's folder cannot be used.
-pub async fn gc(node_dir: Option<&Path>, cluster: Option<&Cluster>) -> Result<Swept, Error> {
+pub async fn gc(
+    node_dir: Option<&Path>,
+    cluster: Option<&Cluster>,
+    how: Sweep,
+) -> Result<Swept, Error> {
     let base = node_dir.map_or_else(|| PathBuf::from(DEFAULT_BASE), Path::to_owned);
     let node_dir = NodeDir::open(&base)?;
     let engine = Engine::connect().await?;
-    sweep(&engine, &node_dir, cluster).await
+    sweep(&engine, &node_dir, cluster, how).await
 }
 
 /// The same with what is at hand.
@@ -38,10 +53,12 @@ pub(super) async fn sweep(
     engine: &Engine,
     node_dir: &NodeDir,
     cluster: Option<&Cluster>,
+    how: Sweep,
 ) -> Result<Swept, Error> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let of_cluster = cluster.map(ToString::to_string);
-    let mut filter = vec![(label::UID, uid.as_str())];
+    let folder = node_dir.shown();
+    let mut filter = vec![(label::UID, uid.as_str()), (label::NODE_DIR, &folder)];
     if let Some(cluster) = &of_cluster {
         filter.push((label::CLUSTER, cluster.as_str()));
     }
@@ -55,6 +72,10 @@ pub(super) async fn sweep(
         if node_dir.lives(&token) {
             continue;
         }
+        if how == Sweep::Tell {
+            swept.containers.push(container.name);
+            continue;
+        }
         tracing::info!(name = container.name, "removing what a dead node half left");
         match engine.remove(&container.id).await {
             Ok(()) => swept.containers.push(container.name),
@@ -65,7 +86,7 @@ pub(super) async fn sweep(
         }
     }
     for (token, lives) in node_dir.all_sessions() {
-        if !lives && node_dir.remove_session(&token).is_ok() {
+        if !lives && (how == Sweep::Tell || node_dir.remove_session(&token).is_ok()) {
             swept.folders += 1;
         }
     }

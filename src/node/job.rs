@@ -6,6 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Error;
+use crate::scheduler::Kind;
 use crate::session::{Job, Request};
 
 /// The job this process is in.
@@ -15,16 +16,6 @@ pub(super) struct OwnJob {
     pub(super) id: String,
     /// When the walltime ends.
     pub(super) deadline: Timestamp,
-}
-
-/// The variable in which each scheduler tells a job its id.
-fn id_variable(scheduler: &str) -> Option<&'static str> {
-    match scheduler {
-        "slurm" => Some("SLURM_JOB_ID"),
-        "openpbs" | "torque" => Some("PBS_JOBID"),
-        "local" => Some("QDEBUG_LOCAL_JOB"),
-        _ => None,
-    }
 }
 
 impl OwnJob {
@@ -38,9 +29,10 @@ impl OwnJob {
         let scheduler = request.cluster.scheduler.as_str();
         // A job.json of another session of the same name says nothing about this one.
         let told = job.filter(|job| job.token == request.token);
-        let variable = id_variable(scheduler).ok_or_else(|| Error::UnknownScheduler {
+        let kind: Kind = scheduler.parse().map_err(|_| Error::UnknownScheduler {
             scheduler: scheduler.to_owned(),
         })?;
+        let variable = kind.id_variable();
         let found = lookup(variable).filter(|id| !id.is_empty());
         let Some(id) = found else {
             return Err(Error::NotInJob {
@@ -55,7 +47,7 @@ impl OwnJob {
             });
         }
         if let Some(cluster) = lookup("SLURM_CLUSTER_NAME")
-            .filter(|name| scheduler == "slurm" && *name != request.cluster.server)
+            .filter(|name| kind == Kind::Slurm && *name != request.cluster.server)
         {
             return Err(Error::OtherCluster {
                 expected: request.cluster.to_string(),
@@ -95,7 +87,7 @@ fn deadline(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::tests::{job, request};
+    use crate::session::samples::{job, request};
 
     fn now() -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
@@ -106,7 +98,7 @@ mod tests {
         told: Option<&str>,
         variables: &[(&str, &str)],
     ) -> Result<OwnJob, Error> {
-        let mut request = request();
+        let mut request = request("otter");
         request.cluster.scheduler = scheduler.to_owned();
         let told = told.map(|id| job(&request, id));
         let lookup = |name: &str| {
@@ -118,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_full_id_of_job_json_is_kept() {
-        let found = own("openpbs", Some("33.server"), &[("PBS_JOBID", "33.server")]).unwrap();
+        let found = own("local", Some("33.server"), &[("QDEBUG_LOCAL_JOB", "33")]).unwrap();
         assert_eq!(found.id, "33.server");
         let found = own("slurm", Some("33"), &[("SLURM_JOB_ID", "33")]).unwrap();
         assert_eq!(found.id, "33");

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::end::Made;
 use super::environment::{self, Parts};
+use super::gc::{self, Sweep};
 use super::host::{self, User};
 use super::image::{self, Lookup};
 use super::job::OwnJob;
@@ -20,7 +21,7 @@ use super::place::{DEFAULT_BASE, NodeDir};
 use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
-use super::{Error, gc, label, port};
+use super::{Error, label, port};
 use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{self, Granted, Selected, TypePattern};
 use crate::kit::{Kit, paths};
@@ -67,7 +68,7 @@ pub(super) async fn launch(
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
-    match gc::sweep(&engine, &node_dir, Some(&request.cluster)).await {
+    match gc::sweep(&engine, &node_dir, Some(&request.cluster), Sweep::Remove).await {
         Ok(swept) => tracing::debug!(?swept, "swept"),
         Err(error) => tracing::warn!(error = error.sentence(), "cannot sweep"),
     }
@@ -182,7 +183,8 @@ impl Launching<'_> {
                 image: self.reference.to_string(),
             });
         }
-        let keys = self.plan.session.authorized_keys_path();
+        // Keys that cannot be read now come with the next look.
+        let keys = self.plan.session.keys_as_written().ok().flatten();
         let prepared = Server::prepare(&server::Wanted {
             kit,
             folder: self.folder,
@@ -191,7 +193,7 @@ impl Launching<'_> {
             known: &known,
             environment: &environment,
             sshd: request.sshd,
-            keys: &std::fs::read(keys).unwrap_or_default(),
+            keys: &keys.unwrap_or_default(),
             port: SSH_PORT,
             ends_in: self.ends_in(),
         })?;
@@ -334,6 +336,7 @@ impl Launching<'_> {
             (label::TOKEN, request.token.as_str().to_owned()),
             (label::JOB, job.id.clone()),
             (label::CLUSTER, request.cluster.to_string()),
+            (label::NODE_DIR, self.node_dir.shown()),
             (label::UID, self.user.uid.to_string()),
             (label::DEADLINE, job.deadline.as_second().to_string()),
         ]
@@ -437,7 +440,7 @@ fn folders(request: &Request) -> Vec<Bind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::tests::request;
+    use crate::session::samples::request;
 
     fn targets(request: &Request) -> Vec<(String, bool)> {
         let binds = folders(request).into_iter();
@@ -446,7 +449,7 @@ mod tests {
 
     #[test]
     fn the_project_is_mounted_where_nothing_has_it() {
-        let mut asked = request();
+        let mut asked = request("otter");
         asked.project = "/home/alice/a b".into();
         assert_eq!(targets(&asked), [("/home/alice".to_owned(), false)]);
         asked.project = "/scratch/alice".into();
@@ -463,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_mount_over_home_takes_its_place() {
-        let mut asked = request();
+        let mut asked = request("otter");
         asked.mounts = vec!["/other:/home/alice".parse().unwrap()];
         let binds = folders(&asked);
         assert_eq!(binds.len(), 1);
@@ -473,7 +476,7 @@ mod tests {
     #[test]
     fn what_is_not_on_the_node_is_named() {
         let home = tempfile::tempdir().unwrap();
-        let mut asked = request();
+        let mut asked = request("otter");
         let error = check_folders(&asked).unwrap_err().to_string();
         assert!(error.contains("/home/alice"), "{error}");
         asked.home = home.path().to_owned();

@@ -8,12 +8,14 @@
 //!
 //! What must hold: no container outlives its job. Three independent things see to it here: the
 //! undo of `run`, the lease (the kernel tells the container's first process that this process is
-//! dead), and `gc` at the next start.
+//! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
+mod cleanup;
 mod end;
 mod environment;
 mod error;
 mod gc;
+pub mod hooks;
 mod host;
 mod image;
 mod interrupt;
@@ -30,8 +32,9 @@ mod report;
 mod run;
 mod server;
 
+pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
 pub use error::Error;
-pub use gc::{Swept, gc};
+pub use gc::{Sweep, Swept, gc};
 pub use kit_build::kit_build;
 pub use run::{Exit, Explanation, Options, run};
 
@@ -45,51 +48,10 @@ pub(crate) mod label {
     pub(crate) const JOB: &str = "qdebug.job";
     /// Scheduler and server, as in `slurm cluster`.
     pub(crate) const CLUSTER: &str = "qdebug.cluster";
+    /// The node's own folder, where the lock of the session's node half lies.
+    pub(crate) const NODE_DIR: &str = "qdebug.node-dir";
     /// The owner's user id.
     pub(crate) const UID: &str = "qdebug.uid";
     /// When the walltime ends, in seconds since 1970.
     pub(crate) const DEADLINE: &str = "qdebug.deadline";
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use crate::session::{Cluster, ImageSource, Job, Qdebug, Request, Sshd, Token};
-
-    pub(crate) fn request() -> Request {
-        Request {
-            name: "otter".parse().unwrap(),
-            token: Token::random().unwrap(),
-            cluster: Cluster {
-                scheduler: "slurm".into(),
-                server: "cluster".into(),
-            },
-            qdebug: Qdebug {
-                version: "0.1.0".into(),
-                path: "/usr/bin/qdebug".into(),
-            },
-            created: "2026-01-01T00:00:00Z".parse().unwrap(),
-            walltime_seconds: 3600,
-            gpu: None,
-            cpus: None,
-            memory_bytes: None,
-            shm_bytes: None,
-            image: ImageSource::Reference {
-                reference: "debian".into(),
-            },
-            sshd: Sshd::Kit,
-            mounts: Vec::new(),
-            env: std::collections::BTreeMap::new(),
-            home: "/home/alice".into(),
-            project: "/home/alice".into(),
-        }
-    }
-
-    pub(crate) fn job(request: &Request, id: &str) -> Job {
-        Job {
-            token: request.token.clone(),
-            id: id.into(),
-            cluster: request.cluster.clone(),
-            submitted: request.created,
-        }
-    }
 }

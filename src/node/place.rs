@@ -74,6 +74,11 @@ impl NodeDir {
         Ok(())
     }
 
+    /// The folder's path as labels carry it.
+    pub(super) fn shown(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
     /// The folder itself.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -19,6 +19,9 @@ use crate::session::{SessionDir, Token};
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Every how many looks `state.json` is renewed, so that its readers know that we live.
+const RENEW: u64 = 10;
+
 /// What was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum News {
@@ -48,7 +51,16 @@ impl Poller {
             .name("session".to_owned())
             .spawn(move || {
                 let mut look = Look::new(session, token);
-                while !stop.load(Ordering::Relaxed) {
+                for turn in 0u64.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if turn % RENEW == 0
+                        && let Err(error) = look.session.renew_state()
+                    {
+                        // Not written yet, or a disk in trouble, of which the others tell.
+                        tracing::trace!(%error, "state.json is not renewed");
+                    }
                     for news in look.once() {
                         if sender.send(news).is_err() {
                             return;
@@ -115,7 +127,7 @@ impl Look {
         }
         if names.iter().any(|name| name == "authorized_keys") {
             // One failed read is no verdict: the keys that were there stay.
-            if let Ok(keys) = read_limited(&self.session.authorized_keys_path())
+            if let Ok(Some(keys)) = self.session.keys_as_written()
                 && self.keys.as_ref() != Some(&keys)
             {
                 self.keys = Some(keys.clone());
@@ -133,15 +145,6 @@ fn list(path: &Path) -> Vec<std::ffi::OsString> {
             names.map(|entry| entry.file_name()).collect()
         })
         .unwrap_or_default()
-}
-
-fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(1 << 20)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

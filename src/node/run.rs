@@ -227,8 +227,8 @@ async fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::tests::request;
     use crate::session::Store;
+    use crate::session::samples::request;
 
     fn options() -> Options {
         Options {
@@ -272,8 +272,8 @@ mod tests {
     #[tokio::test]
     async fn outside_of_a_job_nothing_is_begun() {
         let home = tempfile::tempdir().unwrap();
-        let mut asked = request();
-        asked.cluster.scheduler = "openpbs".into();
+        let mut asked = request("otter");
+        asked.cluster.scheduler = "local".into();
         let session = Store::below(home.path()).create(&asked).unwrap();
         let error = serve(session.clone(), &options()).await.unwrap_err();
         assert!(matches!(error, Error::NotInJob { .. }), "{error}");
@@ -283,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_is_over_does_not_run_again() {
         let home = tempfile::tempdir().unwrap();
-        let asked = request();
+        let asked = request("otter");
         let session = Store::below(home.path()).create(&asked).unwrap();
         refuse_second_run(&session, &asked.token).unwrap();
         let mut reporter = Reporter::new(
@@ -302,6 +302,6 @@ mod tests {
             Err(Error::Over { .. })
         ));
         // An earlier session of the same name says nothing about this one.
-        refuse_second_run(&session, &request().token).unwrap();
+        refuse_second_run(&session, &request("otter").token).unwrap();
     }
 }

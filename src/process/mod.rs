@@ -199,7 +199,7 @@ impl Program {
         stdout: Stdio,
         stderr: Stdio,
     ) -> Result<tokio::process::Child, Error> {
-        let command = self.shown();
+        let (command, program) = (self.shown(), self.program.clone());
         tracing::debug!(command, "spawning");
         tokio::process::Command::from(self.into_command())
             .stdin(stdin)
@@ -207,7 +207,7 @@ impl Program {
             .stderr(stderr)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| spawn_error(command, source))
+            .map_err(|source| spawn_error(&program, command, source))
     }
 
     /// Runs it in the foreground on the user's own terminal, streams inherited, and waits without
@@ -230,7 +230,7 @@ impl Program {
     /// # Errors
     /// [`Error::NotFound`] and [`Error::Spawn`].
     pub fn detach(self, log: std::fs::File) -> Result<u32, Error> {
-        let command = self.shown();
+        let (command, program) = (self.shown(), self.program.clone());
         tracing::debug!(command, "detaching");
         let spawned = log.try_clone().and_then(|err| {
             self.into_command()
@@ -241,7 +241,7 @@ impl Program {
         });
         spawned
             .map(|child| child.id())
-            .map_err(|source| spawn_error(command, source))
+            .map_err(|source| spawn_error(&program, command, source))
     }
 
     #[allow(clippy::disallowed_methods)] // The one place.
@@ -256,12 +256,9 @@ impl Program {
     }
 }
 
-fn spawn_error(command: String, source: std::io::Error) -> Error {
+fn spawn_error(program: &OsStr, command: String, source: std::io::Error) -> Error {
     if source.kind() == std::io::ErrorKind::NotFound {
-        let program = shell_words::split(&command)
-            .ok()
-            .and_then(|words| words.into_iter().next())
-            .unwrap_or(command);
+        let program = program.to_string_lossy().into_owned();
         Error::NotFound { program }
     } else {
         Error::Spawn { command, source }

@@ -61,7 +61,7 @@ pub enum Error {
         name: String,
     },
     /// A text that is no dialect.
-    #[error("{name:?} is no scheduler that qdebug knows (slurm, torque, local)")]
+    #[error("{name:?} is no scheduler that qdebug knows (openpbs, torque, slurm, local)")]
     BadKind {
         /// The text.
         name: String,

@@ -98,8 +98,8 @@ pub struct GpuRequest {
     pub kind: Option<String>,
     /// How many.
     pub count: u32,
-    /// The words of the GPU catalogue that request them, the count filled in; the dialect's
-    /// built-in form when absent.
+    /// The words that ask for them, as the GPU catalogue gives them for this dialect, the count
+    /// filled in; the dialect's own form when absent.
     pub request: Option<String>,
 }
 
@@ -143,6 +143,8 @@ pub struct JobSpec {
 pub struct JobStatus {
     /// Its state.
     pub state: JobState,
+    /// Its name, where the scheduler tells it. Ids come again: a job of another name is another.
+    pub name: Option<String>,
     /// Why it waits.
     pub reason: Option<Reason>,
     /// Its place among those that wait for the same queue, 1 for the next.
@@ -160,6 +162,7 @@ impl JobStatus {
     pub(super) fn of(state: JobState) -> Self {
         Self {
             state,
+            name: None,
             reason: None,
             position: None,
             start_estimate: None,

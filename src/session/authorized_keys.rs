@@ -91,7 +91,7 @@ impl PublicKey {
 
 /// What follows the options of `line`, when none of them restricts.
 fn skip_options(line: &str) -> Result<&str, PublicKeyError> {
-    const HARMLESS: [&str; 8] = [
+    const HARMLESS: [&str; 7] = [
         "from",
         "environment",
         "agent-forwarding",
@@ -99,7 +99,6 @@ fn skip_options(line: &str) -> Result<&str, PublicKeyError> {
         "pty",
         "user-rc",
         "x11-forwarding",
-        "expiry-time",
     ];
     let (mut quoted, mut escaped, mut start) = (false, false, 0);
     let check = |option: &str| {
@@ -108,7 +107,7 @@ fn skip_options(line: &str) -> Result<&str, PublicKeyError> {
             .next()
             .unwrap_or_default()
             .to_ascii_lowercase();
-        if HARMLESS[..].contains(&&*name) && name != "expiry-time" {
+        if HARMLESS.contains(&name.as_str()) {
             Ok(())
         } else if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
             Err(PublicKeyError::NotAKey)

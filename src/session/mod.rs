@@ -28,6 +28,8 @@ mod authorized_keys;
 mod file;
 mod name;
 mod request;
+#[cfg(test)]
+pub(crate) mod samples;
 mod state;
 mod status;
 mod store;

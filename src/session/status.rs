@@ -6,6 +6,8 @@
 //! `end.json`; else the files stand, and doubt is told as doubt. A job that is hidden, unknown or
 //! unreachable is not a job that is gone, until its deadline has passed for certain.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,13 @@ use super::{SessionName, Token};
 /// How long after its walltime a job that its scheduler no longer knows counts as surely over:
 /// far beyond any grace period, below any patience.
 const SURELY_OVER: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a submit may be at work between writing its request and writing its job down: the time
+/// limits of the scheduler's tools, and some air. Before that no session was "never submitted".
+const SUBMITTING: SignedDuration = SignedDuration::from_mins(3);
+
+/// How long a node half may be silent: it renews its word every ten seconds.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// What the scheduler says of a job, in the words of the contract.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +62,7 @@ pub enum JobWord {
         /// What it was tried with and what came back.
         detail: String,
     },
-    /// No job was ever made of the session.
+    /// The scheduler has no job of the session, and none was written down.
     NeverSubmitted,
 }
 
@@ -174,6 +183,8 @@ pub struct Record {
     pub end: Option<End>,
     /// `authorized_keys`.
     pub keys: Vec<PublicKey>,
+    /// How long the node half has not renewed `state.json`, where that is known.
+    pub silence: Option<Duration>,
 }
 
 impl Record {
@@ -194,7 +205,14 @@ impl Record {
             end: end.filter(|end| end.token == *token),
             keys,
             request,
+            silence: None,
         }
+    }
+
+    /// The same, with how long the node half has been silent.
+    pub(super) fn heard(mut self, silence: Option<Duration>) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// Whether the files alone say that it is over.
@@ -215,6 +233,7 @@ impl Record {
             stop,
             end,
             keys,
+            silence,
         } = self;
         let state = state.as_ref();
         let mut status = Status {
@@ -252,6 +271,7 @@ impl Record {
             (Some(state), None) => {
                 status.tell(&state.phase);
                 status.doubt(word, now);
+                status.mind_silence(*silence);
             }
             (None, None) => status.tell_word(word, now),
         }
@@ -272,6 +292,11 @@ fn word_or_record<'a>(word: &'a JobWord, end: Option<&'a End>) -> Option<(&'a st
         }
         _ => None,
     }
+}
+
+/// From when on a session without a job is sure to have none to come.
+fn since_sure(created: Timestamp) -> Timestamp {
+    created.checked_add(SUBMITTING).unwrap_or(Timestamp::MAX)
 }
 
 fn in_order(state: &State) -> Vec<(String, Timestamp)> {
@@ -368,6 +393,22 @@ impl Status {
         }
     }
 
+    /// A node half that says nothing any more is dead, or cut off from the shared file system:
+    /// which of the two, only the scheduler can tell.
+    fn mind_silence(&mut self, silence: Option<Duration>) {
+        let Some(silence) = silence.filter(|silence| *silence > SILENT) else {
+            return;
+        };
+        if !self.state.is_final() {
+            self.state = Standing::Unknown;
+            self.doubts.push(format!(
+                "the node half was last heard of {} s ago: it is dead, or cut off from the shared \
+                 file system",
+                silence.as_secs()
+            ));
+        }
+    }
+
     /// A session that has not spoken: the scheduler's word alone.
     fn tell_word(&mut self, word: &JobWord, now: Timestamp) {
         match word {
@@ -392,6 +433,9 @@ impl Status {
                 self.state = Standing::Starting;
                 self.reason = Some("the job runs; its first word is awaited".to_owned());
             }
+            JobWord::NeverSubmitted if now < since_sure(self.created) => {
+                self.reason = Some("it is being submitted".to_owned());
+            }
             JobWord::NeverSubmitted => {
                 self.state = Standing::Failed;
                 self.reason = Some("it was never submitted: qdebug was interrupted before".into());
@@ -408,7 +452,7 @@ impl Status {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::store::tests::{job, request};
+    use super::super::samples::{job, request};
     use super::*;
 
     const NOW: &str = "2026-01-01T00:30:00Z";
@@ -493,6 +537,18 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_is_being_submitted_has_not_failed() {
+        let request = request("otter");
+        let after = |minutes| {
+            let now = request.created + SignedDuration::from_mins(minutes);
+            record(&request, None, None).verdict(&JobWord::NeverSubmitted, now)
+        };
+        assert_eq!(after(0).state, Standing::Unknown);
+        assert_eq!(after(2).state, Standing::Unknown);
+        assert_eq!(after(4).state, Standing::Failed);
+    }
+
+    #[test]
     fn unknown_or_unreachable_is_not_gone() {
         let request = request("otter");
         let ready = state(&request, Phase::Ready);
@@ -520,6 +576,22 @@ mod tests {
             "2026-01-01T01:11:00Z",
         );
         assert_eq!(status.state, Standing::Ended);
+    }
+
+    #[test]
+    fn a_node_half_that_fell_silent_is_not_called_ready() {
+        let request = request("otter");
+        let ready = state(&request, Phase::Ready);
+        let word = JobWord::Running { until: None };
+        let heard = |seconds| {
+            let record = record(&request, Some(&ready), None);
+            let record = record.heard(Some(Duration::from_secs(seconds)));
+            record.verdict(&word, NOW.parse().unwrap())
+        };
+        assert_eq!(heard(59).state, Standing::Ready);
+        let silent = heard(61);
+        assert_eq!(silent.state, Standing::Unknown);
+        assert!(silent.doubts[0].contains("61 s"), "{:?}", silent.doubts);
     }
 
     #[test]

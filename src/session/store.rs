@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::authorized_keys::{Import, PublicKey};
 use super::file::{self, Error};
 use super::request::{Job, Request, Stop};
 use super::state::{End, State};
 use super::{Record, SessionName, Token};
+
+/// A `state.json` younger than this by our own clock is not asked about any further.
+const LOOKS_OLD: Duration = Duration::from_secs(30);
 
 /// All sessions of one user: `<QDEBUG_HOME>/sessions`.
 #[derive(Debug, Clone)]
@@ -177,6 +181,41 @@ impl SessionDir {
         file::read(&self.file("state.json"))
     }
 
+    /// Says that the node half still lives: renews the time of `state.json`, and nothing else.
+    ///
+    /// # Errors
+    /// What the system said.
+    #[cfg(unix)]
+    pub fn renew_state(&self) -> Result<(), Error> {
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+        let path = self.file("state.json");
+        let now = || Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now(),
+            last_modification: now(),
+        };
+        utimensat(CWD, &path, &times, AtFlags::empty())
+            .map_err(|error| Error::io("renew", &path)(error.into()))
+    }
+
+    /// How long ago the node half wrote or renewed `state.json`, by the clock of the file system
+    /// itself: clocks of two machines may differ. `None` when that cannot be told.
+    pub fn silence(&self) -> Option<Duration> {
+        // Opened, so that NFS asks its server.
+        let written = fs::File::open(self.file("state.json")).ok()?;
+        let written = written.metadata().ok()?.modified().ok()?;
+        let looks_old = SystemTime::now().duration_since(written).ok()? > LOOKS_OLD;
+        if !looks_old {
+            return Some(Duration::ZERO);
+        }
+        let probe = tempfile::NamedTempFile::new_in(&self.path).ok()?;
+        let now = probe.as_file().metadata().ok()?.modified().ok()?;
+        now.duration_since(written).ok()
+    }
+
     /// Whether somebody asked for the end.
     ///
     /// # Errors
@@ -204,7 +243,8 @@ impl SessionDir {
             self.state()?,
             (self.stop()?, self.end()?),
             self.keys()?.keys,
-        ))
+        )
+        .heard(self.silence()))
     }
 
     /// Writes `job.json`; submit's.
@@ -274,6 +314,14 @@ impl SessionDir {
     /// [`Error`].
     pub fn keys(&self) -> Result<Import, Error> {
         read_keys(&self.authorized_keys_path())
+    }
+
+    /// The same as they lie there, for a server to read; `None` when the file is not there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn keys_as_written(&self) -> Result<Option<Vec<u8>>, Error> {
+        file::read_bytes(&self.authorized_keys_path())
     }
 
     /// Replaces the keys that may enter.
@@ -359,45 +407,16 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::request::{Cluster, ImageSource, Qdebug, Sshd};
+mod tests {
+    use super::super::samples::{self, job};
     use super::*;
 
-    pub(crate) fn request(name: &str) -> Request {
+    /// With odd texts in it.
+    fn request(name: &str) -> Request {
         Request {
-            name: name.parse().unwrap(),
-            token: Token::random().unwrap(),
-            cluster: Cluster {
-                scheduler: "slurm".into(),
-                server: "cluster".into(),
-            },
-            qdebug: Qdebug {
-                version: "0.1.0".into(),
-                path: "/usr/bin/qdebug".into(),
-            },
-            created: "2026-01-01T00:00:00Z".parse().unwrap(),
-            walltime_seconds: 3600,
-            gpu: None,
-            cpus: None,
-            memory_bytes: None,
-            shm_bytes: None,
-            image: ImageSource::Reference {
-                reference: "debian".into(),
-            },
-            sshd: Sshd::Kit,
             mounts: vec!["/a b:/c:ro".parse().unwrap()],
             env: [("A".parse().unwrap(), "'\"$x\n🦀".to_owned())].into(),
-            home: "/home/alice".into(),
-            project: "/home/alice".into(),
-        }
-    }
-
-    pub(crate) fn job(request: &Request, id: &str) -> Job {
-        Job {
-            token: request.token.clone(),
-            id: id.into(),
-            cluster: request.cluster.clone(),
-            submitted: request.created,
+            ..samples::request(name)
         }
     }
 

@@ -1,11 +1,12 @@
 //! Small files on the user's disk: whole or not at all, and locked against a second qdebug.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::error::Error;
+use crate::disk;
 
 /// How often a lock that somebody holds is tried again.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
@@ -15,37 +16,15 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 /// # Errors
 /// [`Error::File`].
 pub fn private_dir(path: &Path) -> Result<(), Error> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(Error::file("make", path))
+    disk::private_folder(path).map_err(Error::file("make", path))
 }
 
-/// Replaces a file by one rename, or makes it. An existing file keeps its mode, and one that is
-/// reached through symbolic links is replaced where it really is; a new one is 0600.
+/// Replaces a file, or makes it, as [`disk::replace`] does.
 ///
 /// # Errors
 /// [`Error::File`].
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let real = match fs::canonicalize(path) {
-        Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
-        Err(error) => return Err(Error::file("find", path)(error)),
-    };
-    let written = || -> io::Result<()> {
-        let dir = real.parent().unwrap_or(Path::new("/"));
-        // Mode 0600 from its creation.
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(content)?;
-        if let Ok(old) = fs::metadata(&real) {
-            file.as_file().set_permissions(old.permissions())?;
-        }
-        file.as_file().sync_all()?;
-        file.persist(&real)?;
-        Ok(())
-    };
-    written().map_err(Error::file("write", path))
+    disk::replace(path, content).map_err(Error::file("write", path))
 }
 
 /// Reads a file; one that is not there is `None`.
@@ -107,39 +86,7 @@ fn try_lock(file: &fs::File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
     use super::*;
-
-    #[test]
-    fn a_replaced_file_keeps_mode_and_links() {
-        let dir = tempfile::tempdir().unwrap();
-        let (real, link) = (dir.path().join("réal file"), dir.path().join("link"));
-        fs::write(&real, "old").unwrap();
-        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
-        symlink(&real, &link).unwrap();
-        replace(&link, b"new").unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(fs::read(&real).unwrap(), b"new");
-        assert_eq!(
-            fs::metadata(&real).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-    }
-
-    #[test]
-    fn a_new_file_is_private() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("new");
-        replace(&path, b"x").unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(read(&path).unwrap().unwrap(), b"x");
-        assert_eq!(read(&dir.path().join("none")).unwrap(), None);
-    }
 
     #[test]
     fn a_lock_is_held_by_one() {

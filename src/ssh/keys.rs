@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::error::Error;
 use super::files::{self, Lock};
 use super::word::PlainPath;
@@ -39,7 +42,7 @@ impl FromStr for PublicKey {
             return Err(refuse());
         }
         // The blob begins with the length of the type and the type again (RFC 4253, 6.6).
-        let bytes = decode(blob).ok_or_else(refuse)?;
+        let bytes = STANDARD.decode(blob).map_err(|_| refuse())?;
         let length = u32::try_from(kind.len()).map_err(|_| refuse())?;
         let body = bytes.strip_prefix(&length.to_be_bytes());
         match body.and_then(|body| body.strip_prefix(kind.as_bytes())) {
@@ -56,33 +59,6 @@ impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.blob)
     }
-}
-
-/// Base64 with padding, nothing else in it.
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut held, mut bits) = (0_u32, 0);
-    for c in digits.bytes() {
-        let value = match c {
-            b'A'..=b'Z' => c - b'A',
-            b'a'..=b'z' => c - b'a' + 26,
-            b'0'..=b'9' => c - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        held = held << 6 | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(held >> bits & 0xff).ok()?);
-        }
-    }
-    Some(bytes)
 }
 
 /// The laptop's own key pair at `path`, made when missing; gives the public line with its comment.

@@ -117,8 +117,20 @@ fn kill_9_of_everything_of_the_job() {
     );
     node.root(&line).ok();
     session.is_gone();
-    // Slurm needs up to three minutes to notice that its own daemon for the job is gone.
-    within(Duration::from_secs(240), "a verdict", || {
+    // Slurm needs minutes to notice that its own daemon for the job is gone. Until then nobody is
+    // told that the session is ready.
+    within(Duration::from_secs(90), "silence is noticed", || {
+        let status = session.status();
+        let told = status["state"] == "unknown"
+            && status["doubts"].to_string().contains("last heard")
+            || status["state"] == "ended";
+        if told {
+            Ok(())
+        } else {
+            Err(format!("{status:#}"))
+        }
+    });
+    within(Duration::from_secs(400), "a verdict", || {
         let status = session.status();
         if status["state"] == "ended" {
             Ok(())

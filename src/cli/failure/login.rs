@@ -21,6 +21,8 @@ impl From<login::Error> for Failure {
                 "make {} first, or leave the mount out",
                 mount.source().display()
             )),
+            E::NoWorkdir { .. } => failure(Exit::Usage)
+                .hint("`--workdir` names a directory of the cluster's shared file system"),
             E::BadPath { .. } => failure(Exit::Usage).hint("use a path without such characters"),
             E::NotAnId { .. } => {
                 failure(Exit::NoSuchSession).hint("`qdebug list --all` shows what there is")

@@ -83,15 +83,12 @@ impl Failure {
 
     /// Says it, on stderr and with `json` on stdout too; returns the exit code.
     pub(super) fn tell(&self, json: bool) -> u8 {
-        output::talk(&format!("error: {}", output::harmless(&self.message)));
+        output::talk(&format!("error: {}", self.message));
         for cause in &self.causes {
-            output::talk(&format!(
-                "  because: {}",
-                output::harmless(cause.trim_end())
-            ));
+            output::talk(&format!("  because: {}", cause.trim_end()));
         }
         for hint in &self.hints {
-            output::talk(&format!("  hint: {}", output::harmless(hint)));
+            output::talk(&format!("  hint: {hint}"));
         }
         if json {
             output::json(&Told {

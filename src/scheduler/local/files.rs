@@ -1,14 +1,17 @@
 //! A local job's directory: what was asked, who runs it, how it ended.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::process_id::ProcessId;
+use crate::disk;
 use crate::scheduler::{Error, JobEnd, JobId};
 
 /// `job.json`.
@@ -44,20 +47,20 @@ pub(super) struct JobDir {
 impl JobDir {
     /// Makes the directory of a new job; its id is the next number.
     pub(super) fn create(root: &Path, asked: &Asked) -> Result<(JobId, Self), Error> {
-        private(root, true)?;
+        disk::private_folder(root).map_err(Error::file("create", root))?;
         let mut number = Self::all(root)?.last().map_or(1, |(id, _)| number(id) + 1);
         loop {
             let path = root.join(number.to_string());
-            match private(&path, false) {
-                Err(Error::File { source, .. })
-                    if source.kind() == io::ErrorKind::AlreadyExists =>
-                {
-                    number += 1;
-                }
-                Err(error) => return Err(error),
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(Error::file("create", &path)(error)),
                 Ok(()) => {
                     let job = Self { path };
-                    job.write("job.json", asked)?;
+                    if let Err(error) = job.write("job.json", asked) {
+                        // Nothing half-made stays; the first error is the one to tell.
+                        let _ = fs::remove_dir(&job.path);
+                        return Err(error);
+                    }
                     return Ok((number.to_string().parse()?, job));
                 }
             }
@@ -102,6 +105,13 @@ impl JobDir {
         self.read("job.json")
     }
 
+    /// How long ago it was submitted.
+    pub(super) fn age(&self) -> Duration {
+        let written = fs::metadata(self.path.join("job.json")).and_then(|file| file.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        age.unwrap_or_default()
+    }
+
     pub(super) fn alive(&self) -> Result<Option<Alive>, Error> {
         self.read("alive.json")
     }
@@ -141,13 +151,7 @@ impl JobDir {
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
         let path = self.path.join(name);
-        let write = || -> io::Result<()> {
-            let mut temporary = tempfile::NamedTempFile::new_in(&self.path)?;
-            temporary.write_all(&serde_json::to_vec_pretty(value)?)?;
-            temporary.as_file().sync_all()?;
-            temporary.persist(&path)?;
-            Ok(())
-        };
+        let write = || disk::replace(&path, &serde_json::to_vec_pretty(value)?);
         write().map_err(Error::file("write", &path))
     }
 }
@@ -162,11 +166,4 @@ pub(super) fn append(path: &Path) -> io::Result<File> {
 
 fn number(id: &JobId) -> u64 {
     id.as_str().parse().unwrap_or(0)
-}
-
-fn private(path: &Path, parents: bool) -> Result<(), Error> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(parents);
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(Error::file("create", path))
 }

@@ -2,8 +2,9 @@
 //!
 //! A job is a directory `<home>/local/<host>/<id>/`: `job.json` says what was asked, `alive.json`
 //! who runs it, `end.json` how it ended. Its supervisor ([`supervise`], the hidden command
-//! `qdebug local-run`) leaves the caller's session, runs the script as a process group of its own,
-//! and ends it as schedulers do: SIGTERM at the walltime or when deleted, SIGKILL after the grace.
+//! `qdebug local-run`) runs the script as a process group of its own and ends it as schedulers do:
+//! SIGTERM at the walltime or when deleted, SIGKILL after the grace. A closed terminal (SIGHUP)
+//! does not end it.
 //!
 //! Process ids come again, so a process is known by its id, its start time and the machine's boot.
 //! A supervisor that was killed leaves no `end.json`; then the script's own process decides
@@ -117,11 +118,15 @@ impl Local {
     fn status_of(&self, job: &JobDir) -> Result<JobStatus, Error> {
         let mut status = JobStatus::of(JobState::Unknown);
         status.node = Some(self.host.clone());
+        status.name = job.asked()?.map(|asked| asked.name);
         // The end last: a job that ends in between is then seen as ended, not as lost.
         let alive = job.alive()?;
         let runs = alive.as_ref().is_some_and(Alive::runs);
         status.state = match (job.end()?, &alive) {
             (Some(end), _) => JobState::Ended(end),
+            (None, None) if job.age() > START_LIMIT => {
+                JobState::Ended(JobEnd::Other("its supervisor never started".to_owned()))
+            }
             (None, None) => JobState::Queued,
             (None, Some(alive)) if runs => {
                 status.until = walltime_end(job, alive);
@@ -151,32 +156,39 @@ impl Local {
         let Some(job) = JobDir::open(&self.root, id) else {
             return Ok(());
         };
-        let Some(alive) = job.alive()? else {
-            return Ok(());
-        };
         if job.end()?.is_some() {
             return Ok(());
         }
-        if alive.supervisor.runs() {
-            signal(alive.supervisor.pid, Signal::TERM, false);
-        } else {
-            // Nobody is left to count the grace: it is counted here.
-            signal(
-                alive.script.as_ref().map_or(0, |script| script.pid),
-                Signal::TERM,
-                true,
-            );
-        }
+        let Some(alive) = job.alive()? else {
+            // Its supervisor looks for an end before it starts the script.
+            return job.write_end(&JobEnd::Cancelled { by: None });
+        };
         let limit = Instant::now() + GRACE + Duration::from_secs(3);
+        let (mut asked, mut alone) = (false, false);
         while alive.runs() && job.end()?.is_none() {
+            // Only what runs is sent a signal: the ids of what is gone may be another's by now.
+            let supervisor = Some(&alive.supervisor).filter(|process| process.runs());
+            let script = alive.script.as_ref().filter(|process| process.runs());
             if Instant::now() > limit {
-                for process in alive.script.iter().filter(|script| script.runs()) {
+                if let Some(process) = script {
                     signal(process.pid, Signal::KILL, true);
                 }
-                if alive.supervisor.runs() {
-                    signal(alive.supervisor.pid, Signal::KILL, false);
+                if let Some(process) = supervisor {
+                    signal(process.pid, Signal::KILL, false);
                 }
                 break;
+            }
+            match (supervisor, script) {
+                (Some(process), _) if !asked => {
+                    signal(process.pid, Signal::TERM, false);
+                    asked = true;
+                }
+                // Nobody is left to count the grace: it is counted here.
+                (None, Some(process)) if !alone => {
+                    signal(process.pid, Signal::TERM, true);
+                    alone = true;
+                }
+                _ => {}
             }
             sleep(PACE).await;
         }

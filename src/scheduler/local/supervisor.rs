@@ -5,10 +5,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, test_kill_process_group};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal as listen};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::files::{Alive, JobDir, append};
 use super::process_id::ProcessId;
@@ -18,17 +18,26 @@ use crate::scheduler::{Error, JobEnd};
 /// From SIGTERM to SIGKILL, as OpenPBS's default kill_delay.
 pub const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs the job of this directory to its end and writes down how it ended. Leaves the session of
-/// its caller first, so that a closed terminal does not end the job.
+/// Runs the job of this directory to its end and writes down how it ended. Leaves the caller's
+/// session, where it can, and its directory, which could not be unmounted otherwise.
 ///
 /// # Errors
 /// When the job's files cannot be read or written, or its script not be started; that is written
 /// down as the job's end too, where possible.
 pub async fn supervise(path: &Path) -> Result<(), Error> {
+    let path = std::path::absolute(path).map_err(Error::file("find", path))?;
+    // Refused to the leader of a process group, which submit has made us; then SIGHUP is ignored.
     if let Err(error) = rustix::process::setsid() {
-        tracing::debug!(%error, "already the leader of a session");
+        tracing::debug!(%error, "still in the caller's session");
     }
-    let job = JobDir::at(path);
+    if let Err(error) = rustix::process::chdir("/") {
+        tracing::debug!(%error, "still in the caller's directory");
+    }
+    let job = JobDir::at(&path);
+    if job.end()?.is_some() {
+        tracing::info!("deleted before it started");
+        return Ok(());
+    }
     let end = match run(&job).await {
         Ok(end) => end,
         Err(error) => {
@@ -47,6 +56,8 @@ async fn run(job: &JobDir) -> Result<JobEnd, Error> {
     let listen = |kind| listen(kind).map_err(Error::file("listen for signals in", job.path()));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
+    // Listening is enough to outlive it.
+    let _hangup = listen(SignalKind::hangup())?;
 
     let output = append(&asked.output).map_err(Error::file("write", &asked.output))?;
     let errors = output
@@ -79,12 +90,26 @@ async fn run(job: &JobDir) -> Result<JobEnd, Error> {
     Ok(end.unwrap_or(JobEnd::Cancelled { by: None }))
 }
 
-/// SIGTERM, the grace, SIGKILL: to the whole group, also when its leader has ended by itself.
+/// SIGTERM, the grace, SIGKILL: to the whole group, also when its leader has ended by itself and
+/// left others behind.
 async fn finish(script: &mut Child, group: u32) {
     super::signal(group, Signal::TERM, true);
-    if timeout(GRACE, script.wait()).await.is_err() {
-        tracing::info!("still there after the grace");
+    let limit = Instant::now() + GRACE;
+    // The leader is reaped by its wait; only then can its group be empty.
+    let _ = timeout(GRACE, script.wait()).await;
+    while is_populated(group) {
+        if Instant::now() >= limit {
+            tracing::info!("still there after the grace");
+            super::signal(group, Signal::KILL, true);
+            break;
+        }
+        sleep(super::PACE).await;
     }
-    super::signal(group, Signal::KILL, true);
     let _ = script.wait().await;
+}
+
+/// Whether a process of this group is left.
+fn is_populated(group: u32) -> bool {
+    let group = i32::try_from(group).ok().and_then(Pid::from_raw);
+    group.is_some_and(|group| test_kill_process_group(group).is_ok())
 }

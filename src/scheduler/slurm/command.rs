@@ -7,7 +7,7 @@ use super::super::{Error, JobId, JobName, JobSpec};
 const BARE: &str = "bhHIkOQsuvVW";
 
 /// Options after `--` that would break a session, and why. Long ones may be shortened.
-const REFUSED: [(&str, Option<char>, &str); 19] = [
+const REFUSED: [(&str, Option<char>, &str); 21] = [
     ("--array", Some('a'), "a session is one job, not an array"),
     (
         "--requeue",
@@ -17,6 +17,12 @@ const REFUSED: [(&str, Option<char>, &str); 19] = [
     ("--wrap", None, "qdebug submits its own script"),
     ("--wait", Some('W'), "use `qdebug submit --wait`"),
     ("--parsable", None, "qdebug sets it"),
+    ("--quiet", Some('Q'), "the job's id would not be printed"),
+    (
+        "--get-user-env",
+        None,
+        "set variables of the session by `-e NAME=VALUE`",
+    ),
     (
         "--export",
         None,
@@ -71,11 +77,8 @@ pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
     for option in &spec.extra {
         check(option)?;
     }
-    let output = spec
-        .output
-        .to_string_lossy()
-        .replace('\\', "\\\\")
-        .replace('%', "%%");
+    check_values(spec)?;
+    let output = output_pattern(&spec.output.to_string_lossy());
     let mut words = vec![
         "--parsable".to_owned(),
         "--no-requeue".to_owned(),
@@ -119,13 +122,56 @@ fn minutes(seconds: u64) -> u64 {
     seconds.div_ceil(60)
 }
 
-fn check(option: &str) -> Result<(), Error> {
-    let bad = |reason: &str| {
-        Err(Error::BadOption {
-            option: option.to_owned(),
-            reason: reason.to_owned(),
-        })
+/// A path as a filename pattern that means just it. A backslash anywhere turns replacement off, so
+/// that a `%` then stands for itself (sbatch(1), filename pattern; recorded).
+fn output_pattern(path: &str) -> String {
+    if path.contains('\\') {
+        path.replace('\\', "\\\\")
+    } else {
+        path.replace('%', "%%")
+    }
+}
+
+fn bad<T>(option: &str, reason: &str) -> Result<T, Error> {
+    Err(Error::BadOption {
+        option: option.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Words of the user that become values: one word each, and a GPU type that is only that.
+fn check_values(spec: &JobSpec) -> Result<(), Error> {
+    let values = [
+        ("partition", &spec.queue),
+        ("wckey", &spec.project),
+        ("account", &spec.account),
+        ("qos", &spec.qos),
+        ("reservation", &spec.reservation),
+    ];
+    for (name, value) in values {
+        let Some(value) = value else { continue };
+        if value.is_empty() || value.chars().any(char::is_control) {
+            let option = format!("--{name}={value}");
+            return bad(&option, "its value is empty or holds a line break");
+        }
+    }
+    let Some(gpus) = &spec.gpus else {
+        return Ok(());
     };
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match &gpus.kind {
+        Some(kind) if kind.is_empty() || !kind.chars().all(plain) => {
+            let reason = "a GPU type is letters, digits, `-`, `_` and `.`";
+            bad(&format!("--gres=gpu:{kind}"), reason)
+        }
+        _ if gpus.count == 0 => bad("--gres=gpu:0", "ask for one GPU or more, or for none"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an option after `--` leaves the job a session.
+fn check(option: &str) -> Result<(), Error> {
+    let bad = |reason| bad(option, reason);
     if option.chars().any(char::is_control) {
         return bad("it holds a line break or control character");
     }
@@ -155,12 +201,15 @@ fn letters(option: &str) -> &str {
     }
 }
 
-/// `squeue` for many jobs, finished ones too: fields that cannot hold a bar, in a fixed order.
+/// `squeue` for many jobs of this user, finished ones too: fields that cannot hold a bar, in a
+/// fixed order, then the name, which can hold anything. Ids come again: another user's job is none
+/// of ours.
 pub(super) fn status(ids: &[JobId]) -> Vec<String> {
     let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-    let fields = "JobID:|,State:|,Reason:|,EndTime:|,NodeList:|,StartTime:|,exit_code:|";
+    let fields = "JobID:|,State:|,Reason:|,EndTime:|,NodeList:|,StartTime:|,exit_code:|,Name:|";
     words(&[
         "--noheader",
+        "--me",
         "--states=all",
         &format!("--jobs={}", ids.join(",")),
         "-O",
@@ -175,7 +224,7 @@ pub(super) fn pending() -> Vec<String> {
         "--states=PENDING",
         "--sort=-p,i",
         "-O",
-        "JobID:|,Partition:|",
+        "JobID:|,Partition:|,Reason:|",
     ])
 }
 
@@ -199,12 +248,13 @@ pub(super) fn history(ids: &[JobId]) -> Vec<String> {
         "--noheader",
         "--parsable2",
         &jobs,
-        "--format=JobIDRaw,State,ExitCode,NodeList",
+        "--format=JobIDRaw,State,ExitCode,NodeList,JobName",
     ])
 }
 
-pub(super) fn delete(id: &JobId) -> Vec<String> {
-    words(&[id.as_str()])
+/// `scancel` of a job that is this user's: an operator may end those of others too.
+pub(super) fn delete(id: &JobId, uid: u32) -> Vec<String> {
+    words(&[&format!("--user={uid}"), id.as_str()])
 }
 
 pub(super) fn show_config() -> Vec<String> {
@@ -267,7 +317,7 @@ mod tests {
             "--mem=29360128K",
             "--partition=a;b $(c)",
             "--constraint=ib",
-            "--output=/home/100%%/a\\\\b/job.log",
+            "--output=/home/100%/a\\\\b/job.log",
         ] {
             assert!(
                 words.iter().any(|have| have == word),
@@ -295,6 +345,8 @@ mod tests {
             "-W",
             "-Ha1-4",
             "-Qvo/x",
+            "-HQ",
+            "--get-user-env",
             "--j=x",
             "--te",
             "-Mother",
@@ -317,7 +369,7 @@ mod tests {
             "-Cib",
             "--nice=5",
             "--nodelist=node1",
-            "-HQ",
+            "-Hs",
             "-pa,W",
             "--time-min=10",
             "--ntasks-per-node=1",
@@ -332,5 +384,39 @@ mod tests {
     fn many_jobs_are_asked_for_at_once() {
         let ids = ["1", "22"].map(|id| id.parse().unwrap());
         assert!(status(&ids).contains(&"--jobs=1,22".to_owned()));
+    }
+
+    #[test]
+    fn an_output_path_means_itself_whatever_it_holds() {
+        for (path, pattern) in [
+            ("/a b/100%/l", "/a b/100%%/l"),
+            ("/a\\b/l", "/a\\\\b/l"),
+            ("/100%j/a\\b/l", "/100%j/a\\\\b/l"),
+        ] {
+            assert_eq!(output_pattern(path), pattern);
+        }
+    }
+
+    #[test]
+    fn a_gpu_type_cannot_ask_for_more_than_a_type() {
+        for (kind, count) in [("V100:2,license", 1), ("", 1), ("a b", 1), ("V100", 0)] {
+            let mut spec = spec();
+            spec.gpus = Some(GpuRequest {
+                kind: Some(kind.to_owned()),
+                count,
+                request: None,
+            });
+            assert!(submit(&spec).is_err(), "{kind:?} {count}");
+        }
+        let mut spec = spec();
+        spec.queue = Some("a\nb".to_owned());
+        assert!(submit(&spec).is_err());
+        spec.queue = None;
+        spec.gpus = Some(GpuRequest {
+            kind: None,
+            count: 2,
+            request: None,
+        });
+        assert!(submit(&spec).unwrap().contains(&"--gres=gpu:2".to_owned()));
     }
 }

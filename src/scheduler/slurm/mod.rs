@@ -29,6 +29,9 @@ use crate::process::{self, Output, Program};
 /// How long a tool may take: slurmctld answers late on a busy cluster.
 const TIME_LIMIT: Duration = Duration::from_secs(40);
 
+/// How long accounting may take: it is asked last, and what it knows is worth no more.
+const HISTORY_LIMIT: Duration = Duration::from_secs(10);
+
 /// How long a deletion may take to show.
 const DELETE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -39,19 +42,13 @@ const RETRY_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Variables of a user's own that change what a tool does; `SLURM_CLUSTERS` asks another cluster.
-const MEDDLING: [&str; 6] = [
-    "SBATCH_",
-    "SQUEUE_",
-    "SCANCEL_",
-    "SACCT_",
-    "SINFO_",
-    "SLURM_CLUSTERS",
-];
+const MEDDLING: [&str; 5] = ["SQUEUE_", "SCANCEL_", "SACCT_", "SINFO_", "SLURM_CLUSTERS"];
 
 /// All that sbatch gets of the submitter's environment, and so the job: what a login would give,
-/// what chooses the engine and the configuration, and what sbatch itself may need (a `_` at the
-/// end: and all that begin so).
-const EXPORTED: [&str; 17] = [
+/// what chooses the engine and the configuration, what sbatch itself may need, and the user's
+/// defaults for what a session may leave open (a `_` at the end: and all that begin so). Nothing
+/// of a job that this shell may be in: its `SLURM_JOB_GPUS` is no grant of the new one.
+const EXPORTED: [&str; 25] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -68,7 +65,15 @@ const EXPORTED: [&str; 17] = [
     "DOCKER_CONFIG",
     "CONTAINER_HOST",
     "QDEBUG_",
-    "SLURM_",
+    "SLURM_CONF",
+    "SLURM_CONF_SERVER",
+    "SLURM_JWT",
+    "SBATCH_ACCOUNT",
+    "SBATCH_CONSTRAINT",
+    "SBATCH_PARTITION",
+    "SBATCH_QOS",
+    "SBATCH_RESERVATION",
+    "SBATCH_WCKEY",
 ];
 
 /// How often something awaited is looked at.
@@ -100,7 +105,9 @@ impl Slurm {
     }
 
     pub(super) async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
-        let output = self.run("sbatch", &command::submit(spec)?).await?;
+        let output = self
+            .run("sbatch", &command::submit(spec)?, TIME_LIMIT)
+            .await?;
         if output.status > 128 {
             // Killed: it may have asked already.
             return Err(unexpected(&output));
@@ -171,7 +178,10 @@ impl Slurm {
 
     /// What accounting remembers; nothing where there is none.
     async fn history(&self, ids: &[JobId]) -> BTreeMap<JobId, JobStatus> {
-        match self.run("sacct", &command::history(ids)).await {
+        match self
+            .run("sacct", &command::history(ids), HISTORY_LIMIT)
+            .await
+        {
             Ok(output) if output.status == 0 => parse::history(&output.stdout),
             Ok(output) => {
                 tracing::debug!(stderr = output.stderr.trim(), "no accounting");
@@ -208,7 +218,8 @@ impl Slurm {
             // `scancel 5.0` would end a step of job 5.
             return Err(Error::BadId { id: id.to_string() });
         }
-        let output = self.query("scancel", &command::delete(id)).await?;
+        let own = rustix::process::getuid().as_raw();
+        let output = self.query("scancel", &command::delete(id, own)).await?;
         if output.status != 0 && !parse::is_unknown_job(&output.stderr) {
             let already = output.stderr.to_lowercase().contains("already completing");
             if !already {
@@ -250,17 +261,22 @@ impl Slurm {
     /// is down or mute has been tried for 18 to 20 s by the tool itself.
     async fn query(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
         let started = Instant::now();
-        let output = self.run(tool, args).await?;
+        let output = self.run(tool, args, TIME_LIMIT).await?;
         let is_lost = output.status != 0 && parse::is_unreachable(&output.stderr);
         if !is_lost || started.elapsed() > RETRY_WITHIN {
             return Ok(output);
         }
         tracing::debug!(command = output.command, "asking once more");
         sleep(RETRY_AFTER).await;
-        self.run(tool, args).await
+        self.run(tool, args, TIME_LIMIT).await
     }
 
-    async fn run(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+    async fn run(
+        &self,
+        tool: &'static str,
+        args: &[String],
+        limit: Duration,
+    ) -> Result<Output, Error> {
         let path = match &self.folder {
             Some(folder) => folder.join(tool).into_os_string(),
             None => OsString::from(tool),
@@ -288,7 +304,7 @@ impl Slurm {
             scheduler: "Slurm",
             program: tool,
         };
-        match program.time_limit(TIME_LIMIT).output().await {
+        match program.time_limit(limit).output().await {
             // env(1) says so when there is no such program.
             Ok(output) if output.status == 127 && output.stderr.starts_with("env: ") => {
                 Err(not_installed())
@@ -315,9 +331,9 @@ fn meddling(tool: &str, names: impl Iterator<Item = OsString>) -> Vec<OsString> 
             .any(|known| name == *known || (known.ends_with('_') && begins(name, known)))
     };
     names
-        .filter(|name| {
-            MEDDLING.iter().any(|start| begins(name, start))
-                || (tool == "sbatch" && !is_exported(name))
+        .filter(|name| match tool {
+            "sbatch" => !is_exported(name),
+            _ => MEDDLING.iter().any(|start| begins(name, start)),
         })
         .collect()
 }

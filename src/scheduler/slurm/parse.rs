@@ -25,23 +25,32 @@ pub(super) fn cluster_name(stdout: &str) -> Option<String> {
     })
 }
 
-/// The lines of `command::status`.
+/// The lines of `command::status`. A name can hold a line break and then what looks like a line: of
+/// two lines of one job the one is believed that does not call it over.
 pub(super) fn jobs(stdout: &str) -> BTreeMap<JobId, JobStatus> {
-    stdout.lines().filter_map(job).collect()
+    let mut jobs = BTreeMap::new();
+    for (id, status) in stdout.lines().filter_map(job) {
+        let over = matches!(status.state, JobState::Ended(_));
+        if !over || !jobs.contains_key(&id) {
+            jobs.insert(id, status);
+        }
+    }
+    jobs
 }
 
 fn job(line: &str) -> Option<(JobId, JobStatus)> {
-    let fields: Vec<&str> = line.split('|').map(str::trim).collect();
-    let [id, state, code, end, nodes, start, exit, ..] = fields[..] else {
+    let fields: Vec<&str> = line.splitn(8, '|').map(str::trim).collect();
+    let [id, state, code, end, nodes, start, exit, name] = fields[..] else {
         return None;
     };
     let mut status = JobStatus::of(self::state(state, exit, code));
+    let name = name.strip_suffix('|').unwrap_or(name);
+    status.name = (!name.is_empty()).then(|| name.to_owned());
     match status.state {
         JobState::Queued | JobState::Held => {
             status.reason = reason::waiting(code);
             status.start_estimate = time(start);
-            // `JobHeldUser`; `user env retrieval failed requeued held` and its like.
-            if code.starts_with("JobHeld") || code.to_lowercase().ends_with("held") {
+            if reason::is_hold(code) {
                 status.state = JobState::Held;
             }
         }
@@ -58,14 +67,17 @@ fn job(line: &str) -> Option<(JobId, JobStatus)> {
 fn state(word: &str, exit: &str, reason: &str) -> JobState {
     let first = word.split([' ', '+']).next().unwrap_or_default();
     JobState::Ended(match first {
-        "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" => return JobState::Queued,
-        "REQUEUE_HOLD" | "SPECIAL_EXIT" => return JobState::Held,
+        "PENDING" | "CONFIGURING" | "POWER_UP_NODE" | "REQUEUED" | "REQUEUE_FED" => {
+            return JobState::Queued;
+        }
+        "REQUEUE_HOLD" | "RESV_DEL_HOLD" | "SPECIAL_EXIT" => return JobState::Held,
         "RUNNING" | "SUSPENDED" | "STOPPED" | "RESIZING" | "SIGNALING" => return JobState::Running,
         "COMPLETING" | "STAGE_OUT" => return JobState::Ending,
         "COMPLETED" => JobEnd::Completed,
         "CANCELLED" | "REVOKED" => JobEnd::Cancelled { by: None },
         "TIMEOUT" | "DEADLINE" => JobEnd::Walltime,
         "NODE_FAIL" | "BOOT_FAIL" => JobEnd::NodeFail,
+        "LAUNCH_FAILED" => JobEnd::Other("its node could not start it".to_owned()),
         "OUT_OF_MEMORY" => JobEnd::OutOfMemory,
         "FAILED" => failure(exit, reason),
         "PREEMPTED" => JobEnd::Other("preempted by a job of higher priority".to_owned()),
@@ -100,14 +112,18 @@ fn time(text: &str) -> Option<Timestamp> {
     Some(civil.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// The lines of `command::history`.
+/// The lines of `command::history` that tell of an end. A job that squeue has forgotten is over:
+/// where accounting still says that it runs, the word of its end was lost.
 pub(super) fn history(stdout: &str) -> BTreeMap<JobId, JobStatus> {
     let job = |line: &str| {
-        let fields: Vec<&str> = line.split('|').collect();
-        let [id, word, exit, node, ..] = fields[..] else {
-            return None;
-        };
+        let mut fields = line.splitn(5, '|');
+        let mut field = || fields.next();
+        let (id, word, exit, node) = (field()?, field()?, field()?, field()?);
         let mut status = JobStatus::of(state(word, exit, ""));
+        if !matches!(status.state, JobState::Ended(_)) {
+            return None;
+        }
+        status.name = field().map(str::to_owned);
         if let (JobState::Ended(JobEnd::Cancelled { by }), Some(uid)) =
             (&mut status.state, word.strip_prefix("CANCELLED by "))
         {
@@ -119,20 +135,28 @@ pub(super) fn history(stdout: &str) -> BTreeMap<JobId, JobStatus> {
     stdout.lines().filter_map(job).collect()
 }
 
-/// Places among the waiting of each partition, from the lines of `command::pending`.
+/// Places among the waiting of each partition, from the lines of `command::pending`. Who cannot
+/// start yet (held, a begin time, another job) is in nobody's way; who waits for several
+/// partitions has the best of its places.
 pub(super) fn positions(stdout: &str) -> BTreeMap<JobId, u32> {
     let mut next: BTreeMap<&str, u32> = BTreeMap::new();
     let mut positions = BTreeMap::new();
     for line in stdout.lines() {
-        let mut fields = line.split('|').map(str::trim);
-        let (Some(id), Some(partition)) = (fields.next(), fields.next()) else {
+        let fields: Vec<&str> = line.splitn(3, '|').map(str::trim).collect();
+        let [id, partitions, code] = fields[..] else {
             continue;
         };
-        let place = next.entry(partition).or_default();
-        *place += 1;
+        if reason::is_not_in_line(code.trim_end_matches('|')) {
+            continue;
+        }
+        let places = partitions.split(',').map(|partition| {
+            let place = next.entry(partition).or_default();
+            *place += 1;
+            *place
+        });
         // Arrays of others take a place too, and are nobody's session.
-        if let Ok(id) = id.parse() {
-            positions.insert(id, *place);
+        if let (Some(place), Ok(id)) = (places.min(), id.parse()) {
+            positions.entry(id).or_insert(place);
         }
     }
     positions
@@ -193,6 +217,10 @@ pub(super) fn is_unreachable(said: &str) -> bool {
         "protocol authentication error",
         "zero bytes were transmitted",
         "slurm backup controller",
+        "communication connection failure",
+        "configuration source",
+        "resource temporarily unavailable",
+        "no route to host",
     ]
     .iter()
     .any(|words| said.contains(words))
@@ -215,7 +243,8 @@ mod tests {
 
     #[test]
     fn jobs_are_read_whatever_state_they_are_in() {
-        let running = one("3|RUNNING|None|2026-11-24T03:47:13|node1|2026-11-24T02:47:13|0|");
+        let running = one("3|RUNNING|None|2026-11-24T03:47:13|node1|2026-11-24T02:47:13|0|a|b|");
+        assert_eq!(running.name.as_deref(), Some("a|b"));
         assert_eq!(running.state, JobState::Running);
         assert_eq!(running.until, Some("2026-11-24T03:47:13Z".parse().unwrap()));
         assert_eq!(running.node.as_deref(), Some("node1"));
@@ -261,9 +290,51 @@ mod tests {
         assert_eq!(one("1|DREAMING||||||").state, JobState::Unknown);
     }
 
+    /// Recorded on Slurm 22.05: names with a bar and with a line break, a long host name.
+    #[test]
+    fn a_recorded_queue_is_read() {
+        let jobs = jobs(&fixture("squeue-status.out"));
+        assert_eq!(jobs.len(), 9);
+        let job = |id: &str| &jobs[&id.parse().unwrap()];
+        // The name of 44 goes on with a line that calls 35 completed.
+        assert_eq!(job("35").state, JobState::Running);
+        assert_eq!(job("35").name.as_deref(), Some("a|b c"));
+        let node = "a-rather-long-host-name-of-gpu-node-0001";
+        assert_eq!(job("35").node.as_deref(), Some(node));
+        let failed = JobState::Ended(JobEnd::Failed { exit: 7 });
+        let killed = JobState::Ended(JobEnd::Signalled { signal: 9 });
+        let cancelled = JobState::Ended(JobEnd::Cancelled { by: None });
+        assert_eq!((&job("36").state, &job("37").state), (&failed, &killed));
+        assert_eq!(job("43").state, cancelled);
+        assert_eq!(
+            (&job("40").state, &job("44").state),
+            (&JobState::Held, &JobState::Held)
+        );
+        let waits = job("38").reason.as_ref().unwrap();
+        assert!(
+            waits.text.contains("down or reserved") && !waits.never,
+            "{waits:?}"
+        );
+        assert!(job("42").reason.as_ref().unwrap().never);
+    }
+
+    #[test]
+    fn recorded_places_leave_out_who_cannot_start() {
+        let places = positions(&fixture("squeue-pending.out"));
+        let place = |id: &str| places.get(&id.parse().unwrap()).copied();
+        assert_eq!(
+            (place("38"), place("39"), place("41")),
+            (Some(1), Some(2), None)
+        );
+    }
+
     #[test]
     fn accounting_is_read() {
-        let jobs = history("7|CANCELLED by 2001|0:15|node1\n8|FAILED|0:9|node1\n8.batch|x|0:0|\n");
+        let jobs = history(
+            "7|CANCELLED by 2001|0:15|node1|a|b\n8|FAILED|0:9|node1|c\n8.batch|x|0:0||\n9|RUNNING|0:0|node1|lost\n",
+        );
+        assert_eq!(jobs.len(), 2);
+        assert_eq!(jobs[&"7".parse().unwrap()].name.as_deref(), Some("a|b"));
         let by = Some("uid 2001".to_owned());
         assert_eq!(
             jobs[&"7".parse().unwrap()].state,
@@ -275,12 +346,16 @@ mod tests {
 
     #[test]
     fn places_count_by_partition() {
-        let places = positions("9|gpu|\n12_[1-3]|gpu|\n5|cpu|\n11|gpu|\nrubbish\n");
+        let places = positions(
+            "9|gpu|Resources|\n12_[1-3]|gpu|Priority|\n2|gpu|BeginTime|\n5|cpu|Priority|\n\
+             11|gpu|Priority|\n13|gpu,cpu|Priority|\n3|gpu|JobHeldUser|\nrubbish\n",
+        );
         let place = |id: &str| places.get(&id.parse().unwrap()).copied();
         assert_eq!(
             (place("9"), place("11"), place("5")),
             (Some(1), Some(3), Some(1))
         );
+        assert_eq!((place("2"), place("3"), place("13")), (None, None, Some(2)));
     }
 
     #[test]

@@ -3,6 +3,45 @@
 use std::collections::BTreeSet;
 
 use super::super::Reason;
+use crate::text::nearest;
+
+/// Whether this reason means that somebody holds the job, or that Slurm does after a failure.
+pub(super) fn is_hold(code: &str) -> bool {
+    let code = code.to_lowercase().replace('_', " ");
+    code.starts_with("jobheld") || code == "jobholdmaxrequeue" || code.contains("requeued held")
+}
+
+/// Whether a job with this reason could not start whatever became free.
+pub(super) fn is_not_in_line(code: &str) -> bool {
+    is_hold(code) || matches!(code, "BeginTime" | "Dependency") || is_never(code)
+}
+
+/// Whether a job with this reason can never run as it is.
+fn is_never(code: &str) -> bool {
+    // A limit on one job; the limits on groups and users are waited for.
+    let of_one_job = (code.starts_with("QOSMax") || code.starts_with("AssocMax"))
+        && ["PerJob", "PerNode"]
+            .iter()
+            .any(|limit| code.contains(limit));
+    of_one_job
+        || code.starts_with("QOSMin")
+        || matches!(
+            code,
+            "DependencyNeverSatisfied"
+                | "PartitionNodeLimit"
+                | "PartitionTimeLimit"
+                | "QOSTimeLimit"
+                | "AssociationTimeLimit"
+                | "MaxMemPerLimit"
+                | "DeadLine"
+                | "BadConstraints"
+                | "InvalidAccount"
+                | "InvalidQOS"
+                | "AccountNotAllowed"
+                | "QOSNotAllowed"
+                | "ReservationDeleted"
+        )
+}
 
 /// A job's reason to wait (squeue(1), JOB REASON CODES).
 pub(super) fn waiting(code: &str) -> Option<Reason> {
@@ -34,26 +73,29 @@ pub(super) fn waiting(code: &str) -> Option<Reason> {
         code if code.contains("MaxWall") || code.contains("TimeLimit") => {
             "asks for more time than is allowed"
         }
+        "MaxMemPerLimit" => "asks for more memory than is allowed",
+        "DeadLine" => "its deadline cannot be kept",
+        "NodeDown" => "a node it needs is down",
+        "JobHoldMaxRequeue" => "held: it was started too often",
+        code if code.replace('_', " ").starts_with("Nodes required") => {
+            "the nodes it needs are down or reserved"
+        }
+        code if is_hold(code) => "held by Slurm after a failure (`scontrol show job` tells more)",
+        code if code.starts_with("QOSMin") => "asks for less than its quality of service demands",
+        code if code.starts_with("QOS") && is_never(code) => {
+            "asks for more than its quality of service allows one job"
+        }
+        code if code.starts_with("Assoc") && is_never(code) => {
+            "asks for more than its account allows one job"
+        }
         code if code.starts_with("QOS") => "a limit of its quality of service is reached",
         code if code.starts_with("Assoc") => "a limit of its account is reached",
-        code if code.starts_with("Nodes_required") => "the nodes it needs are down or reserved",
         other => other,
     };
     Some(Reason {
         code: code.to_owned(),
         text: text.to_owned(),
-        never: matches!(
-            code,
-            "DependencyNeverSatisfied"
-                | "PartitionNodeLimit"
-                | "PartitionTimeLimit"
-                | "BadConstraints"
-                | "InvalidAccount"
-                | "InvalidQOS"
-                | "AccountNotAllowed"
-                | "QOSNotAllowed"
-                | "ReservationDeleted"
-        ),
+        never: is_never(code),
     })
 }
 
@@ -76,6 +118,14 @@ pub(super) fn of_refusal(said: &str) -> Option<Refusal> {
         Some(Refusal::NoSuchNode)
     } else if has("invalid partition") {
         Some(Refusal::Partition)
+    } else if has("invalid feature") {
+        Some(Refusal::Known(
+            "`sinfo -o '%N %f'` shows the features that nodes have",
+        ))
+    } else if has("memory specification") {
+        Some(Refusal::Known(
+            "ask for less memory; `sinfo -o '%N %m'` shows what nodes have, in MB",
+        ))
     } else if has("time limit") {
         Some(Refusal::Known(
             "ask for less time by `-w`; `sinfo -o '%R %l'` shows the limits",
@@ -111,23 +161,13 @@ pub(super) fn no_such_node(asked: Option<&str>, known: &BTreeSet<String>) -> Str
         Some(asked) if known.contains(asked) => {
             format!("no node has that many {asked}, cores or memory at once")
         }
-        Some(asked) => match nearest(asked, known) {
+        Some(asked) => match nearest(asked, known.iter().map(String::as_str)) {
             Some(near) => {
                 format!("there is no GPU type {asked}; did you mean {near}? there are: {listed}")
             }
             None => format!("there is no GPU type {asked}; there are: {listed}"),
         },
     }
-}
-
-/// The known word spelled most like this one.
-fn nearest<'a>(word: &str, known: &'a BTreeSet<String>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let likeness = |other: &str| strsim::jaro_winkler(&word, &other.to_lowercase());
-    let best = known
-        .iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.8).then_some(best)
 }
 
 #[cfg(test)]
@@ -138,8 +178,32 @@ mod tests {
     fn what_can_never_run_is_told_as_such() {
         assert!(waiting("PartitionTimeLimit").unwrap().never);
         assert!(!waiting("Resources").unwrap().never);
+        for never in [
+            "QOSMaxWallDurationPerJobLimit",
+            "AssocMaxGRESPerJob",
+            "QOSMinGRES",
+        ] {
+            assert!(waiting(never).unwrap().never, "{never}");
+        }
+        for waits in ["QOSMaxGRESPerUser", "AssocGrpGRES", "QOSGrpCpuLimit"] {
+            assert!(!waiting(waits).unwrap().never, "{waits}");
+        }
         assert_eq!(waiting("None"), None);
         assert_eq!(waiting("Brand_New").unwrap().text, "Brand_New");
+    }
+
+    #[test]
+    fn holds_are_told_whoever_holds() {
+        let after_failure = "user_env_retrieval_failed_requeued_held";
+        for hold in [
+            "JobHeldUser",
+            "JobHeldAdmin",
+            "JobHoldMaxRequeue",
+            after_failure,
+        ] {
+            assert!(is_hold(hold) && is_not_in_line(hold), "{hold}");
+        }
+        assert!(!is_hold("Priority") && !is_not_in_line("Resources"));
     }
 
     #[test]

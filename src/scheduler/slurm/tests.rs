@@ -180,6 +180,7 @@ fn a_deletion_is_believed_when_the_queue_shows_it() {
         ),
     ]);
     block_on(fake.slurm().delete(&id("7"))).unwrap();
+    assert!(fake.log().starts_with("scancel --user="), "{}", fake.log());
     assert_eq!(fake.calls("squeue"), 2);
     // A step is not a job.
     let error = block_on(fake.slurm().delete(&id("7.0"))).unwrap_err();
@@ -215,10 +216,13 @@ fn a_missing_tool_is_named() {
 fn variables_that_meddle_are_taken_away() {
     let names = || {
         let all = "HOME QDEBUG_LOG SLURM_CONF HOMEPAGE API_TOKEN BASH_FUNC_module%% \
-                   SLURM_CLUSTERS SQUEUE_USERS SBATCH_ARRAY_INX";
+                   SBATCH_ARRAY_INX SLURM_JOB_GPUS SLURM_CLUSTERS SQUEUE_USERS";
         all.split(' ').map(OsString::from)
     };
     let all: Vec<OsString> = names().collect();
-    assert_eq!(meddling("squeue", names()), all[6..]);
+    assert_eq!(meddling("squeue", names()), all[8..]);
     assert_eq!(meddling("sbatch", names()), all[3..]);
+    // A user's defaults for sbatch are his.
+    let own = ["SBATCH_ACCOUNT", "SBATCH_PARTITION"].map(OsString::from);
+    assert!(meddling("sbatch", own.into_iter()).is_empty());
 }

@@ -1,0 +1,79 @@
+//! Small files that are whole or not there, and folders of this user's own.
+//!
+//! What is written is written beside its place, 0600 from creation, brought to the disk, and moved
+//! there by one rename, so that a reader, a crash or a full disk meets the old file or the new one.
+//! The session has its own of this, since its contract depends on nothing of ours.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Replaces a file, or makes it. An existing one keeps its mode, and one that is reached through
+/// symbolic links is replaced where it really is (people keep their configuration in a repository
+/// of its own); a new one is 0600.
+///
+/// # Errors
+/// What the system said; the file is then as it was.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let real = match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        real => real?,
+    };
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    if let Ok(old) = fs::metadata(&real) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(&real)?;
+    Ok(())
+}
+
+/// Makes a folder and its parents, those that are made for this user alone.
+///
+/// # Errors
+/// What the system said.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_the_link_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("real ü"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        symlink(&file, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert_eq!(mode(&file), 0o644);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn what_is_new_is_private_and_nothing_else_is_left() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        private_folder(&folder).unwrap();
+        private_folder(&folder).unwrap();
+        replace(&folder.join("file"), b"x").unwrap();
+        assert_eq!((mode(&folder), mode(&folder.join("file"))), (0o700, 0o600));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert!(replace(&home.path().join("missing/file"), b"x").is_err());
+    }
+}

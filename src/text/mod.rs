@@ -1,0 +1,64 @@
+//! Words for people that more than one module makes: an error with its causes in one line, and the
+//! known word that was probably meant. Pure; it knows nothing of ours.
+
+use std::error::Error;
+
+/// An error and its causes in one line. Wrappers that repeat what they wrap are told once.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// The known word most like this one, when it shares most of its letters: for "did you mean".
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    known
+        .into_iter()
+        .map(|other| (strsim::jaro_winkler(&word, &other.to_lowercase()), other))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .map(|(_, other)| other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Told {
+        text: &'static str,
+        source: Option<Box<Told>>,
+    }
+
+    fn told(texts: &[&'static str]) -> Told {
+        Told {
+            text: texts[0],
+            source: (texts.len() > 1).then(|| Box::new(told(&texts[1..]))),
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once_each() {
+        let error = told(&["cannot read x", "cannot read x", "denied", "denied"]);
+        assert_eq!(chain(&error), "cannot read x: denied");
+    }
+
+    #[test]
+    fn the_nearest_word_is_offered_only_when_near() {
+        let known = ["V100", "P100", "GTX1080TI"];
+        assert_eq!(nearest("v10", known), Some("V100"));
+        assert_eq!(nearest("gtx1080-ti", known), Some("GTX1080TI"));
+        assert_eq!(nearest("H200", known), None);
+        assert_eq!(nearest("V100", []), None);
+    }
+}
