@@ -150,7 +150,7 @@ mod tests {
     fn the_epilogue_cleans_up_after_this_job() {
         for name in ["qdebug", "q debug's $(x) \"y\""] {
             let (output, log) = clean_up(name, "", "12.login");
-            assert_eq!(log, "cleanup|--job|12.login|");
+            assert_eq!(log, "cleanup|--scheduler|torque|--job|12.login|");
             assert_eq!((output.status, &*output.stdout), (0, ""), "{output:?}");
         }
     }
