@@ -173,7 +173,7 @@ pub(super) async fn uninstall() -> Result<Plan, Error> {
 mod tests {
     use super::*;
 
-    /// What a server of OpenPBS 23.06 printed.
+    /// As a server of OpenPBS 23.06 printed it.
     const LISTED: &str = "Hook qdebug\n    type = site\n    enabled = true\n    \
         event = execjob_epilogue,execjob_end,exechost_periodic,\n\texechost_startup\n    \
         user = pbsadmin\n    alarm = 45\n    freq = 60\n    order = 10\n    debug = false\n    \
