@@ -44,5 +44,5 @@ pub use request::{
 };
 pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
 pub use status::{JobWord, Record, Standing, Status};
-pub use store::{SessionDir, Store};
+pub use store::{SessionDir, Store, read_keys};
 pub use token::Token;

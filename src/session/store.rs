@@ -1,6 +1,7 @@
 //! Where sessions lie: one directory each, found by name or by job id.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -38,28 +39,34 @@ impl Store {
         self.root.join(name.as_str())
     }
 
-    /// Makes the directory of a new session and writes its request.
+    /// Makes the directory of a new session with its request in it, by one rename: a submit that
+    /// dies halfway leaves no name that is taken by nothing.
     ///
     /// # Errors
     /// [`Error::Exists`] when the name is taken, else what the file system said.
     pub fn create(&self, request: &Request) -> Result<SessionDir, Error> {
         make_private(&self.root)?;
         let path = self.place(&request.name);
-        match make_directory(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::Exists {
+        let made = self.root.join(format!(".new-{}", request.token.as_str()));
+        make_directory(&made).map_err(Error::io("create", &made))?;
+        let create = || {
+            file::write(&made.join("request.json"), request)?;
+            // A directory may be renamed onto an empty one, and onto no other.
+            fs::rename(&made, &path).map_err(|error| match error.kind() {
+                ErrorKind::DirectoryNotEmpty
+                | ErrorKind::AlreadyExists
+                | ErrorKind::NotADirectory => Error::Exists {
                     name: request.name.clone(),
-                });
-            }
-            made => made.map_err(Error::io("create", &path))?,
-        }
-        let session = SessionDir { path };
-        if let Err(error) = file::write(&session.file("request.json"), request) {
+                },
+                _ => Error::io("create", &path)(error),
+            })
+        };
+        if let Err(error) = create() {
             // Nothing half-made stays; the first error is the one to tell.
-            let _ = fs::remove_dir_all(&session.path);
+            let _ = fs::remove_dir_all(&made);
             return Err(error);
         }
-        Ok(session)
+        Ok(SessionDir { path })
     }
 
     /// The session of that name that still has it.
@@ -84,7 +91,7 @@ impl Store {
     /// When the store is there and cannot be listed.
     pub fn all(&self) -> Result<Vec<SessionDir>, Error> {
         let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::io("list", &self.root))?,
         };
         let mut sessions: Vec<SessionDir> = entries
@@ -353,7 +360,10 @@ impl SessionDir {
 }
 
 /// Reads an authorized_keys file; a missing one holds no key.
-fn read_keys(path: &Path) -> Result<Import, Error> {
+///
+/// # Errors
+/// [`Error`]; one that is larger than any of a person is not read.
+pub fn read_keys(path: &Path) -> Result<Import, Error> {
     let bytes = file::read_bytes(path)?.unwrap_or_default();
     Ok(PublicKey::import(&String::from_utf8_lossy(&bytes)))
 }
@@ -479,6 +489,23 @@ mod tests {
                 .token,
             second.token
         );
+    }
+
+    #[test]
+    fn an_empty_directory_takes_no_name_and_a_full_one_does() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::below(home.path());
+        let asked = request("otter");
+        fs::create_dir_all(store.place(&asked.name)).unwrap();
+        store.create(&asked).unwrap();
+        let damaged = request("newt");
+        fs::create_dir_all(store.place(&damaged.name).join("x")).unwrap();
+        fs::write(store.root.join("toad"), "").unwrap();
+        for taken in [damaged, request("toad")] {
+            assert!(matches!(store.create(&taken), Err(Error::Exists { .. })));
+        }
+        let names = fs::read_dir(&store.root).unwrap().count();
+        assert_eq!(names, 3, "nothing half-made stays");
     }
 
     #[cfg(unix)]
