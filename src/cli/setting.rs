@@ -95,7 +95,7 @@ impl Setting {
         }
     }
 
-    fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
+    pub(super) fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
         Ok(match kind {
             Kind::OpenPbs => Scheduler::OpenPbs(OpenPbs::default()),
             Kind::Slurm => Scheduler::Slurm(Slurm::default()),

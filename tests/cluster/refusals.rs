@@ -151,6 +151,21 @@ fn a_state_of_a_newer_version() {
 }
 
 #[test]
+fn a_damaged_state_does_not_keep_its_job() {
+    let later = "--begin=now+1hour";
+    let words = ["-g", "none", "-w", "1h", "-i", "qdebug/demo", "--", later];
+    let session = Session::submit("unreadable-job", &words);
+    let state = ".qdebug/sessions/unreadable-job/state.json";
+    Host::Login.sh(&format!("echo '{{' > {state}")).ok();
+    qdebug(&["status", "unreadable-job"]).fails(1, &["damaged", "qdebug stop"]);
+    qdebug(&["stop", &session.job]).fails(1, &["damaged"]);
+    let queued = Host::Login.sh("squeue -h -o %j").ok().out;
+    assert!(!queued.contains("unreadable-job"), "{queued}");
+    Host::Login.sh(&format!("rm {state}")).ok();
+    drop(session);
+}
+
+#[test]
 fn an_engine_that_refuses() {
     if here() != Scheduler::Slurm {
         eprintln!("skipped: PBS hands DOCKER_HOST of the submitter to no job");

@@ -224,6 +224,11 @@ fn the_laptop_asks_for_everything_over_the_hop() {
             .contains("the node half begins")
     );
     ask(&["status", "never-was"]).fails(3, &["never-was"]);
+    // The default of the configuration holds where a scheduler's tools are and no server answers.
+    let by_default = "export QDEBUG_CONFIG=$(mktemp); \
+         printf 'default_cluster = \"lab\"\n[clusters.lab]\nlogin = \"alice@login\"\n' \
+             > $QDEBUG_CONFIG; qdebug list; rm $QDEBUG_CONFIG";
+    assert!(Host::Laptop.sh(by_default).ok().out.contains("hop"));
     let stopped = ask(&["stop", "hop", "--json"]).ok().json();
     assert_eq!(stopped["state"], "ended", "{stopped:#}");
     let by = stopped["reason"].as_str().unwrap_or_default().to_owned();
