@@ -180,7 +180,8 @@ pub(super) struct Submit {
     /// Whose sshd serves the session: the kit's works in any image
     #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
     pub(super) sshd: SshdChoice,
-    /// The scheduler: slurm, or local for this machine without one; found out when not given
+    /// The scheduler: openpbs, torque, slurm, or local for this machine without one; found out when
+    /// not given
     #[arg(long, value_name = "KIND", help_heading = SCHEDULER)]
     pub(super) scheduler: Option<crate::scheduler::Kind>,
     /// Wait until the session is ready

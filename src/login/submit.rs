@@ -264,6 +264,7 @@ fn job_spec(submission: &Submission, name: &SessionName, session: &Path) -> Resu
         gpus: submission.gpu.as_ref().map(|gpu| scheduler::GpuRequest {
             kind: Some(gpu.kind.clone()),
             count: gpu.count,
+            request: None,
         }),
         cpus: submission.cpus,
         memory_bytes: submission.memory_bytes,

@@ -61,7 +61,7 @@ pub enum Error {
         name: String,
     },
     /// A text that is no dialect.
-    #[error("{name:?} is no scheduler that qdebug knows (slurm, local)")]
+    #[error("{name:?} is no scheduler that qdebug knows (openpbs, torque, slurm, local)")]
     BadKind {
         /// The text.
         name: String,
@@ -106,9 +106,14 @@ impl Error {
             // `Socket timed out`, `Zero Bytes were transmitted or received`.
             Self::Unreachable { said, .. } => {
                 let said = said.to_lowercase();
-                !["unable to contact", "connection refused", "munge"]
-                    .iter()
-                    .any(|words| said.contains(words))
+                ![
+                    "unable to contact",
+                    "connection refused",
+                    "munge",
+                    "cannot connect to server",
+                ]
+                .iter()
+                .any(|words| said.contains(words))
             }
             _ => false,
         }

@@ -98,6 +98,9 @@ pub struct GpuRequest {
     pub kind: Option<String>,
     /// How many.
     pub count: u32,
+    /// The words that ask for them, as the GPU catalogue gives them for this dialect, the count
+    /// filled in; the dialect's own form when absent.
+    pub request: Option<String>,
 }
 
 /// A job to submit.

@@ -2,13 +2,14 @@
 //!
 //! | dialect | tools |
 //! |---|---|
+//! | [`OpenPbs`] | qsub, qstat, qselect, qdel, all of one folder |
 //! | [`Slurm`] | sbatch, squeue, scancel, scontrol, sacct; never its qsub wrappers |
 //! | [`Local`] | none: a detached process group on this machine |
 //!
-//! A dialect builds argv and parses text, purely; its `mod.rs` runs them. OpenPBS and Torque
-//! become variants beside these. Nothing user-given reaches a shell line or a directive. A lost
-//! answer is [`Error::Unreachable`], never the end of a job; a job that a scheduler does not know
-//! is [`JobState::Unknown`], which is for the caller to judge.
+//! A dialect builds argv and parses text, purely; its `mod.rs` runs them. Nothing user-given
+//! reaches a shell line or a directive. A lost answer is [`Error::Unreachable`], never the end of a
+//! job; a job that a scheduler does not know is [`JobState::Unknown`], which is for the caller to
+//! judge.
 //!
 //! This module knows neither sessions nor halves.
 
@@ -16,6 +17,7 @@ mod detect;
 mod error;
 mod job;
 pub mod local;
+mod openpbs;
 mod slurm;
 
 use std::collections::BTreeMap;
@@ -24,11 +26,14 @@ pub use detect::{Kind, detect};
 pub use error::Error;
 pub use job::{GpuRequest, JobEnd, JobId, JobName, JobSpec, JobState, JobStatus, Reason};
 pub use local::Local;
+pub use openpbs::OpenPbs;
 pub use slurm::Slurm;
 
 /// A scheduler of here.
 #[derive(Debug, Clone)]
 pub enum Scheduler {
+    /// OpenPBS.
+    OpenPbs(OpenPbs),
     /// Slurm, by its native commands.
     Slurm(Slurm),
     /// This machine.
@@ -39,17 +44,20 @@ impl Scheduler {
     /// Its dialect.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::OpenPbs(_) => Kind::OpenPbs,
             Self::Slurm(_) => Kind::Slurm,
             Self::Local(_) => Kind::Local,
         }
     }
 
-    /// The name of the cluster whose jobs it knows: Slurm's ClusterName, the machine's own name.
+    /// The name of the cluster whose jobs it knows: Slurm's ClusterName, a PBS server's name,
+    /// the machine's own name.
     ///
     /// # Errors
     /// [`Error::Unreachable`] and what else asking may meet.
     pub async fn cluster(&self) -> Result<String, Error> {
         match self {
+            Self::OpenPbs(pbs) => pbs.cluster().await,
             Self::Slurm(slurm) => slurm.cluster().await,
             Self::Local(local) => Ok(local.host().to_owned()),
         }
@@ -61,6 +69,7 @@ impl Scheduler {
     /// [`Error::BadOption`] of an option that would break a session.
     pub fn submit_command(&self, spec: &JobSpec) -> Result<Vec<String>, Error> {
         match self {
+            Self::OpenPbs(pbs) => pbs.submit_command(spec),
             Self::Slurm(slurm) => slurm.submit_command(spec),
             Self::Local(local) => local.submit_command(spec),
         }
@@ -73,6 +82,7 @@ impl Scheduler {
     /// [`Error::may_have_submitted`] tells whether a job may be there all the same.
     pub async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
         match self {
+            Self::OpenPbs(pbs) => pbs.submit(spec).await,
             Self::Slurm(slurm) => slurm.submit(spec).await,
             Self::Local(local) => local.submit(spec).await,
         }
@@ -85,6 +95,7 @@ impl Scheduler {
     /// [`Error::Unreachable`], ...
     pub async fn status(&self, ids: &[JobId]) -> Result<BTreeMap<JobId, JobStatus>, Error> {
         match self {
+            Self::OpenPbs(pbs) => pbs.status(ids).await,
             Self::Slurm(slurm) => slurm.status(ids).await,
             Self::Local(local) => local.status(ids),
         }
@@ -96,6 +107,7 @@ impl Scheduler {
     /// [`Error::Unreachable`], ...
     pub async fn find(&self, name: &JobName) -> Result<Option<JobId>, Error> {
         match self {
+            Self::OpenPbs(pbs) => pbs.find(name).await,
             Self::Slurm(slurm) => slurm.find(name).await,
             Self::Local(local) => local.find(name),
         }
@@ -107,6 +119,7 @@ impl Scheduler {
     /// [`Error::Refused`], [`Error::Unreachable`], ...
     pub async fn delete(&self, id: &JobId) -> Result<(), Error> {
         match self {
+            Self::OpenPbs(pbs) => pbs.delete(id).await,
             Self::Slurm(slurm) => slurm.delete(id).await,
             Self::Local(local) => local.delete(id).await,
         }
