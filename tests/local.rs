@@ -28,6 +28,8 @@ fn executable(path: &Path, text: &str) {
 
 fn spec(folder: &Path) -> JobSpec {
     JobSpec {
+        shell: None,
+        epilogue: None,
         name: "qdebug-otter".parse().unwrap(),
         script: folder.join("job.sh"),
         output: folder.join("job.log"),

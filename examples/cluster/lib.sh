@@ -57,7 +57,8 @@ images_made() {
         image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
         image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
     [[ $scheduler == slurm ]] ||
-        image_made "$(host_image)" "$here/$scheduler" --build-arg "CLUSTER=$CLUSTER_IMAGE"
+        image_made "$(host_image)" "$here/$scheduler" \
+            --build-arg "CLUSTER=$(docker image inspect -f '{{.Id}}' "$CLUSTER_IMAGE")"
 }
 
 # make_images: one at a time, also when two clusters come up at once.
@@ -126,9 +127,10 @@ make_host() {
             ;;
     esac
     if [[ $role == node ]]; then
-        # What dockerd needs inside. `--privileged` would do too, but not every host grants it.
+        # What dockerd needs inside, and a mom that locks its memory. `--privileged` would do too,
+        # but not every host grants it.
         arguments+=(--cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE
-            --device /dev/fuse
+            --device /dev/fuse --cap-add IPC_LOCK
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined
             --security-opt systempaths=unconfined
             -e "QDEBUG_DNS=$(resolvers)"
@@ -137,7 +139,7 @@ make_host() {
     docker create "${arguments[@]}" "$(host_image)" "$role" || return
     if [[ -n $prefix && $role != laptop ]]; then
         # Docker will not lay a folder over one of the links at the top of Debian's root.
-        for part in opt usr/local; do
+        for part in opt usr/local var/spool; do
             [[ ! -d $prefix/$part ]] || tar -C "$prefix/$part" -c . |
                 docker cp - "$container:/$part" || return
         done

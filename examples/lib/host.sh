@@ -191,7 +191,8 @@ recipe_hash() {
 image_made() {
     local image=$1 folder=$2 want have old proxy arguments
     shift 2
-    want=$(recipe_hash "$folder")
+    # The arguments name the image below: a new one makes this one anew.
+    want="$(recipe_hash "$folder") $*"
     have=$(docker image inspect -f '{{index .Config.Labels "qdebug.recipe"}}' "$image" 2>/dev/null) ||
         have=
     [[ $have != "$want" ]] || return 0

@@ -80,6 +80,9 @@ pub(super) enum Command {
     /// The kit: the static sshd that serves any image
     #[command(subcommand)]
     Kit(Kit),
+    /// The scheduler's hooks that clean up whatever happens (for admins, as root)
+    #[command(subcommand)]
+    Hooks(Hooks),
     /// Print completions for your shell
     #[command(
         after_help = "Example: qdebug completions bash > ~/.local/share/bash-completion/completions/qdebug"
@@ -111,6 +114,9 @@ pub(super) enum Command {
     /// Let the public key on stdin into a session; connect runs it on the login node
     #[command(hide = true)]
     Authorize(Wanted),
+    /// Remove the containers of a job that is over; the scheduler's hooks run it on the nodes
+    #[command(hide = true)]
+    Cleanup(Cleanup),
     /// Supervise a job of the scheduler `local`
     #[command(hide = true)]
     LocalRun {
@@ -302,6 +308,88 @@ pub(super) struct Gc {
     /// Only tell what would be removed
     #[arg(long)]
     pub(super) dry_run: bool,
+}
+
+/// Remove the containers of a job that is over, or of every job that does not live.
+///
+/// Ids are read by the command and not here: what a hook hands on never fails the node.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["job", "sweep"]))]
+pub(super) struct Cleanup {
+    /// The job, which is over whatever the scheduler still shows
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(super) job: Option<String>,
+    /// Only containers of this user
+    #[arg(long, value_name = "UID", requires = "job", allow_hyphen_values = true)]
+    pub(super) uid: Option<String>,
+    /// Those of every job that is not in --live
+    #[arg(long, requires = "live")]
+    pub(super) sweep: bool,
+    /// The jobs that the daemon of this node has, between commas or blanks
+    #[arg(
+        long,
+        value_name = "IDS",
+        requires = "sweep",
+        allow_hyphen_values = true
+    )]
+    pub(super) live: Option<String>,
+    /// Spare what is younger, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "sweep")]
+    pub(super) min_age: u64,
+    /// Only containers of this scheduler's jobs
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::node::hooks::Kind>,
+    /// How long all of it may take, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub(super) time_limit: u64,
+    /// Fail when something could not be cleaned up; a hook must not
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// The scheduler's hooks.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+OpenPBS: run it on the server. Torque and Slurm: run it on every node.
+
+Examples:
+  server# qdebug hooks install --scheduler openpbs
+  node#   qdebug hooks install --scheduler slurm --dry-run
+  node#   qdebug hooks status")]
+pub(super) enum Hooks {
+    /// Install them, after telling what that does and asking
+    Install(ChangeHooks),
+    /// Tell what is installed and what keeps it from working
+    Status(HooksPlace),
+    /// Remove them and leave nothing behind
+    Uninstall(ChangeHooks),
+}
+
+/// Which hooks, and where.
+#[derive(Debug, Args)]
+pub(super) struct HooksPlace {
+    /// openpbs, torque or slurm; the one of this machine when not given
+    #[arg(long, value_name = "KIND")]
+    pub(super) scheduler: Option<crate::node::hooks::Kind>,
+    /// The qdebug that the hooks run, the same path on every node; this one when not given
+    #[arg(long, value_name = "PATH")]
+    pub(super) binary: Option<PathBuf>,
+    /// Torque's mom_priv, or Slurm's folder of epilogs, when it is not found
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// A change of the hooks.
+#[derive(Debug, Args)]
+pub(super) struct ChangeHooks {
+    #[command(flatten)]
+    pub(super) place: HooksPlace,
+    /// Only tell what would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 /// The kit.

@@ -12,13 +12,16 @@
 //! | `submit`, `sessions` | commands of the login half |
 //! | `connect` | commands of the laptop half |
 //! | `node` | commands of the node half |
+//! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
 
 mod args;
+mod cleanup;
 mod connect;
 mod exit;
 mod failure;
 mod help;
+mod hooks;
 mod node;
 mod output;
 mod sessions;
@@ -137,6 +140,8 @@ impl Command {
             Self::Forward(forward) => forward.run().await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Node { session } => node::run(&session).await,
+            Self::Cleanup(cleanup) => cleanup.run().await,
+            Self::Hooks(hooks) => hooks.run(global).await,
             Self::LocalRun { job } => node::local_run(&job).await,
             Self::Gc(gc) => gc.run(global).await,
             Self::Kit(kit) => kit.run(global).await,

@@ -7,7 +7,7 @@ use super::{Exit, Failure, output, values};
 use crate::config::Config;
 use crate::engine::{Reference, ReferenceError};
 use crate::login::{Login, Submitter};
-use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm};
+use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm, Torque};
 use crate::session::Mount;
 
 /// What commands of every half start from.
@@ -98,13 +98,8 @@ impl Setting {
     fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
         Ok(match kind {
             Kind::OpenPbs => Scheduler::OpenPbs(OpenPbs::default()),
-            Kind::Torque => {
-                return Err(Failure::new(
-                    Exit::SchedulerUnreachable,
-                    "this qdebug does not speak Torque",
-                ));
-            }
             Kind::Slurm => Scheduler::Slurm(Slurm::default()),
+            Kind::Torque => Scheduler::Torque(Torque::default()),
             Kind::Local => Scheduler::Local(Local::new(&self.home()?, own_path()?)),
         })
     }

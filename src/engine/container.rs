@@ -122,6 +122,12 @@ impl ContainerId {
         plain.then_some(Self(id))
     }
 
+    /// An id for tests of what handles containers.
+    #[cfg(test)]
+    pub(crate) fn of_test(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+
     /// All of it.
     pub fn as_str(&self) -> &str {
         &self.0

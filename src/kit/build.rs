@@ -70,6 +70,9 @@ fn compile(main: &Path, init: &Path) -> Result<(), Box<dyn Error>> {
         .args(["-C", "target-feature=+crt-static"])
         .args(["-C", "opt-level=z", "-C", "panic=abort"])
         .args(["-C", "strip=symbols"])
+        // Or the kit's hash would differ with the folder of the checkout.
+        .arg("--remap-path-prefix")
+        .arg(format!("{}=init", sources(main)))
         .arg("-o")
         .args([init, main]);
     // A cross build names its linker here.
@@ -81,6 +84,11 @@ fn compile(main: &Path, init: &Path) -> Result<(), Box<dyn Error>> {
         return Err(format!("{rustc:?} failed: {status}").into());
     }
     Ok(())
+}
+
+/// The folder of a source file, for a word of the command line.
+fn sources(main: &Path) -> std::path::Display<'_> {
+    main.parent().unwrap_or(main).display()
 }
 
 fn variable(name: &str) -> Result<String, Box<dyn Error>> {

@@ -63,13 +63,12 @@ step() {
     say "$name done"
 }
 
-# The address of the mirror, from either form of apt's own list.
-mirror() {
+# The addresses of apt's own list, in either form.
+mirrors() {
     cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
         /etc/apt/sources.list.d/*.sources 2>/dev/null |
         sed -n -e 's/^deb \(\[[^]]*\] *\)\{0,1\}\([^ ]*\) .*/\2/p' \
-            -e 's/^URIs: *\([^ ]*\).*/\1/p' |
-        grep -v security | head -n 1
+            -e 's/^URIs: *\([^ ]*\).*/\1/p'
 }
 
 install_tools() {
@@ -82,7 +81,11 @@ install_tools() {
 # Lists, state and cache are our own, so that the container's apt never sees a
 # foreign suite. The container's own suite stands second: the older sources.
 configure_apt() {
-    address=$(mirror)
+    address=$(mirrors | grep -v security | head -n 1)
+    # Where the container's apt names no mirror of the security updates, it is
+    # looked for beside the other one.
+    security=$(mirrors | grep security | head -n 1)
+    security=${security:-${address%/debian*}/debian-security}
     [ -n "$address" ] || {
         echo "no mirror in /etc/apt"
         exit 1
@@ -90,10 +93,9 @@ configure_apt() {
     own=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     apt=$BUILD/apt
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    echo "deb-src [signed-by=$KEYRING] $address $SUITE main" >"$apt/sources.list"
-    if [ "$own" != "$SUITE" ]; then
-        echo "deb-src [signed-by=$KEYRING] $address $own main" >>"$apt/sources.list"
-    fi
+    for suite in "$SUITE" "$own"; do
+        echo "deb-src [signed-by=$KEYRING] $address $suite main"
+    done | uniq >"$apt/sources.list"
     cat >"$apt/apt.conf" <<END
 Dir::Etc::SourceList "$apt/sources.list";
 Dir::Etc::SourceParts "/dev/null";
@@ -104,7 +106,19 @@ APT::Get::AllowUnauthenticated "false";
 Acquire::Languages "none";
 Acquire::Retries "3";
 END
-    APT_CONFIG=$apt/apt.conf apt-get update
+    APT_CONFIG=$apt/apt.conf
+    export APT_CONFIG
+    # Between two point releases fixes are among the security updates alone.
+    cp "$apt/sources.list" "$apt/without-security"
+    for suite in "$SUITE" "$own"; do
+        echo "deb-src [signed-by=$KEYRING] $security $suite-security main"
+    done | uniq >>"$apt/sources.list"
+    if ! apt-get -o APT::Update::Error-Mode=any update; then
+        cp "$apt/without-security" "$apt/sources.list"
+        echo "no security updates at $security; taking the release as it is" \
+            >"$BUILD/version/security.warning"
+        apt-get update
+    fi
 }
 
 # fetch PACKAGE OLDEST [FOLDER]: unpacks the newest version there is, patches

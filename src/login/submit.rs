@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Error, Login, Submitter};
-use crate::scheduler::{self, JobId, JobName, JobSpec};
+use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
     Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, PublicKey, Qdebug, Request, SessionDir,
     SessionName, Sshd, Token,
@@ -93,7 +93,8 @@ impl Login {
         let request = self.request(submission, by, &cluster)?;
         let session = self.store.place(&request.name);
         let script = job_script(&by.qdebug, &session)?;
-        let spec = job_spec(submission, &request.name, &session)?;
+        let spec = job_spec(submission, &request.name, &session, scheduler.kind())?;
+        job_files(scheduler.kind(), by)?;
         let command = scheduler.submit_command(&spec)?;
         Ok(Plan { script, command })
     }
@@ -117,11 +118,12 @@ impl Login {
         let request = self.request(submission, by, &cluster)?;
         let place = self.store.place(&request.name);
         let script = job_script(&by.qdebug, &place)?;
-        let spec = job_spec(submission, &request.name, &place)?;
+        let spec = job_spec(submission, &request.name, &place, scheduler.kind())?;
+        let files = job_files(scheduler.kind(), by)?;
         scheduler.submit_command(&spec)?;
 
         let session = self.store.create(&request)?;
-        let written = self.write(&session, &script, &by.home);
+        let written = self.write(&session, &script, files.as_ref(), &by.home);
         let submitted = match written {
             Ok(left_out) => scheduler
                 .submit(&spec)
@@ -161,9 +163,18 @@ impl Login {
         })
     }
 
-    /// Writes script and keys; returns what was left out of the user's keys.
-    fn write(&self, session: &SessionDir, script: &str, home: &Path) -> Result<Vec<String>, Error> {
+    /// Writes script, job files and keys; returns what was left out of the user's keys.
+    fn write(
+        &self,
+        session: &SessionDir,
+        script: &str,
+        files: Option<&JobFiles>,
+        home: &Path,
+    ) -> Result<Vec<String>, Error> {
         session.write_script(script)?;
+        if let Some(files) = files {
+            session.write_job_files(&files.shell, &files.epilogue)?;
+        }
         let path = home.join(".ssh/authorized_keys");
         // A home without readable keys is normal: people log in by password.
         let own = std::fs::read(&path).unwrap_or_default();
@@ -254,8 +265,30 @@ fn job_script(qdebug: &Path, session: &Path) -> Result<String, Error> {
     Ok(format!("#!/bin/sh\nexec {qdebug} node {session}\n"))
 }
 
-fn job_spec(submission: &Submission, name: &SessionName, session: &Path) -> Result<JobSpec, Error> {
+/// What a job of Torque brings along to get time to end and to be cleaned up after.
+struct JobFiles {
+    shell: String,
+    epilogue: String,
+}
+
+fn job_files(kind: Kind, by: &Submitter) -> Result<Option<JobFiles>, Error> {
+    if kind != Kind::Torque {
+        return Ok(None);
+    }
+    Ok(Some(JobFiles {
+        shell: torque::shell().to_owned(),
+        epilogue: torque::epilogue(&by.qdebug)?,
+    }))
+}
+
+fn job_spec(
+    submission: &Submission,
+    name: &SessionName,
+    session: &Path,
+    kind: Kind,
+) -> Result<JobSpec, Error> {
     let dir = SessionDir::at(session);
+    let is_torque = kind == Kind::Torque;
     Ok(JobSpec {
         name: job_name(name)?,
         script: session.join("job.sh"),
@@ -274,6 +307,8 @@ fn job_spec(submission: &Submission, name: &SessionName, session: &Path) -> Resu
         qos: submission.qos.clone(),
         reservation: submission.reservation.clone(),
         extra: submission.extra.clone(),
+        shell: is_torque.then(|| dir.job_shell()),
+        epilogue: is_torque.then(|| dir.job_epilogue()),
     })
 }
 

@@ -1,9 +1,9 @@
 //! Leftovers: containers and folders of the caller's own sessions whose node half is dead.
 //!
-//! Only what carries the caller's uid and this very node_dir is looked at (where a site moves
-//! node_dir, or a user does, the locks of other sessions lie elsewhere), and only where the lock of the session's folder
-//! says that nobody serves it any more. A container whose session has no folder here has nobody
-//! either: the folder is made, and locked, before the container.
+//! Only what carries the caller's uid and this very node_dir is looked at, and only where the lock
+//! of the session's folder says that nobody serves it any more. A container whose session has no
+//! folder here has nobody either: the folder is made, and locked, before the container. One of
+//! another node_dir (a site or a user moved it) cannot be judged from here: its lock lies there.
 
 use std::path::{Path, PathBuf};
 

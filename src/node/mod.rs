@@ -8,12 +8,14 @@
 //!
 //! What must hold: no container outlives its job. Three independent things see to it here: the
 //! undo of `run`, the lease (the kernel tells the container's first process that this process is
-//! dead), and `gc` at the next start.
+//! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
+mod cleanup;
 mod end;
 mod environment;
 mod error;
 mod gc;
+pub mod hooks;
 mod host;
 mod image;
 mod interrupt;
@@ -30,6 +32,7 @@ mod report;
 mod run;
 mod server;
 
+pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
 pub use error::Error;
 pub use gc::{Sweep, Swept, gc};
 pub use kit_build::kit_build;

@@ -132,6 +132,10 @@ pub struct JobSpec {
     pub reservation: Option<String>,
     /// More options, as they are.
     pub extra: Vec<String>,
+    /// The job's shell; Torque's alone.
+    pub shell: Option<PathBuf>,
+    /// What the node runs as the user when the job is over; Torque's alone.
+    pub epilogue: Option<PathBuf>,
 }
 
 /// Where a job stands.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`OpenPbs`] | qsub, qstat, qselect, qdel, all of one folder |
 //! | [`Slurm`] | sbatch, squeue, scancel, scontrol, sacct; never its qsub wrappers |
+//! | [`Torque`] | qsub, qstat, qdel, qselect, pbsnodes; showq of Moab or Maui |
 //! | [`Local`] | none: a detached process group on this machine |
 //!
 //! A dialect builds argv and parses text, purely; its `mod.rs` runs them. Nothing user-given
@@ -19,6 +20,7 @@ mod job;
 pub mod local;
 mod openpbs;
 mod slurm;
+pub mod torque;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +30,7 @@ pub use job::{GpuRequest, JobEnd, JobId, JobName, JobSpec, JobState, JobStatus, 
 pub use local::Local;
 pub use openpbs::OpenPbs;
 pub use slurm::Slurm;
+pub use torque::Torque;
 
 /// A scheduler of here.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub enum Scheduler {
     OpenPbs(OpenPbs),
     /// Slurm, by its native commands.
     Slurm(Slurm),
+    /// Torque.
+    Torque(Torque),
     /// This machine.
     Local(Local),
 }
@@ -46,6 +51,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(_) => Kind::OpenPbs,
             Self::Slurm(_) => Kind::Slurm,
+            Self::Torque(_) => Kind::Torque,
             Self::Local(_) => Kind::Local,
         }
     }
@@ -59,6 +65,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(pbs) => pbs.cluster().await,
             Self::Slurm(slurm) => slurm.cluster().await,
+            Self::Torque(torque) => torque.cluster().await,
             Self::Local(local) => Ok(local.host().to_owned()),
         }
     }
@@ -71,6 +78,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(pbs) => pbs.submit_command(spec),
             Self::Slurm(slurm) => slurm.submit_command(spec),
+            Self::Torque(torque) => torque.submit_command(spec),
             Self::Local(local) => local.submit_command(spec),
         }
     }
@@ -84,6 +92,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(pbs) => pbs.submit(spec).await,
             Self::Slurm(slurm) => slurm.submit(spec).await,
+            Self::Torque(torque) => torque.submit(spec).await,
             Self::Local(local) => local.submit(spec).await,
         }
     }
@@ -97,6 +106,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(pbs) => pbs.status(ids).await,
             Self::Slurm(slurm) => slurm.status(ids).await,
+            Self::Torque(torque) => torque.status(ids).await,
             Self::Local(local) => local.status(ids),
         }
     }
@@ -109,6 +119,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(pbs) => pbs.find(name).await,
             Self::Slurm(slurm) => slurm.find(name).await,
+            Self::Torque(torque) => torque.find(name).await,
             Self::Local(local) => local.find(name),
         }
     }
@@ -121,6 +132,7 @@ impl Scheduler {
         match self {
             Self::OpenPbs(pbs) => pbs.delete(id).await,
             Self::Slurm(slurm) => slurm.delete(id).await,
+            Self::Torque(torque) => torque.delete(id).await,
             Self::Local(local) => local.delete(id).await,
         }
     }

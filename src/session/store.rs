@@ -289,6 +289,25 @@ impl SessionDir {
         Ok(path)
     }
 
+    /// Where the job's own shell lies, for a scheduler that needs one.
+    pub fn job_shell(&self) -> PathBuf {
+        self.file("shell")
+    }
+
+    /// Where the script lies that the node runs as the user when the job is over, likewise.
+    pub fn job_epilogue(&self) -> PathBuf {
+        self.file("epilogue")
+    }
+
+    /// Writes the job's shell and epilogue, which nobody may change; submit's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_job_files(&self, shell: &str, epilogue: &str) -> Result<(), Error> {
+        file::replace(&self.job_shell(), shell.as_bytes(), 0o500)?;
+        file::replace(&self.job_epilogue(), epilogue.as_bytes(), 0o500)
+    }
+
     /// The keys that may enter.
     ///
     /// # Errors

@@ -188,6 +188,8 @@ pub(super) mod tests {
 
     pub(in super::super) fn spec() -> JobSpec {
         JobSpec {
+            shell: None,
+            epilogue: None,
             name: "qdebug-otter".parse().unwrap(),
             script: "/home/a b/job.sh".into(),
             output: "/home/a b,c:d/job.log".into(),

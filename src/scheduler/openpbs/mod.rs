@@ -59,10 +59,14 @@ impl OpenPbs {
     }
 
     pub(super) async fn cluster(&self) -> Result<String, Error> {
-        let output = self.ask("qstat", &command::server()).await?;
-        parse::document(&output.stdout)
-            .and_then(|document| document.server())
-            .ok_or_else(|| unexpected(&output))
+        let output = self.run("qstat", &command::server()).await?;
+        // A server that is away is named all the same: sessions are still known by their files.
+        let server = parse::document(&output.stdout).and_then(|document| document.server());
+        match server {
+            Some(server) => Ok(server),
+            None if output.status == 0 => Err(unexpected(&output)),
+            None => Err(said::failure(&output)),
+        }
     }
 
     #[allow(clippy::unused_self)] // As every dialect.

@@ -286,6 +286,8 @@ impl Job {
             (_, "91") => JobEnd::Cancelled { by },
             (Some(256..), _) if by.is_some() => JobEnd::Cancelled { by },
             (Some(0), _) => JobEnd::Completed,
+            // The script is a child of the login shell, which tells its death by a signal so.
+            (Some(exit @ 129..=159), _) => JobEnd::Signalled { signal: exit - 128 },
             (Some(exit @ 1..=255), _) => JobEnd::Failed { exit },
             (Some(status @ 256..), _) => JobEnd::Signalled {
                 signal: status - 256,

@@ -77,6 +77,7 @@ fn ends_are_told_apart() {
     assert_eq!(end(-20, 93), JobEnd::NodeFail);
     assert_eq!(end(-27, 93), JobEnd::OutOfMemory);
     assert_eq!(end(265, 93), JobEnd::Signalled { signal: 9 });
+    assert_eq!(end(137, 93), JobEnd::Signalled { signal: 9 });
     assert_eq!(end(265, 91), JobEnd::Cancelled { by: None });
     assert_eq!(end(7, 93), JobEnd::Failed { exit: 7 });
     assert!(matches!(end(-4, 93), JobEnd::Other(why) if why.contains("restarted")));

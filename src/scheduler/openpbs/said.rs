@@ -64,7 +64,8 @@ fn of_line(line: &str) -> Said {
 }
 
 /// Words of a server that is away, that is full, or whose answer was lost.
-const UNREACHABLE: [&str; 10] = [
+const UNREACHABLE: [&str; 11] = [
+    "couldn't connect to cluster",
     "cannot connect to server",
     "connection refused",
     "connection timed out",
@@ -210,6 +211,7 @@ mod tests {
                 "Connection refused\nqstat: cannot connect to server login (errno=15010)\n",
             ),
             (183, "qstat: End of File\n"),
+            (162, "Couldn't connect to cluster: opbs\n"),
         ] {
             let error = failure(&output(status, said));
             assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");

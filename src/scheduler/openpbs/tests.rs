@@ -257,6 +257,18 @@ fn the_server_and_a_job_by_its_name_are_found() {
 }
 
 #[test]
+fn a_server_that_is_down_has_its_name_all_the_same() {
+    let fake = Fake::new(&[(
+        "qstat",
+        "echo '{\"pbs_server\":\"lab\"}'; echo 'Connection refused' >&2; exit 255",
+    )]);
+    assert_eq!(block_on(fake.pbs().cluster()).unwrap(), "lab");
+    let fake = Fake::new(&[("qstat", "echo 'Connection refused' >&2; exit 255")]);
+    let error = block_on(fake.pbs().cluster()).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+}
+
+#[test]
 fn a_tool_that_is_not_there_is_named() {
     let fake = Fake::new(&[]);
     let error = statuses(&fake, &["1.s"]).unwrap_err();

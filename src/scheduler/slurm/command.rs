@@ -324,6 +324,8 @@ mod tests {
             qos: None,
             reservation: None,
             extra: vec!["--constraint=ib".into()],
+            shell: None,
+            epilogue: None,
         }
     }
 

@@ -65,6 +65,8 @@ fn spec() -> JobSpec {
         qos: None,
         reservation: None,
         extra: Vec::new(),
+        shell: None,
+        epilogue: None,
     }
 }
 

@@ -34,6 +34,10 @@ use protocol::{Line, Message, exit};
 /// How long the first line of the lease may take.
 const LEASE_LIMIT: Duration = Duration::from_secs(10);
 
+/// The longest grace when the lease is lost: the job is over by then, and its GPUs may be somebody
+/// else's already.
+const LOST_GRACE: Duration = Duration::from_millis(500);
+
 /// The longest single sleep; the deadline's clock goes on while the machine sleeps, poll's not.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -63,7 +67,11 @@ fn run(args: &Args) -> u8 {
         return exit::PROGRAM;
     }
     let reason = init.watch();
-    init.end(reason, args.grace)
+    let grace = match reason {
+        Reason::LeaseLost => args.grace.min(LOST_GRACE),
+        _ => args.grace,
+    };
+    init.end(reason, grace)
 }
 
 /// Why it ends.

@@ -108,21 +108,37 @@ fn a_lost_lease_ends_it_at_once() {
     assert!(lost.elapsed() < Duration::from_secs(5));
 }
 
+const STUBBORN: &str = "trap '' TERM; touch \"$1\"; while :; do sleep 0.1; done";
+
 #[test]
 fn the_grace_is_an_upper_bound_and_stubborn_ones_are_killed() {
     let folder = Folder::new("stubborn");
     let touched = folder.file("touched");
     let mut holder = folder.hold();
     holder.write_all(b"deadline 60\n").unwrap();
-    let script = "trap '' TERM; touch \"$1\"; while :; do sleep 0.1; done";
-    let init = start(&folder.lease(), "1", script, &[&touched]);
+    let init = start(&folder.lease(), "1", STUBBORN, &[&touched]);
+    appears(&touched);
+    let ended = Instant::now();
+    holder.write_all(b"deadline 0\n").unwrap();
+    // Its streams close only when the stubborn one is dead too.
+    assert_eq!(status(&init.wait_with_output().unwrap()), 70);
+    let took = ended.elapsed();
+    assert!((1..10).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn a_lost_lease_leaves_stubborn_ones_little_time() {
+    let folder = Folder::new("stubborn and lost");
+    let touched = folder.file("touched");
+    let mut holder = folder.hold();
+    holder.write_all(b"deadline 60\n").unwrap();
+    let init = start(&folder.lease(), "30", STUBBORN, &[&touched]);
     appears(&touched);
     let lost = Instant::now();
     drop(holder);
-    // Its streams close only when the stubborn one is dead too.
     assert_eq!(status(&init.wait_with_output().unwrap()), 71);
     let took = lost.elapsed();
-    assert!((1..10).contains(&took.as_secs()), "{took:?}");
+    assert!((400..5000).contains(&took.as_millis()), "{took:?}");
 }
 
 #[test]

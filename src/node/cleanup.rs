@@ -1,0 +1,422 @@
+//! What the scheduler's hooks run on a node: containers of a job that is over, and a sweep for
+//! those of jobs that the local daemon no longer has.
+//!
+//! Problem: it runs as root and acts on labels, which are claims of whoever may talk to the engine.
+//! Evidence: a label may be another user's job, a path, a line break, an option. Solution: a label
+//! is only ever compared. [`judge`], pure, reads all of them strictly and leaves alone what is not
+//! exactly as a node half writes it; what goes to the engine is the engine's own id.
+//!
+//! A job's hook takes the job as over, whatever the scheduler still shows. Only a sweep asks who
+//! lives, and spares whoever shares a living job's number and what is younger than a minimum age.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::hooks::Kind;
+use super::{Error, label};
+use crate::engine::{self, ContainerId, Engine, Listed};
+use crate::scheduler::JobId;
+use crate::session::{SessionName, Token};
+
+/// How many containers are removed at the same time.
+const AT_ONCE: usize = 8;
+
+/// Which containers go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of one job, which is over.
+    Job {
+        /// Its id as the hook was told it.
+        id: JobId,
+        /// Its owner, where the hook was told.
+        uid: Option<u32>,
+    },
+    /// Those of every job that does not live.
+    Sweep {
+        /// The jobs that live.
+        live: LiveJobs,
+        /// What is younger stays: its job may be younger than the list.
+        min_age: Duration,
+    },
+}
+
+/// The jobs that the daemon of this node has, by their numbers: a file name may cut the server's
+/// name short, and to spare one too many is the harmless mistake.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveJobs(BTreeSet<String>);
+
+/// A list of living jobs that cannot be trusted: nothing is swept by it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{entry:?} in the list of living jobs is no job id")]
+pub struct BadLiveJobs {
+    /// What is none.
+    pub entry: String,
+}
+
+impl std::str::FromStr for LiveJobs {
+    type Err = BadLiveJobs;
+
+    /// Ids between commas or blanks; arrays and their jobs may be among them. Nothing is a list.
+    fn from_str(text: &str) -> Result<Self, BadLiveJobs> {
+        let entries = text.split(|c: char| c == ',' || c.is_ascii_whitespace());
+        let number = |entry: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_[]".contains(&b);
+            let digit = entry.bytes().next().is_some_and(|b| b.is_ascii_digit());
+            if digit && entry.bytes().all(plain) {
+                Ok(number_of(entry).to_owned())
+            } else {
+                Err(BadLiveJobs {
+                    entry: entry.chars().take(80).collect(),
+                })
+            }
+        };
+        let entries = entries.filter(|entry| !entry.is_empty());
+        entries.map(number).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What to clean up, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Which containers go.
+    pub scope: Scope,
+    /// Only those of this scheduler's jobs; of any scheduler when absent. Sessions without a
+    /// scheduler (`local`) share ids with everybody and are never touched.
+    pub scheduler: Option<Kind>,
+    /// How long all of it may take.
+    pub time_limit: Duration,
+}
+
+/// What was done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Cleaned {
+    /// The containers that are gone.
+    pub removed: Vec<Gone>,
+    /// The containers that could not be removed, with the reason.
+    pub failed: Vec<(Gone, String)>,
+    /// Short ids of containers that carry labels of ours which no node half wrote so: left alone.
+    pub odd: Vec<String>,
+}
+
+/// A container that goes, in words fit for a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its id, short.
+    pub container: String,
+    /// Its session's name.
+    pub session: SessionName,
+    /// Its job.
+    pub job: JobId,
+    /// Its owner.
+    pub uid: u32,
+}
+
+/// Removes what [`Cleanup`] says, of this user, or of everybody when run by root.
+///
+/// # Errors
+/// When the engine does not answer; the rest is the next sweep's then.
+pub async fn cleanup(wanted: &Cleanup) -> Result<Cleaned, Error> {
+    let deadline = Instant::now() + wanted.time_limit;
+    let late = |_| engine::Error::TimedOut {
+        doing: "cleaning up",
+        limit: wanted.time_limit,
+    };
+    // Rootless engines, Podman's among them, are asked as their own user: their place is here.
+    let found = async {
+        let engine = Engine::connect().await?;
+        let found = engine.list(&[(label::TOKEN, "")]).await?;
+        Ok::<_, engine::Error>((engine, found))
+    };
+    let (engine, found) = timeout_at(deadline, found).await.map_err(late)??;
+    let by = By::this_process();
+    let now = jiff::Timestamp::now().as_second();
+
+    let mut cleaned = Cleaned::default();
+    let mut going: Vec<(ContainerId, Gone)> = Vec::new();
+    for container in found {
+        match judge(&container, wanted, by, now) {
+            Verdict::Goes(gone) => going.push((container.id, gone)),
+            Verdict::Stays => {}
+            Verdict::Odd => cleaned.odd.push(container.id.short().to_owned()),
+        }
+    }
+    let removals = going.into_iter().map(|(id, gone)| {
+        let engine = &engine;
+        async move {
+            let removed = timeout_at(deadline, engine.remove(&id)).await;
+            let removed = removed.map_err(late).and_then(|removed| removed);
+            (gone, removed.map_err(|error| error.to_string()))
+        }
+    });
+    let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
+    while let Some((gone, removed)) = removals.next().await {
+        match removed {
+            Ok(()) => cleaned.removed.push(gone),
+            Err(reason) => cleaned.failed.push((gone, reason)),
+        }
+    }
+    Ok(cleaned)
+}
+
+/// On whose behalf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Root,
+    User(u32),
+}
+
+impl By {
+    fn this_process() -> Self {
+        match rustix::process::geteuid() {
+            uid if uid.is_root() => Self::Root,
+            uid => Self::User(uid.as_raw()),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Goes(Gone),
+    Stays,
+    Odd,
+}
+
+/// What shall become of a container; `now` in seconds since 1970.
+fn judge(container: &Listed, wanted: &Cleanup, by: By, now: i64) -> Verdict {
+    let Some(claim) = Claim::read(&container.labels) else {
+        return Verdict::Odd;
+    };
+    let may = match by {
+        By::Root => true,
+        By::User(uid) => claim.uid == uid,
+    };
+    let of_scheduler = match wanted.scheduler {
+        Some(kind) => claim.scheduler == kind.name(),
+        None => claim.scheduler != "local",
+    };
+    let over = match &wanted.scope {
+        Scope::Job { id, uid } => {
+            same_job(id.as_str(), claim.job.as_str()) && uid.is_none_or(|uid| uid == claim.uid)
+        }
+        Scope::Sweep { live, min_age } => {
+            let age = now.saturating_sub(container.created);
+            let old = u64::try_from(age).is_ok_and(|age| age >= min_age.as_secs());
+            old && !live.0.contains(number_of(claim.job.as_str()))
+        }
+    };
+    if may && of_scheduler && over {
+        Verdict::Goes(Gone {
+            container: container.id.short().to_owned(),
+            session: claim.session,
+            job: claim.job,
+            uid: claim.uid,
+        })
+    } else {
+        Verdict::Stays
+    }
+}
+
+/// The labels of a container, each exactly as a node half writes it.
+struct Claim {
+    session: SessionName,
+    job: JobId,
+    uid: u32,
+    scheduler: String,
+}
+
+impl Claim {
+    fn read(labels: &HashMap<String, String>) -> Option<Self> {
+        let text = |name| labels.get(name).map(String::as_str);
+        text(label::TOKEN)?.parse::<Token>().ok()?;
+        let uid_text = text(label::UID)?;
+        let uid: u32 = uid_text.parse().ok()?;
+        // `+5` and `005` are numbers to a parser and not to a node half.
+        if uid.to_string() != uid_text {
+            return None;
+        }
+        let (scheduler, _) = text(label::CLUSTER)?.split_once(' ')?;
+        let known = scheduler == "local" || scheduler.parse::<Kind>().is_ok();
+        known.then_some(())?;
+        Some(Self {
+            session: text(label::SESSION)?.parse().ok()?,
+            job: text(label::JOB)?.parse().ok()?,
+            uid,
+            scheduler: scheduler.to_owned(),
+        })
+    }
+}
+
+/// Equal ids; where one of them has no server, equal numbers.
+fn same_job(one: &str, other: &str) -> bool {
+    let short = !(one.contains('.') && other.contains('.'));
+    one == other || (short && number_of(one) == number_of(other))
+}
+
+/// What is before the server's name.
+fn number_of(id: &str) -> &str {
+    id.split('.').next().unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn container(changes: &[(&str, &str)]) -> Listed {
+        let token = "0123456789abcdef0123456789abcdef";
+        let mut labels: HashMap<String, String> = [
+            (label::SESSION, "v100-otter"),
+            (label::TOKEN, token),
+            (label::JOB, "33.server"),
+            (label::CLUSTER, "openpbs server"),
+            (label::UID, "2001"),
+            (label::DEADLINE, "1800003600"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for (name, value) in changes {
+            labels.insert((*name).to_owned(), (*value).to_owned());
+        }
+        Listed {
+            id: engine::ContainerId::of_test(&"a".repeat(64)),
+            name: "qdebug-v100-otter".to_owned(),
+            labels,
+            state: engine::ContainerState::Running,
+            created: NOW - 100,
+        }
+    }
+
+    fn job(id: &str, uid: Option<u32>) -> Cleanup {
+        let id = id.parse().unwrap();
+        let scope = Scope::Job { id, uid };
+        let (scheduler, time_limit) = (None, Duration::from_secs(1));
+        Cleanup {
+            scope,
+            scheduler,
+            time_limit,
+        }
+    }
+
+    fn sweep(live: &str, min_age: u64) -> Cleanup {
+        Cleanup {
+            scope: Scope::Sweep {
+                live: live.parse().unwrap(),
+                min_age: Duration::from_secs(min_age),
+            },
+            ..job("1", None)
+        }
+    }
+
+    fn goes(container: &Listed, wanted: &Cleanup, by: By) -> bool {
+        matches!(judge(container, wanted, by, NOW), Verdict::Goes(_))
+    }
+
+    #[test]
+    fn the_job_that_is_over_goes_and_no_other() {
+        let it = container(&[]);
+        assert!(goes(&it, &job("33.server", Some(2001)), By::Root));
+        assert!(goes(&it, &job("33", None), By::Root), "a short id");
+        assert!(!goes(&it, &job("3", None), By::Root));
+        assert!(!goes(&it, &job("33.other", None), By::Root));
+        assert!(!goes(&it, &job("33.server", Some(2002)), By::Root));
+    }
+
+    #[test]
+    fn a_user_removes_only_what_is_his() {
+        let it = container(&[]);
+        assert!(goes(&it, &job("33.server", None), By::User(2001)));
+        assert!(!goes(&it, &job("33.server", None), By::User(2002)));
+        assert!(!goes(&it, &job("33.server", Some(2001)), By::User(2002)));
+    }
+
+    #[test]
+    fn another_schedulers_and_local_jobs_share_numbers_and_stay() {
+        let mut wanted = job("33", None);
+        assert!(!goes(
+            &container(&[(label::CLUSTER, "local host")]),
+            &wanted,
+            By::Root
+        ));
+        wanted.scheduler = Some(Kind::Slurm);
+        assert!(!goes(&container(&[]), &wanted, By::Root));
+        wanted.scheduler = Some(Kind::OpenPbs);
+        assert!(goes(&container(&[]), &wanted, By::Root));
+    }
+
+    #[test]
+    fn labels_that_no_node_half_writes_are_left_alone() {
+        let odd = [
+            (label::UID, "--force"),
+            (label::UID, "+2001"),
+            (label::UID, "02001"),
+            (label::UID, "4294967296"),
+            (label::UID, "2001\n"),
+            (label::TOKEN, "../../etc"),
+            (label::TOKEN, ""),
+            (label::JOB, "33.server\n"),
+            (label::JOB, "--force"),
+            (label::JOB, "/etc/passwd"),
+            (label::JOB, "33.$(id)"),
+            (label::JOB, "33[1].server"),
+            (label::SESSION, "-rf"),
+            (label::SESSION, "a/../b"),
+            (label::SESSION, "a\nb"),
+            (label::CLUSTER, "openpbs"),
+            (label::CLUSTER, "quantum server"),
+        ];
+        for change in odd {
+            let it = container(&[change]);
+            for wanted in [job("33.server", None), sweep("", 0)] {
+                let verdict = judge(&it, &wanted, By::Root, NOW);
+                assert_eq!(verdict, Verdict::Odd, "{change:?}");
+            }
+        }
+        let mut bare = container(&[]);
+        bare.labels.remove(label::UID);
+        let verdict = judge(&bare, &job("33.server", None), By::Root, NOW);
+        assert_eq!(verdict, Verdict::Odd);
+    }
+
+    #[test]
+    fn a_sweep_spares_the_living_and_the_young() {
+        let it = container(&[]);
+        assert!(goes(&it, &sweep("", 60), By::Root));
+        assert!(goes(&it, &sweep("34.server 35[1].server", 60), By::Root));
+        assert!(!goes(&it, &sweep("1.server,33.server", 60), By::Root));
+        assert!(!goes(&it, &sweep("33.serv", 60), By::Root), "cut short");
+        assert!(!goes(&it, &sweep("", 101), By::Root));
+        let mut from_tomorrow = it.clone();
+        from_tomorrow.created = NOW + 86400;
+        assert!(!goes(&from_tomorrow, &sweep("", 0), By::Root));
+        assert!(!goes(&it, &sweep("", 60), By::User(2002)));
+    }
+
+    #[test]
+    fn a_list_with_nonsense_in_it_sweeps_nothing() {
+        for bad in ["error: no mom", "33.server,--force", "33;ls", "ä", "a"] {
+            assert!(bad.parse::<LiveJobs>().is_err(), "{bad}");
+        }
+        assert_eq!(" ,\n".parse::<LiveJobs>(), Ok(LiveJobs::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_labels_make_it_panic_and_none_but_the_jobs_own_go(
+            name in 0usize..6, value in "\\PC{0,40}"
+        ) {
+            let names = [label::SESSION, label::TOKEN, label::JOB, label::CLUSTER, label::UID,
+                label::DEADLINE];
+            let it = container(&[(names[name], &value)]);
+            if let Verdict::Goes(gone) = judge(&it, &job("33.server", Some(2001)), By::Root, NOW) {
+                prop_assert_eq!(gone.uid, 2001);
+                prop_assert_eq!(number_of(gone.job.as_str()), "33");
+            }
+        }
+    }
+}
