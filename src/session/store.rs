@@ -420,6 +420,22 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn nobody_may_change_what_the_node_runs() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().unwrap();
+        let session = Store::below(home.path()).create(&request("otter")).unwrap();
+        for text in ["first", "second"] {
+            session.write_job_files(text, "epilogue").unwrap();
+            assert_eq!(std::fs::read_to_string(session.job_shell()).unwrap(), text);
+        }
+        for path in [session.job_shell(), session.job_epilogue()] {
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o500, "{}", path.display());
+        }
+    }
+
     #[test]
     fn a_session_is_found_by_name_and_by_either_job_id() {
         let home = tempfile::tempdir().unwrap();

@@ -28,9 +28,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
-use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus};
+use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus, Kind, detect};
 use crate::process::{self, Output, Program};
 
 pub use user_files::{epilogue, shell};
@@ -42,7 +43,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(40);
 const SHOWQ_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a deletion is tried whose node did not answer.
-const DELETE_LIMIT: Duration = Duration::from_secs(10);
+const DELETE_LIMIT: Duration = Duration::from_secs(4);
 
 /// How long to wait before asking once more.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -56,14 +57,14 @@ const MEDDLING: [&str; 3] = ["PBS_DPREFIX", "PBS_QSTAT_EXECONLY", "PBS_QSTAT_NO_
 /// Torque, with its tools on PATH.
 #[derive(Debug, Clone, Default)]
 pub struct Torque {
-    folder: Option<PathBuf>,
+    folder: OnceCell<PathBuf>,
 }
 
 impl Torque {
     /// Torque with its tools in a folder instead of on PATH.
     pub fn in_folder(folder: PathBuf) -> Self {
         Self {
-            folder: Some(folder),
+            folder: OnceCell::new_with(Some(folder)),
         }
     }
 
@@ -235,16 +236,30 @@ impl Torque {
         self.run(tool, args, TIME_LIMIT).await
     }
 
+    /// The folder of the tools on PATH, looked for once.
+    async fn found(&self) -> Result<&PathBuf, Error> {
+        let look = async || {
+            let found = detect::pbs_folder(Kind::Torque).await?;
+            found.ok_or(Error::NotInstalled {
+                scheduler: "Torque",
+                program: "qsub",
+            })
+        };
+        self.folder.get_or_try_init(look).await
+    }
+
     async fn run(
         &self,
         tool: &'static str,
         args: &[String],
         limit: Duration,
     ) -> Result<Output, Error> {
-        let path = match &self.folder {
-            Some(folder) => folder.join(tool).into_os_string(),
-            None => tool.into(),
-        };
+        // Another family's tools may be on PATH too. showq is of another program, with a folder of
+        // its own.
+        let mut path = self.found().await?.join(tool);
+        if tool == "showq" && !path.exists() {
+            path = tool.into();
+        }
         let shown = Program::new(&path).args(args).shown();
         let mut program = Program::new("env");
         for name in MEDDLING {

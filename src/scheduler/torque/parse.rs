@@ -166,7 +166,7 @@ pub(super) fn said(stderr: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
     for line in stderr.lines().map(str::trim) {
         let words = match line.split_once(": ") {
-            Some(("qsub" | "qstat" | "qdel" | "qselect", words)) => words,
+            Some(("qsub" | "qstat" | "qdel" | "qselect" | "pbsnodes", words)) => words,
             _ => line,
         };
         let inner = words

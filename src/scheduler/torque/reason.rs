@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{JobEnd, Reason};
+use crate::text::nearest;
 
 /// Why a job waits: its state's letter, its holds and the scheduler's comment. Torque's server
 /// refuses at once what no node can ever have, so few waits are for ever.
@@ -98,7 +99,12 @@ pub(super) fn no_such_node(asked: Option<&str>, known: &BTreeSet<String>) -> Str
             format!("no node has that many {asked}, cores or memory at once")
         }
         Some(asked) if !known.is_empty() => {
-            format!("no node has the property {asked}; there are: {listed}")
+            match nearest(asked, known.iter().map(String::as_str)) {
+                Some(near) => format!(
+                    "no node has the property {asked}; did you mean {near}? there are: {listed}"
+                ),
+                None => format!("no node has the property {asked}; there are: {listed}"),
+            }
         }
         _ => "ask for less; `pbsnodes -a` shows what nodes have".to_owned(),
     }
@@ -144,7 +150,11 @@ mod tests {
     #[test]
     fn an_unknown_property_gets_those_there_are() {
         let known = BTreeSet::from(["P100".to_owned(), "V100".to_owned()]);
-        assert!(no_such_node(Some("A100"), &known).contains("P100, V100"));
+        let hint = no_such_node(Some("V10"), &known);
+        assert!(
+            hint.contains("did you mean V100") && hint.contains("P100, V100"),
+            "{hint}"
+        );
         assert!(no_such_node(Some("V100"), &known).contains("that many"));
         assert!(no_such_node(None, &known).contains("ask for less"));
     }

@@ -115,20 +115,24 @@ mod tests {
     }
 
     #[test]
-    fn the_shell_leaves_no_process_between_the_script_and_its_signals() {
+    fn a_signal_to_the_shell_reaches_the_script() {
         let folder = tempfile::tempdir().unwrap();
         let shell = write(folder.path(), "shell", super::shell(), 0o500);
-        let script = write(folder.path(), "j.SC", "kill -TERM $PPID; echo $$\n", 0o600);
-        // The script's parent is not the wrapper: here it is the env that waits for nothing.
-        let text = "trap '' TERM; printf '%s\\n' \"$1\" | \"$0\" & wait; echo \"$!\"";
-        let program = Program::new("sh")
-            .args(["-c", text])
+        // As a job script: it becomes another program, which gets the signal.
+        let body =
+            "trap \"echo got it; exit 5\" TERM; echo up; for _ in $(seq 200); do sleep 0.05; done";
+        let script = format!("exec sh -c '{body}'\n");
+        let script = write(folder.path(), "0.login.SC", &script, 0o600);
+        // pbs_mom signals the process that it started.
+        let mom = "printf '%s\\n' \"$1\" | \"$0\" >out & job=$!
+            for _ in $(seq 100); do grep -q up out && break; sleep 0.05; done
+            kill -TERM $job; wait $job; echo \"$? $(cat out)\"";
+        let mom = format!("cd '{}' || exit 1; {mom}", folder.path().display());
+        let output = run(Program::new("sh")
+            .args(["-c", &mom])
             .arg(&shell)
-            .arg(&script);
-        let output = run(program);
-        let pids: Vec<&str> = output.stdout.split_whitespace().collect();
-        assert_eq!(pids.len(), 2, "{output:?}");
-        assert_eq!(pids[0], pids[1], "{output:?}");
+            .arg(&script));
+        assert_eq!(output.stdout, "5 up\ngot it\n", "{output:?}");
     }
 
     #[test]
@@ -146,7 +150,7 @@ mod tests {
     fn the_epilogue_cleans_up_after_this_job() {
         for name in ["qdebug", "q debug's $(x) \"y\""] {
             let (output, log) = clean_up(name, "", "12.login");
-            assert_eq!(log, "cleanup|--job|12.login|");
+            assert_eq!(log, "cleanup|--scheduler|torque|--job|12.login|");
             assert_eq!((output.status, &*output.stdout), (0, ""), "{output:?}");
         }
     }
