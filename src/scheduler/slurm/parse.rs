@@ -107,7 +107,7 @@ fn failure(exit: &str, reason: &str) -> JobEnd {
 }
 
 /// A time as Slurm prints it with TZ=UTC; `N/A`, `Unknown` and `NONE` are none.
-fn time(text: &str) -> Option<Timestamp> {
+pub(in crate::scheduler) fn time(text: &str) -> Option<Timestamp> {
     let civil: DateTime = text.parse().ok()?;
     Some(civil.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }
