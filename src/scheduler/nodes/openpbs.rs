@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn recorded_nodes_are_read() {
-        let nodes = parse_nodes(&fixture("openpbs/pbsnodes-json.out")).unwrap();
+        let nodes = parse_nodes(&fixture("nodes/openpbs-json.out")).unwrap();
         let shown: Vec<_> = nodes
             .iter()
             .map(|gpus| (gpus.kind.as_deref(), gpus.total, gpus.used, gpus.is_up))
@@ -164,7 +164,7 @@ mod tests {
             ]
         );
         assert_eq!(nodes[0].request, "ngpus={count}:gpu_model=V100");
-        assert_eq!(parse_nodes(&fixture("openpbs/pbsnodes-text.out")), None);
+        assert_eq!(parse_nodes(&fixture("nodes/openpbs-text.out")), None);
     }
 
     #[test]

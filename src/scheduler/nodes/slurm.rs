@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn recorded_nodes_are_read_once_each() {
-        let nodes = parse_nodes(&fixture("slurm/sinfo-gpus.out"));
+        let nodes = parse_nodes(&fixture("nodes/slurm-sinfo.out"));
         let shown: Vec<_> = nodes
             .iter()
             .map(|gpus| {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn recorded_waiting_jobs_are_read() {
-        let jobs = parse_waiting(&fixture("slurm/squeue-gpus.out"));
+        let jobs = parse_waiting(&fixture("nodes/slurm-squeue.out"));
         let kinds: Vec<_> = jobs.iter().map(|job| job.kind.as_deref()).collect();
         assert_eq!(
             kinds,
