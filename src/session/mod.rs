@@ -26,6 +26,7 @@
 
 mod authorized_keys;
 mod file;
+mod gpus;
 mod name;
 mod request;
 #[cfg(test)]
@@ -38,6 +39,7 @@ mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use file::{Error, FORMAT};
+pub use gpus::GpuSupply;
 pub use name::{NameError, SessionName};
 pub use request::{
     Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
