@@ -63,7 +63,7 @@ fn shown(supplies: &[GpuSupply]) -> String {
             supply.total.to_string(),
             supply.down.to_string(),
             number(supply.queued),
-            start.map_or_else(|| "-".to_owned(), |at| show::clock(at)),
+            start.map_or_else(|| "-".to_owned(), show::clock),
         ]
     };
     let rows: Vec<Vec<String>> = supplies.iter().map(row).collect();
