@@ -110,6 +110,7 @@ build() { folder=$(examples/cluster/build); }
 
 need cc gcc libc6-dev
 need shellcheck shellcheck
+need python3 python3
 need curl curl ca-certificates
 component fmt rustfmt
 component clippy clippy

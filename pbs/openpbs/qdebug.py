@@ -18,6 +18,7 @@ import os
 import pwd
 import stat
 import subprocess
+import syslog
 
 import pbs
 
@@ -29,6 +30,9 @@ MIN_AGE = 60
 
 
 def say(text):
+    # Mom's own log depends on how it is configured; the node's does not.
+    syslog.openlog("qdebug", 0, syslog.LOG_DAEMON)
+    syslog.syslog(syslog.LOG_WARNING, text)
     pbs.logmsg(pbs.LOG_WARNING, "qdebug: " + text)
 
 
@@ -64,8 +68,9 @@ def clean(*words):
         timeout=TIME_LIMIT,
         check=False,
     )
+    # The program itself has told the node's log.
     for line in ran.stderr.decode("utf-8", "replace").splitlines()[:20]:
-        say(line[:500])
+        pbs.logmsg(pbs.LOG_WARNING, line[:500])
 
 
 def of_job(job):

@@ -189,7 +189,7 @@ pub(super) struct Submit {
     #[arg(long)]
     pub(super) name: Option<SessionName>,
     /// Where terminals and IDEs open; here when not given
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = values::directory)]
     pub(super) workdir: Option<PathBuf>,
     /// Whose sshd serves the session: the kit's works in any image
     #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]

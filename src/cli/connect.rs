@@ -34,7 +34,7 @@ impl Setting {
         let named = match (&global.on, self.config.default_cluster()) {
             (Some(on), _) => on.as_str(),
             // Where a scheduler is, the sessions are here: a login node needs no profile.
-            (None, Some(default)) if self.found().await?.is_none() => default,
+            (None, Some(default)) if !self.is_cluster().await? => default,
             _ => return Ok(None),
         };
         if named == "here" {
@@ -58,6 +58,16 @@ impl Setting {
         Ok(Some(
             Cluster::at(&client()?, &destination, qdebug, prompt()).await?,
         ))
+    }
+
+    /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
+    /// laptop may have them, do not make it one.
+    async fn is_cluster(&self) -> Result<bool, Failure> {
+        match (self.config.scheduler(), self.found().await?) {
+            (Some(_), _) => Ok(true),
+            (None, Some(kind)) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
+            (None, None) => Ok(false),
+        }
     }
 
     /// Offers to keep the login of `--on` as a profile, once.

@@ -106,7 +106,7 @@ impl Setting {
         format!("{}: {}", self.config.origin(key), key.join("."))
     }
 
-    fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
+    pub(super) fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
         Ok(match kind {
             Kind::OpenPbs => Scheduler::OpenPbs(OpenPbs::default()),
             Kind::Slurm => Scheduler::Slurm(Slurm::default()),

@@ -66,6 +66,17 @@ fn units(text: &str) -> Option<u64> {
     number.is_empty().then_some(total)
 }
 
+/// Reads the path of a directory; what cannot stand in a script is told at once.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn directory(text: &str) -> Result<std::path::PathBuf, String> {
+    if text.chars().any(char::is_control) {
+        return Err("a path with a line break or control character is not taken".to_owned());
+    }
+    Ok(text.into())
+}
+
 /// Reads a size such as `28G`, `512M` or `1T`.
 ///
 /// # Errors

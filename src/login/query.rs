@@ -1,8 +1,10 @@
 //! What became of sessions: found by name or job id, judged in one scheduler call, and stopped.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
 
 use super::submit::job_name;
 use super::{Error, Login};
@@ -11,6 +13,10 @@ use crate::session::{
     Cluster, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
 };
 use crate::text::chain;
+
+/// How long a node half that ends may take to write its word anew, and how often is looked.
+const REWRITTEN: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A session that was to be listed and could not be read.
 #[derive(Debug)]
@@ -85,8 +91,15 @@ impl Login {
             }
         };
         let mut sessions = Vec::new();
+        let mut unreadable = None;
         for session in self.store.by_job(id.as_str())? {
-            sessions.push((session.record()?, session));
+            match session.record() {
+                Ok(record) => sessions.push((record, session)),
+                Err(_) => unreadable = Some(session),
+            }
+        }
+        if let (true, Some(session)) = (sessions.is_empty(), unreadable) {
+            return Ok(session);
         }
         sessions.sort_by_key(|(record, _)| std::cmp::Reverse(record.request.created));
         let mut live = sessions.iter().filter(|(record, _)| !record.is_over());
@@ -113,31 +126,63 @@ impl Login {
     }
 
     /// Asks a session to end: `stop.json` first, so that the node half knows the reason, then the
-    /// scheduler's delete. A session that is over already is told as it is.
+    /// scheduler's delete. A session that is over already is told as it is; one whose state cannot
+    /// be read is ended, too.
     ///
     /// # Errors
     /// As [`Login::status`], and what the scheduler refused.
     pub async fn stop(&self, wanted: &str, by: &str) -> Result<Status, Error> {
         let session = self.find(wanted).await?;
-        let before = self.status_of(&session).await?;
-        if before.state.is_final() {
-            return Ok(before);
-        }
+        let before = match self.status_of(&session).await {
+            Ok(before) if before.state.is_final() => return Ok(before),
+            before => before,
+        };
+        // What the node half told may be damaged; its job ends all the same.
+        let request = session.request()?;
         let stop = Stop {
-            token: before.token.clone(),
+            token: request.token.clone(),
             by: by.to_owned(),
             at: Timestamp::now(),
         };
         session.write_stop(&stop)?;
-        let scheduler = self.scheduler_for(&before.name, &before.cluster).await?;
-        let id = match &before.job {
+        let (name, cluster) = (&request.name, &request.cluster);
+        let scheduler = self.scheduler_for(name, cluster).await?;
+        let told = match &before {
+            Ok(before) => before.job.clone(),
+            Err(_) => {
+                let job = session.job().ok().flatten();
+                job.filter(|job| job.token == request.token)
+                    .map(|job| job.id)
+            }
+        };
+        let id = match told {
             Some(id) => Some(id.parse::<JobId>()?),
-            None => scheduler.find(&job_name(&before.name)?).await?,
+            None => scheduler.find(&job_name(name)?).await?,
         };
         if let Some(id) = id {
-            scheduler.delete(&id).await?;
+            // Ids come again: a job of another name stays. Not to be told is no reason to wait.
+            let jobs = scheduler.status(std::slice::from_ref(&id)).await;
+            let jobs = jobs.unwrap_or_default();
+            if jobs.get(&id).is_none_or(|job| is_of(job, name)) {
+                scheduler.delete(&id).await?;
+            }
         }
-        self.status_of(&session).await
+        match before {
+            Ok(_) => self.status_of(&session).await,
+            Err(_) => self.status_once_told(&session).await,
+        }
+    }
+
+    /// Where a session stands whose files could not be read until now: a node half that ends
+    /// writes its word anew.
+    async fn status_once_told(&self, session: &SessionDir) -> Result<Status, Error> {
+        let patience = Instant::now() + REWRITTEN;
+        loop {
+            match self.status_of(session).await {
+                Err(_) if Instant::now() < patience => sleep(LOOK).await,
+                last => return last,
+            }
+        }
     }
 
     /// Lets a laptop's key into a session, and remembers it for later ones.
@@ -183,7 +228,7 @@ impl Login {
                 // Ids come again: a job of another name is another's.
                 Some(Ok(jobs)) => jobs
                     .get(&id)
-                    .filter(|job| is_of(job, record))
+                    .filter(|job| is_of(job, &record.request.name))
                     .map_or(JobWord::Unknown, translate),
                 Some(Err(detail)) => JobWord::Unreachable {
                     detail: detail.clone(),
@@ -234,9 +279,9 @@ fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
     record.verdict(word, now)
 }
 
-/// Whether a job can be the record's, by its name where the scheduler tells it.
-fn is_of(job: &JobStatus, record: &Record) -> bool {
-    let own = job_name(&record.request.name).ok();
+/// Whether a job can be this session's, by its name where the scheduler tells it.
+fn is_of(job: &JobStatus, name: &SessionName) -> bool {
+    let own = job_name(name).ok();
     match (&job.name, own) {
         (Some(name), Some(own)) => name == own.as_str(),
         _ => true,

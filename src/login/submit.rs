@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::{Error, Login, Submitter};
 use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
-    Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, PublicKey, Qdebug, Request, SessionDir,
-    SessionName, Sshd, Token,
+    Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request, SessionDir,
+    SessionName, Sshd, Token, read_keys,
 };
 
 /// How often another invented name is tried before giving up.
@@ -179,8 +179,7 @@ impl Login {
         }
         let path = home.join(".ssh/authorized_keys");
         // A home without readable keys is normal: people log in by password.
-        let own = std::fs::read(&path).unwrap_or_default();
-        let own = PublicKey::import(&String::from_utf8_lossy(&own));
+        let own = read_keys(&path).unwrap_or_default();
         let mut keys = self.store.known_keys()?.keys;
         for key in own.keys {
             if !keys.iter().any(|known| known.is_same_key(&key)) {

@@ -86,7 +86,7 @@ pub(super) async fn sweep(
         }
     }
     for (token, lives) in node_dir.all_sessions() {
-        if !lives && (how == Sweep::Tell || node_dir.remove_session(&token).is_ok()) {
+        if !lives && (how == Sweep::Tell || matches!(node_dir.remove_dead(&token), Ok(true))) {
             swept.folders += 1;
         }
     }

@@ -6,8 +6,10 @@
 //! so a lock that can be taken is a node half that is dead.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
@@ -19,6 +21,11 @@ use crate::session::Token;
 pub(super) const DEFAULT_BASE: &str = "/var/tmp";
 
 const LOCK: &str = "lock";
+
+/// How often, and how far apart, the lock of a session's folder is tried: a sweep that looks at it
+/// has it for microseconds.
+const LOCK_TRIES: u32 = 30;
+const LOCK_PACE: Duration = Duration::from_millis(10);
 
 /// The node's own folder of this user.
 #[derive(Debug, Clone)]
@@ -88,23 +95,18 @@ impl NodeDir {
         self.path.join("sessions")
     }
 
-    /// Makes the folder of a session and takes its lock.
+    /// Makes the folder of a session and takes its lock. A sweep may look at the folder in this
+    /// very moment, or take it for a dead one's between its making and its locking: then again.
     pub(super) fn make_session(&self, token: &Token) -> Result<SessionFolder, Error> {
         let path = self.sessions().join(token.as_str());
-        make_private(&path)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path.join(LOCK))
-            .map_err(Error::io("make", &path.join(LOCK)))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(SessionFolder { path, _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::AlreadyRunning { path }),
-            Err(error) => Err(Error::io("lock", &path.join(LOCK))(error.into())),
+        for _ in 0..LOCK_TRIES {
+            make_private(&path)?;
+            if let Some(lock) = hold(&path)? {
+                return Ok(SessionFolder { path, _lock: lock });
+            }
+            std::thread::sleep(LOCK_PACE);
         }
+        Err(Error::AlreadyRunning { path })
     }
 
     /// The tokens of all sessions that have a folder here, and whether their node half lives.
@@ -127,14 +129,19 @@ impl NodeDir {
     pub(super) fn lives(&self, token: &Token) -> bool {
         let path = self.sessions().join(token.as_str()).join(LOCK);
         match File::open(&path) {
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+            Err(error) => error.kind() != ErrorKind::NotFound,
             Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err(),
         }
     }
 
-    /// Removes the folder of a session that is over.
-    pub(super) fn remove_session(&self, token: &Token) -> Result<(), Error> {
-        remove(&self.sessions().join(token.as_str()))
+    /// Removes the folder of a session whose node half is dead; whether it was there to remove.
+    /// The lock is held meanwhile, so that nobody begins to live in it.
+    pub(super) fn remove_dead(&self, token: &Token) -> Result<bool, Error> {
+        let path = self.sessions().join(token.as_str());
+        match hold(&path)? {
+            Some(_held) => remove(&path).map(|()| true),
+            None => Ok(false),
+        }
     }
 }
 
@@ -150,18 +157,53 @@ impl SessionFolder {
     }
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
-        }
-        _ => Ok(()),
+/// Takes the lock of a session's folder; `None` when somebody has it, or the folder went.
+fn hold(path: &Path) -> Result<Option<File>, Error> {
+    let lock = path.join(LOCK);
+    let opened = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(&lock);
+    let file = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(Error::io("make", &lock))?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(Error::io("lock", &lock)(error.into())),
     }
+    // What was locked may have been removed just before.
+    let own = file.metadata().map_err(Error::io("lock", &lock))?;
+    let there = lock
+        .symlink_metadata()
+        .is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino()));
+    Ok(there.then_some(file))
+}
+
+/// Removes a folder with all that is in it. Somebody who tries its lock meanwhile may put one into
+/// it anew: then again.
+fn remove(path: &Path) -> Result<(), Error> {
+    for _ in 1..LOCK_TRIES {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {
+                std::thread::sleep(LOCK_PACE);
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove", path)(error));
+            }
+            _ => return Ok(()),
+        }
+    }
+    std::fs::remove_dir_all(path).map_err(Error::io("remove", path))
 }
 
 fn make_private(path: &Path) -> Result<(), Error> {
     match std::fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(Error::io("make", path)(error))
         }
         _ => Ok(()),
@@ -194,7 +236,51 @@ mod tests {
         node_dir.make_session(&token).unwrap().remove().unwrap();
         assert_eq!(node_dir.all_sessions(), []);
         assert!(!node_dir.lives(&token));
-        node_dir.remove_session(&token).unwrap();
+        assert!(!node_dir.remove_dead(&token).unwrap());
+    }
+
+    #[test]
+    fn what_lives_is_not_removed_and_a_folder_without_a_lock_is() {
+        let base = tempfile::tempdir().unwrap();
+        let node_dir = NodeDir::open(base.path()).unwrap();
+        let (held, dead) = (token(), token());
+        let _held = node_dir.make_session(&held).unwrap();
+        std::fs::create_dir(node_dir.sessions().join(dead.as_str())).unwrap();
+        assert!(!node_dir.remove_dead(&held).unwrap());
+        assert!(node_dir.remove_dead(&dead).unwrap());
+        assert_eq!(node_dir.all_sessions(), [(held, true)]);
+    }
+
+    /// Two sessions that begin on one node at once: the sweep of one must not take the folder of
+    /// the other.
+    #[test]
+    fn sweeps_take_no_folder_that_is_being_made() {
+        let base = tempfile::tempdir().unwrap();
+        let node_dir = NodeDir::open(base.path()).unwrap();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        for (token, lives) in node_dir.all_sessions() {
+                            if !lives {
+                                let _ = node_dir.remove_dead(&token);
+                            }
+                        }
+                    }
+                });
+            }
+            for _ in 0..300 {
+                let token = token();
+                let held = node_dir.make_session(&token).unwrap();
+                let there = held.path().join(LOCK).exists() && node_dir.lives(&token);
+                if !there || held.remove().is_err() {
+                    over.store(true, std::sync::atomic::Ordering::Relaxed);
+                    panic!("a sweep took the folder");
+                }
+            }
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod name;
 mod request;
 #[cfg(test)]
 pub(crate) mod samples;
+mod standing;
 mod state;
 mod status;
 mod store;
@@ -44,7 +45,8 @@ pub use request::{
     Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
     Request, Sshd, Stop,
 };
+pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
-pub use status::{JobWord, Record, Standing, Status};
-pub use store::{SessionDir, Store};
+pub use status::{Record, Status};
+pub use store::{SessionDir, Store, read_keys};
 pub use token::Token;

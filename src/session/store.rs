@@ -1,6 +1,7 @@
 //! Where sessions lie: one directory each, found by name or by job id.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -38,28 +39,34 @@ impl Store {
         self.root.join(name.as_str())
     }
 
-    /// Makes the directory of a new session and writes its request.
+    /// Makes the directory of a new session with its request in it, by one rename: a submit that
+    /// dies halfway leaves no name that is taken by nothing.
     ///
     /// # Errors
     /// [`Error::Exists`] when the name is taken, else what the file system said.
     pub fn create(&self, request: &Request) -> Result<SessionDir, Error> {
         make_private(&self.root)?;
         let path = self.place(&request.name);
-        match make_directory(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::Exists {
+        let made = self.root.join(format!(".new-{}", request.token.as_str()));
+        make_directory(&made).map_err(Error::io("create", &made))?;
+        let create = || {
+            file::write(&made.join("request.json"), request)?;
+            // A directory may be renamed onto an empty one, and onto no other.
+            fs::rename(&made, &path).map_err(|error| match error.kind() {
+                ErrorKind::DirectoryNotEmpty
+                | ErrorKind::AlreadyExists
+                | ErrorKind::NotADirectory => Error::Exists {
                     name: request.name.clone(),
-                });
-            }
-            made => made.map_err(Error::io("create", &path))?,
-        }
-        let session = SessionDir { path };
-        if let Err(error) = file::write(&session.file("request.json"), request) {
+                },
+                _ => Error::io("create", &path)(error),
+            })
+        };
+        if let Err(error) = create() {
             // Nothing half-made stays; the first error is the one to tell.
-            let _ = fs::remove_dir_all(&session.path);
+            let _ = fs::remove_dir_all(&made);
             return Err(error);
         }
-        Ok(session)
+        Ok(SessionDir { path })
     }
 
     /// The session of that name that still has it.
@@ -84,7 +91,7 @@ impl Store {
     /// When the store is there and cannot be listed.
     pub fn all(&self) -> Result<Vec<SessionDir>, Error> {
         let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(Error::io("list", &self.root))?,
         };
         let mut sessions: Vec<SessionDir> = entries
@@ -353,7 +360,10 @@ impl SessionDir {
 }
 
 /// Reads an authorized_keys file; a missing one holds no key.
-fn read_keys(path: &Path) -> Result<Import, Error> {
+///
+/// # Errors
+/// [`Error`]; one that is larger than any of a person is not read.
+pub fn read_keys(path: &Path) -> Result<Import, Error> {
     let bytes = file::read_bytes(path)?.unwrap_or_default();
     Ok(PublicKey::import(&String::from_utf8_lossy(&bytes)))
 }
@@ -407,113 +417,5 @@ fn make_directory(path: &Path) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::samples::{self, job};
-    use super::*;
-
-    /// With odd texts in it.
-    fn request(name: &str) -> Request {
-        Request {
-            mounts: vec!["/a b:/c:ro".parse().unwrap()],
-            env: [("A".parse().unwrap(), "'\"$x\n🦀".to_owned())].into(),
-            ..samples::request(name)
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn nobody_may_change_what_the_node_runs() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let home = tempfile::tempdir().unwrap();
-        let session = Store::below(home.path()).create(&request("otter")).unwrap();
-        for text in ["first", "second"] {
-            session.write_job_files(text, "epilogue").unwrap();
-            assert_eq!(std::fs::read_to_string(session.job_shell()).unwrap(), text);
-        }
-        for path in [session.job_shell(), session.job_epilogue()] {
-            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o7777, 0o500, "{}", path.display());
-        }
-    }
-
-    #[test]
-    fn a_session_is_found_by_name_and_by_either_job_id() {
-        let home = tempfile::tempdir().unwrap();
-        let store = Store::below(home.path());
-        let asked = request("otter");
-        let session = store.create(&asked).unwrap();
-        session.write_job(&job(&asked, "33.server")).unwrap();
-        assert_eq!(
-            store.by_name(&asked.name).unwrap().request().unwrap(),
-            asked
-        );
-        for id in ["33", "33.server"] {
-            assert_eq!(
-                store.by_job(id).unwrap(),
-                std::slice::from_ref(&session),
-                "{id}"
-            );
-        }
-        assert!(store.by_job("3").unwrap().is_empty());
-        assert!(store.by_name(&"newt".parse().unwrap()).is_err());
-    }
-
-    #[test]
-    fn a_name_is_taken_until_its_session_is_retired() {
-        let home = tempfile::tempdir().unwrap();
-        let store = Store::below(home.path());
-        let first = request("otter");
-        let session = store.create(&first).unwrap();
-        assert!(matches!(store.create(&first), Err(Error::Exists { .. })));
-        let retired = store.retire(&session, &first.token).unwrap();
-        assert_eq!(retired.shown_name(), Some("otter"));
-        let second = request("otter");
-        store.create(&second).unwrap();
-        assert_eq!(store.all().unwrap().len(), 2);
-        assert_eq!(
-            store
-                .by_name(&second.name)
-                .unwrap()
-                .request()
-                .unwrap()
-                .token,
-            second.token
-        );
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn everything_is_private() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let home = tempfile::tempdir().unwrap();
-        let store = Store::below(home.path());
-        let session = store.create(&request("otter")).unwrap();
-        session.write_script("#!/bin/sh\n").unwrap();
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(session.path()), 0o700);
-        assert_eq!(mode(&session.file("request.json")), 0o600);
-        assert_eq!(mode(&session.file("job.sh")), 0o700);
-    }
-
-    #[test]
-    fn what_is_no_session_is_passed_over() {
-        let home = tempfile::tempdir().unwrap();
-        let store = Store::below(home.path());
-        for odd in ["..x", "UPPER", "a.tok", "a b", ".new-x"] {
-            fs::create_dir_all(store.root.join(odd)).unwrap();
-        }
-        assert_eq!(store.all().unwrap(), []);
-    }
-
-    #[test]
-    fn a_laptop_key_is_remembered_once() {
-        let home = tempfile::tempdir().unwrap();
-        let store = Store::below(home.path());
-        let key: PublicKey = format!("ssh-ed25519 AAAA{} me", "b".repeat(60))
-            .parse()
-            .unwrap();
-        store.remember_key(&key).unwrap();
-        store.remember_key(&key).unwrap();
-        assert_eq!(store.known_keys().unwrap().keys, [key]);
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host::{Host, within};
+use crate::scheduler::here;
 use crate::session::Session;
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/busybox"];
@@ -42,32 +43,26 @@ fn qdebug_stop() {
 }
 
 #[test]
-fn scancel() {
+fn the_schedulers_own_delete() {
     let session = Session::ready("end-scancel", &SMALL);
-    Host::Login.run(&["scancel", &session.job]).ok();
+    here().delete(&session.job).ok();
     session.is_gone();
     ended(&session, &["cancelled"]);
 }
 
 #[test]
-fn scancel_of_a_queued_job() {
-    let session = Session::submit(
-        "end-queued",
-        &[&SMALL[..], &["--", "--begin=now+1hour"]].concat(),
-    );
-    session.await_state("queued");
-    Host::Login.run(&["scancel", &session.job]).ok();
+fn the_schedulers_own_delete_of_a_waiting_job() {
+    let session = Session::submit("end-queued", &[&SMALL[..], &here().waiting()].concat());
+    session.await_state(here().waiting_state());
+    here().delete(&session.job).ok();
     ended(&session, &["cancelled"]);
     assert!(session.containers().is_empty());
 }
 
 #[test]
-fn stop_of_a_queued_job() {
-    let session = Session::submit(
-        "end-queued-stop",
-        &[&SMALL[..], &["--", "--begin=now+1hour"]].concat(),
-    );
-    session.await_state("queued");
+fn stop_of_a_waiting_job() {
+    let session = Session::submit("end-queued-stop", &[&SMALL[..], &here().waiting()].concat());
+    session.await_state(here().waiting_state());
     let status = Host::Login
         .run(&["qdebug", "stop", &session.name, "--json"])
         .ok()
@@ -108,14 +103,7 @@ fn kill_9_of_the_node_half() {
 #[test]
 fn kill_9_of_everything_of_the_job() {
     let session = Session::ready("end-kill-all", &SMALL);
-    let node = session.node();
-    // slurmstepd of the job, the job script, the node half: all at once.
-    let line = format!(
-        "pkill -9 -f 'slurmstepd: \\[{job}\\.'; pkill -9 -f 'qdebug node .*/{name}$'; true",
-        job = session.job,
-        name = session.name
-    );
-    node.root(&line).ok();
+    here().kill_all(&session);
     session.is_gone();
     // Slurm needs minutes to notice that its own daemon for the job is gone. Until then nobody is
     // told that the session is ready.
@@ -188,12 +176,8 @@ fn the_container_is_killed_from_outside() {
     ended(&session, &["container exited"]);
     // The job ends with it: nothing holds the node for an hour.
     within(Duration::from_secs(20), "the job is over", || {
-        let ran = Host::Login.run(&["squeue", "-h", "-j", &session.job]);
-        if ran.text().is_empty() {
-            Ok(())
-        } else {
-            Err(ran.to_string())
-        }
+        let left = here().jobs_named(&format!("qdebug-{}", session.name));
+        if left.is_empty() { Ok(()) } else { Err(left) }
     });
 }
 

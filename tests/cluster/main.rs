@@ -11,6 +11,7 @@ mod host;
 mod images;
 mod local;
 mod refusals;
+mod scheduler;
 mod session;
 mod story;
 mod the_cluster;

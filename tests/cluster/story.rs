@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host::{Host, within};
+use crate::scheduler::here;
 use crate::session::Session;
 
 #[test]
@@ -22,7 +23,7 @@ fn submit_prints_the_job_id_and_the_next_command() {
     let ran = Host::Login.run(&words).ok();
     let job = ran.text().to_owned();
     assert!(
-        !job.is_empty() && job.bytes().all(|b| b.is_ascii_digit()),
+        job.starts_with(|c: char| c.is_ascii_digit()) && !job.contains(char::is_whitespace),
         "{ran}"
     );
     assert!(ran.err.contains(&format!("qdebug connect {job}")), "{ran}");
@@ -152,7 +153,10 @@ fn the_session_has_the_images_environment_and_the_jobs_gpus() {
         "a 'b' \"c\" $d \\ ü"
     );
     assert_eq!(
-        session.ssh(&["printf %s \"$SLURM_JOB_ID\""]).ok().out,
+        session
+            .ssh(&[&format!("printf %s \"${}\"", here().id_variable())])
+            .ok()
+            .out,
         session.job
     );
     let image = Host::Node2
@@ -220,6 +224,11 @@ fn the_laptop_asks_for_everything_over_the_hop() {
             .contains("the node half begins")
     );
     ask(&["status", "never-was"]).fails(3, &["never-was"]);
+    // The default of the configuration holds where a scheduler's tools are and no server answers.
+    let by_default = "export QDEBUG_CONFIG=$(mktemp); \
+         printf 'default_cluster = \"lab\"\n[clusters.lab]\nlogin = \"alice@login\"\n' \
+             > $QDEBUG_CONFIG; qdebug list; rm $QDEBUG_CONFIG";
+    assert!(Host::Laptop.sh(by_default).ok().out.contains("hop"));
     let stopped = ask(&["stop", "hop", "--json"]).ok().json();
     assert_eq!(stopped["state"], "ended", "{stopped:#}");
     let by = stopped["reason"].as_str().unwrap_or_default().to_owned();

@@ -55,7 +55,7 @@ impl Failure {
                 failure(Exit::Versions).hint(format!("install qdebug {writer} or later here"))
             }
             E::Damaged { path, .. } | E::TooLarge { path } => failure(Exit::Failed).hint(format!(
-                "remove {} when the session is not needed",
+                "`qdebug stop` ends its job all the same; then remove {}",
                 path.parent().unwrap_or(path).display()
             )),
             E::Exists { .. } => failure(Exit::Failed).hint("choose another `--name`"),

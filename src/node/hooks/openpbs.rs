@@ -72,13 +72,14 @@ impl Hook {
     }
 }
 
-/// `    enabled = true` below `Hook qdebug`.
+/// `    enabled = true` below `Hook qdebug`; a long value goes on after a tab in the next line.
 fn attributes(listed: &str) -> Vec<(String, String)> {
     let pair = |line: &str| {
         let (name, value) = line.split_once(" = ")?;
         Some((name.trim().to_owned(), value.trim().to_owned()))
     };
-    listed.lines().filter_map(pair).collect()
+    let whole = listed.replace("\n\t", "");
+    whole.lines().filter_map(pair).collect()
 }
 
 /// Equal as sets of words, since the server lists events in an order of its own.
@@ -172,8 +173,9 @@ pub(super) async fn uninstall() -> Result<Plan, Error> {
 mod tests {
     use super::*;
 
+    /// As a server of OpenPBS 23.06 printed it.
     const LISTED: &str = "Hook qdebug\n    type = site\n    enabled = true\n    \
-        event = execjob_end,execjob_epilogue,exechost_startup,exechost_periodic\n    \
+        event = execjob_epilogue,execjob_end,exechost_periodic,\n\texechost_startup\n    \
         user = pbsadmin\n    alarm = 45\n    freq = 60\n    order = 10\n    debug = false\n    \
         fail_action = none\n\n";
 

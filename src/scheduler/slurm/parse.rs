@@ -89,20 +89,29 @@ fn state(word: &str, exit: &str, reason: &str) -> JobState {
 fn failure(exit: &str, reason: &str) -> JobEnd {
     if let Some((exit, signal)) = exit.split_once(':') {
         return match (exit.parse(), signal.parse()) {
-            (_, Ok(signal)) if signal > 0 => JobEnd::Signalled { signal },
+            (_, Ok(signal)) if signal > 0 => signalled(signal),
             (Ok(exit), _) => JobEnd::Failed { exit },
             _ => JobEnd::Other("it failed".to_owned()),
         };
     }
     match exit.parse::<i32>() {
         Ok(status) if reason == "RaisedSignal" || (1..=64).contains(&(status & 0x7f)) => {
-            JobEnd::Signalled {
-                signal: status & 0x7f,
-            }
+            signalled(status & 0x7f)
         }
         Ok(status) if status >= 256 => JobEnd::Failed { exit: status >> 8 },
         Ok(exit) => JobEnd::Failed { exit },
         Err(_) => JobEnd::Other(format!("it failed ({reason})")),
+    }
+}
+
+/// slurmd tells by the "signal" 53 that it could not open the job's output, and ran nothing.
+fn signalled(signal: i32) -> JobEnd {
+    match signal {
+        53 => JobEnd::Other(
+            "its node could not open the job's log: is your home there, with room, and writable?"
+                .to_owned(),
+        ),
+        signal => JobEnd::Signalled { signal },
     }
 }
 
@@ -239,6 +248,14 @@ mod tests {
 
     fn one(line: &str) -> JobStatus {
         jobs(line).into_values().next().expect("a job")
+    }
+
+    #[test]
+    fn a_log_that_could_not_be_opened_is_no_signal() {
+        for end in [failure("0:53", ""), failure("53", "RaisedSignal")] {
+            assert!(end.to_string().contains("could not open"), "{end}");
+        }
+        assert_eq!(failure("0:9", ""), JobEnd::Signalled { signal: 9 });
     }
 
     #[test]

@@ -75,6 +75,14 @@ pub(super) fn submit(spec: &JobSpec, exported: &[&str]) -> Result<Vec<String>, E
     Ok(words)
 }
 
+/// The same for a qsub that knows no `-K`, which older ones do not.
+pub(super) fn without_delay(mut words: Vec<String>) -> Vec<String> {
+    if let Some(at) = words.iter().position(|word| word == "-K") {
+        words.drain(at..at + 2);
+    }
+    words
+}
+
 /// The value of `-l`: `nodes=1:ppn=2:gpus=1:V100,walltime=..`, the one form that is not ignored.
 fn resources(spec: &JobSpec) -> Result<String, Error> {
     let mut list = format!("nodes=1:ppn={}", spec.cpus.unwrap_or(1));

@@ -81,7 +81,12 @@ impl Torque {
 
     pub(super) async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
         let words = command::submit(spec, &exported())?;
-        let output = self.run("qsub", &words, TIME_LIMIT).await?;
+        let mut output = self.run("qsub", &words, TIME_LIMIT).await?;
+        if is_usage(&output) && output.stderr.contains("invalid option -- 'K'") {
+            tracing::info!("this qsub knows no -K: the site's own kill_delay holds");
+            let words = command::without_delay(words);
+            output = self.run("qsub", &words, TIME_LIMIT).await?;
+        }
         // Killed by a signal: it may have asked already. Torque's own statuses begin at 153.
         if (129..153).contains(&output.status) {
             return Err(unexpected(&output));

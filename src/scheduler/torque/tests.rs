@@ -382,6 +382,18 @@ fn a_job_is_submitted() {
 }
 
 #[test]
+fn an_old_qsub_is_asked_without_the_delay() {
+    let old = "case \" $* \" in *' -K '*) printf \"qsub: invalid option -- 'K'\\nusage: qsub\\n\" >&2; exit 2;; esac; echo 12.login";
+    let fake = Fake::new(&[("qsub", old)]);
+    assert_eq!(submit(&fake).unwrap(), id("12.login"));
+    let calls = fake.calls("qsub");
+    assert_eq!(calls.len(), 2);
+    assert!(
+        !calls[1].contains("-K") && calls[1].contains("-S /home") && calls[1].contains("-j oe")
+    );
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let body = format!("cat '{FIXTURES}/qsub-badprop2.err' >&2; exit 190");
     let nodes = format!("cat '{FIXTURES}/pbsnodes-x.out'");

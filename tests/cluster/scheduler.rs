@@ -1,0 +1,102 @@
+//! The scheduler of the tests' cluster, as its users and admins know it: `QDEBUG_TEST_SCHEDULER`
+//! is slurm (the default), openpbs or torque.
+
+use crate::host::{Host, Ran};
+use crate::session::Session;
+
+/// A scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheduler {
+    Slurm,
+    OpenPbs,
+    Torque,
+}
+
+/// The one that is there.
+pub(crate) fn here() -> Scheduler {
+    match std::env::var("QDEBUG_TEST_SCHEDULER").as_deref() {
+        Err(_) | Ok("slurm") => Scheduler::Slurm,
+        Ok("openpbs") => Scheduler::OpenPbs,
+        Ok("torque") => Scheduler::Torque,
+        Ok(other) => panic!("QDEBUG_TEST_SCHEDULER={other}"),
+    }
+}
+
+impl Scheduler {
+    /// Deletes a job as its user would without qdebug.
+    pub(crate) fn delete(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.run(&["scancel", job]),
+            Self::OpenPbs | Self::Torque => Host::Login.run(&["qdel", job]),
+        }
+    }
+
+    /// What makes a job wait for good, as options behind `--`.
+    pub(crate) fn waiting(self) -> [&'static str; 2] {
+        match self {
+            Self::Slurm => ["--", "--begin=now+1hour"],
+            Self::OpenPbs | Self::Torque => ["--", "-h"],
+        }
+    }
+
+    /// Where such a job stands.
+    pub(crate) fn waiting_state(self) -> &'static str {
+        match self {
+            Self::Slurm => "queued",
+            Self::OpenPbs | Self::Torque => "held",
+        }
+    }
+
+    /// The jobs of that name that are not over.
+    pub(crate) fn jobs_named(self, name: &str) -> String {
+        let ran = match self {
+            Self::Slurm => Host::Login.run(&["squeue", "-h", "-o", "%i", "-n", name]),
+            Self::OpenPbs => Host::Login.run(&["qselect", "-N", name]),
+            // Those that are over stay for five minutes.
+            Self::Torque => Host::Login.run(&["qselect", "-N", name, "-s", "EHQRTW"]),
+        };
+        ran.ok().text().to_owned()
+    }
+
+    /// The variable by which a job knows its id.
+    pub(crate) fn id_variable(self) -> &'static str {
+        match self {
+            Self::Slurm => "SLURM_JOB_ID",
+            Self::OpenPbs | Self::Torque => "PBS_JOBID",
+        }
+    }
+
+    /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.
+    pub(crate) fn kill_all(self, session: &Session) {
+        let node_half = format!("pkill -9 -f 'qdebug node .*/{}$'", session.name);
+        let line = match self {
+            Self::Slurm => format!(
+                "pkill -9 -f 'slurmstepd: \\[{}\\.'; {node_half}",
+                session.job
+            ),
+            // The job's processes are one session, whose leader is mom's child.
+            Self::OpenPbs | Self::Torque => format!(
+                "sid=$(ps -o sid= -p $(pgrep -f 'qdebug node .*/{}$')); pkill -9 -s $sid",
+                session.name
+            ),
+        };
+        session.node().root(&format!("{line}; true")).ok();
+    }
+
+    /// An option behind `--` that would make a job an array.
+    pub(crate) fn array_option(self) -> &'static str {
+        match self {
+            Self::Slurm => "--array=1-4",
+            Self::OpenPbs => "-J1-4",
+            Self::Torque => "-t1-4",
+        }
+    }
+
+    /// Options behind `--` that would make a job run again.
+    pub(crate) fn rerun_options(self) -> &'static [&'static str] {
+        match self {
+            Self::Slurm => &["--requeue"],
+            Self::OpenPbs | Self::Torque => &["-r", "y"],
+        }
+    }
+}
