@@ -86,6 +86,16 @@ pub struct Warning {
     known: Option<&'static str>,
 }
 
+impl Warning {
+    /// Whether it is about this leaf of a file: then nothing reads it.
+    pub(super) fn is_about(&self, layer: &Layer, leaf: &Leaf) -> bool {
+        let key = leaf.dotted();
+        let below = key.strip_prefix(&self.key);
+        self.path == layer.path
+            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::catalogue::{Catalogue, Dialect};
-use super::origin::{self, Origin, Value};
+use super::origin::{self, Leaf, Origin, Value};
 use super::{Config, Layer};
 
 /// Keys whose values of both files add up.
@@ -22,7 +22,8 @@ impl Config {
             put(value, 0);
         }
         for (number, layer) in [&self.site, &self.user].into_iter().enumerate() {
-            for leaf in &layer.leaves {
+            let odd = |leaf: &&Leaf| self.warnings.iter().any(|odd| odd.is_about(layer, leaf));
+            for leaf in layer.leaves.iter().filter(|leaf| !odd(leaf)) {
                 let mut key = leaf.key.clone();
                 if let [first, name, ..] = key.as_mut_slice()
                     && first == "gpus"
@@ -123,7 +124,8 @@ mod tests {
     fn every_value_tells_where_it_comes_from() {
         let folder = tempfile::tempdir().unwrap();
         let (site, user) = (folder.path().join("site"), folder.path().join("user"));
-        let text = "node_dir = '/s'\nenvironment = ['A']\n[gpus.v100]\ncpus = 16\nqueue = 'gpu'\n";
+        let text = "node_dir = '/s'\nenvironment = ['A']\n[gpus.v100]\ncpus = 16\nqueue = 'gpu'\nfoo = 1\n\
+                    [bar]\nbaz = 2\n";
         std::fs::write(&site, text).unwrap();
         let text = "environment = ['B']\n[gpus.V100]\nqueue = 'mine'\n";
         std::fs::write(&user, text).unwrap();
@@ -134,6 +136,11 @@ mod tests {
             let shown = of_key.map(|value| format!("{} {}", value.value, value.origin));
             shown.collect::<Vec<_>>().join("; ")
         };
+        assert!(
+            values
+                .iter()
+                .all(|value| !value.key.contains("foo") && value.key != "bar.baz")
+        );
         let (site, user) = (site.display(), user.display());
         assert_eq!(of("node_dir"), format!("\"/s\" {site}:1"));
         assert_eq!(of("gpus.V100.cpus"), format!("16 {site}:4"));

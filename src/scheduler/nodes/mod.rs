@@ -155,3 +155,100 @@ fn fixture(name: &str) -> String {
     let path = format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::scheduler::Scheduler;
+
+    /// Tools that answer as recorded, each by the name of its fixture; others fail.
+    fn tools(answers: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+        let all = ["sinfo", "squeue", "pbsnodes", "qstat", "qsub"];
+        for tool in all {
+            let answer = answers.iter().find(|(name, _)| *name == tool);
+            let does = match answer {
+                Some((_, fixture)) => format!("cat '{fixtures}/{fixture}.out'"),
+                None => "echo 'Connection refused' >&2; exit 111".to_owned(),
+            };
+            let path = folder.path().join(tool);
+            std::fs::write(&path, format!("#!/bin/sh\n{does}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        folder
+    }
+
+    async fn survey(scheduler: Scheduler) -> Result<Survey, Error> {
+        let is_type = |word: &str| word == "V100";
+        let survey = scheduler.survey(&is_type).await?.expect("a scheduler");
+        let nodes = scheduler.gpus(&is_type).await?.expect("a scheduler");
+        assert_eq!(nodes.len(), survey.nodes.len());
+        Ok(survey)
+    }
+
+    #[tokio::test]
+    async fn every_dialect_tells_nodes_and_what_waits() {
+        let slurm = tools(&[
+            ("sinfo", "nodes/slurm-sinfo"),
+            ("squeue", "nodes/slurm-squeue"),
+        ]);
+        let slurm = Scheduler::Slurm(Slurm::in_folder(slurm.path().to_owned()));
+        let pbs = tools(&[
+            ("pbsnodes", "nodes/openpbs-json"),
+            ("qstat", "openpbs/qstat-json-Q"),
+        ]);
+        let torque = tools(&[
+            ("pbsnodes", "torque/pbsnodes-x"),
+            ("qstat", "torque/qstat-fx-Q"),
+        ]);
+        for (scheduler, nodes, waiting) in [
+            (slurm, 2, 2),
+            (
+                Scheduler::OpenPbs(OpenPbs::in_folder(pbs.path().to_owned())),
+                2,
+                1,
+            ),
+            (
+                Scheduler::Torque(Torque::in_folder(torque.path().to_owned())),
+                1,
+                1,
+            ),
+        ] {
+            let kind = scheduler.kind();
+            let survey = survey(scheduler).await.unwrap();
+            assert_eq!(survey.nodes.len(), nodes, "{kind}");
+            assert_eq!(survey.nodes[0].kind.as_deref(), Some("V100"), "{kind}");
+            assert_eq!(
+                survey.waiting.map(|jobs| jobs.len()),
+                Some(waiting),
+                "{kind}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn nodes_in_text_are_read_and_a_silent_queue_stays_unknown() {
+        let folder = tools(&[("pbsnodes", "torque/pbsnodes-a-busy")]);
+        let torque = Scheduler::Torque(Torque::in_folder(folder.path().to_owned()));
+        let survey = survey(torque).await.unwrap();
+        assert_eq!((survey.nodes[0].used, survey.waiting), (None, None));
+    }
+
+    #[tokio::test]
+    async fn nodes_that_cannot_be_asked_are_an_error() {
+        let folder = tools(&[]);
+        for scheduler in [
+            Scheduler::OpenPbs(OpenPbs::in_folder(folder.path().to_owned())),
+            Scheduler::Torque(Torque::in_folder(folder.path().to_owned())),
+        ] {
+            assert!(survey(scheduler).await.is_err());
+        }
+        let text = tools(&[("pbsnodes", "nodes/openpbs-text")]);
+        let pbs = Scheduler::OpenPbs(OpenPbs::in_folder(text.path().to_owned()));
+        assert!(matches!(survey(pbs).await, Err(Error::Unexpected { .. })));
+    }
+}
