@@ -106,9 +106,9 @@ nothing_left() {
     return "$rc"
 }
 
-# pbs_suite: the suite on a stand-in, without the hooks, which belong to the real schedulers.
+# pbs_suite: the suite on a stand-in, without the hooks, which belong to the real schedulers, and
+# without the test that asks srun.
 pbs_suite() {
-    # A GPU that no cgroup guards cannot be hidden from the job beside.
     cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 \
         --skip hooks:: --skip a_job_gets_the_gpus
 }
