@@ -57,13 +57,13 @@ stage() {
     ((rc == 0))
 }
 
-up=0
+up=()
 finish() {
-    local rc=$?
+    local rc=$? name
     trap - EXIT
-    if ((up && !keep)); then
-        examples/cluster/down || rc=1
-    fi
+    for name in "${up[@]}"; do
+        ((keep)) || examples/cluster/down --name "$name" || rc=1
+    done
     # An error that no stage has counted.
     if ((rc != 0 && failed == 0)); then failed=1; fi
     ((${#broken[@]} == 0)) || printf 'failed: %s\n' "${broken[@]}"
@@ -106,6 +106,26 @@ nothing_left() {
     return "$rc"
 }
 
+# pbs_suite: the suite on a stand-in, without the hooks, which belong to the real schedulers, and
+# without the test that asks srun.
+pbs_suite() {
+    cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 \
+        --skip hooks:: --skip a_job_gets_the_gpus
+}
+
+# standin KIND TEXT: a cluster with the stand-in of that scheduler, the suite on it, and away again.
+standin() {
+    local kind=$1 text="cluster, $2 stand-in"
+    local -x QDEBUG_CLUSTER=qdebug-test-$kind QDEBUG_TEST_SCHEDULER=$kind
+    up+=("$QDEBUG_CLUSTER")
+    if stage "$text: up" examples/cluster/up --fresh --standin "$kind" \
+        --qdebug "$folder/qdebug"; then
+        stage "$text" pbs_suite || true
+        stage "$text: nothing left" nothing_left || true
+    fi
+    ((keep)) || examples/cluster/down
+}
+
 build() { folder=$(examples/cluster/build); }
 
 need cc gcc libc6-dev
@@ -124,9 +144,12 @@ step "qdebug and its kit" build
 stage "format" cargo fmt --all --check || true
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || true
 stage "shell scripts" check_scripts || true
+# Down again at the end, also when it came up by half.
+up+=("$QDEBUG_CLUSTER")
 examples/cluster/up --fresh --qdebug "$folder/qdebug"
-up=1
 # The tests with an engine need the cluster's images.
 stage "tests" cargo test --workspace --locked --no-fail-fast || true
 stage "cluster" cargo test --locked --no-fail-fast --test cluster || true
 stage "nothing left" nothing_left || true
+standin openpbs "OpenPBS"
+standin torque "Torque"

@@ -18,6 +18,10 @@ node_images=("$DEMO_IMAGE" "$BUSYBOX_IMAGE" "$SSHD_IMAGE")
 scheduler=${QDEBUG_CLUSTER_SCHEDULER:-slurm}
 prefix=
 
+# Without one, a program stands in for OpenPBS or Torque.
+standin=${QDEBUG_CLUSTER_STANDIN:-}
+STANDIN=$here/../../tests/standins/pbs.py
+
 # Every container, network and volume of a cluster begins with its name, so that several live side
 # by side.
 cluster=${QDEBUG_CLUSTER:-qdebug-play}
@@ -32,12 +36,16 @@ check_scheduler() {
         openpbs | torque)
             [[ -d $prefix ]] || die "--scheduler $scheduler needs --prefix DIR, its installed tree"
             ;;
+        standin)
+            [[ $standin == openpbs || $standin == torque ]] ||
+                die "no scheduler that has a stand-in: $standin"
+            ;;
         *) die "no scheduler this cluster knows: $scheduler" ;;
     esac
 }
 
 host_image() {
-    if [[ $scheduler == slurm ]]; then
+    if [[ $scheduler == slurm || $scheduler == standin ]]; then
         echo "$CLUSTER_IMAGE"
     else
         echo "qdebug-cluster-$scheduler:bookworm"
@@ -56,7 +64,7 @@ images_made() {
         image_made "$DEMO_IMAGE" "$here/demo" &&
         image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
         image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
-    [[ $scheduler == slurm ]] ||
+    [[ $(host_image) == "$CLUSTER_IMAGE" ]] ||
         image_made "$(host_image)" "$here/$scheduler" \
             --build-arg "CLUSTER=$(docker image inspect -f '{{.Id}}' "$CLUSTER_IMAGE")"
 }
@@ -99,7 +107,7 @@ make_volumes() {
 # recipe: changes whenever the containers would be made differently.
 recipe() {
     printf '%s-%s' "$(docker image inspect -f '{{.Id}}' "$(host_image)")" \
-        "$(recipe_hash "$here/lib.sh")"
+        "$(recipe_hash "$here/lib.sh" ${standin:+"$STANDIN"})"
 }
 
 # make_host HOST RECIPE: a running container of this recipe; one that is there and fits stays.
@@ -112,7 +120,8 @@ make_host() {
     [[ -z $have ]] || docker rm -f -v "$container" || return
     arguments=(--name "$container" --hostname "$host"
         --label "qdebug.cluster=$cluster" --label "qdebug.recipe=$want"
-        -e "QDEBUG_CLUSTER=$cluster" -e "QDEBUG_CLUSTER_SCHEDULER=$scheduler" --stop-timeout 3
+        -e "QDEBUG_CLUSTER=$cluster" -e "QDEBUG_CLUSTER_SCHEDULER=$scheduler"
+        -e "QDEBUG_CLUSTER_STANDIN=$standin" --stop-timeout 3
         --mount "type=volume,src=$cluster-opt,dst=/opt/qdebug,volume-nocopy")
     case $role in
         laptop)
@@ -143,6 +152,9 @@ make_host() {
             [[ ! -d $prefix/$part ]] || tar -C "$prefix/$part" -c . |
                 docker cp - "$container:/$part" || return
         done
+    fi
+    if [[ $scheduler == standin && $role != laptop ]]; then
+        docker cp -L "$STANDIN" "$container:/usr/local/sbin/pbs_standin" || return
     fi
     if [[ $role == login ]]; then
         docker network connect --alias login "$cluster-outside" "$container" || return
