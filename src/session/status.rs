@@ -273,6 +273,10 @@ impl Record {
                 status.doubt(word, now);
                 status.mind_silence(*silence);
             }
+            // Should its job come after all, its node half finds the stop first.
+            (None, None) if *word == JobWord::NeverSubmitted && stop.is_some() => {
+                status.over(None, stop.as_ref(), "", false);
+            }
             (None, None) => status.tell_word(word, now),
         }
         if status.state.is_final() {
@@ -546,6 +550,16 @@ mod tests {
         assert_eq!(after(0).state, Standing::Unknown);
         assert_eq!(after(2).state, Standing::Unknown);
         assert_eq!(after(4).state, Standing::Failed);
+        // One that was stopped meanwhile has nothing to wait for.
+        let mut stopped = record(&request, None, None);
+        stopped.stop = Some(Stop {
+            token: request.token.clone(),
+            by: "alice@login".to_owned(),
+            at: request.created,
+        });
+        let status = stopped.verdict(&JobWord::NeverSubmitted, request.created);
+        assert_eq!(status.state, Standing::Ended);
+        assert_eq!(status.reason.as_deref(), Some("stopped by alice@login"));
     }
 
     #[test]
