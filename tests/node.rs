@@ -520,6 +520,7 @@ fn an_engine_that_cannot_hand_out_gpus_says_so_after_the_right_ones_were_chosen(
         request.gpu = Some(qdebug::session::GpuRequest {
             kind: "V100".into(),
             count: 1,
+            pattern: None,
         });
     };
     let Some(mut trial) = Trial::new(change) else {
@@ -602,6 +603,7 @@ fn what_cannot_be_is_said_and_leaves_nothing() {
             request.gpu = Some(qdebug::session::GpuRequest {
                 kind: "V100".into(),
                 count: 1,
+                pattern: None,
             });
         },
     ];

@@ -48,6 +48,7 @@ const MAY_SEE: [(&str, &[&str]); 14] = [
             "kit",
             "ssh",
             "process",
+            "text",
         ],
     ),
 ];

@@ -67,6 +67,8 @@ pub(super) enum Command {
     List(List),
     /// Tell where a session stands
     Status(Wanted),
+    /// Tell the cluster's GPU types: how many, how many free, what waits for them
+    Gpus,
     /// Print a session's log
     Logs(Logs),
     /// End a session: its job and its container
@@ -83,6 +85,12 @@ pub(super) enum Command {
     /// The scheduler's hooks that clean up whatever happens (for admins, as root)
     #[command(subcommand)]
     Hooks(Hooks),
+    /// Print every value of the configuration and where it comes from
+    Config {
+        /// What else to do
+        #[command(subcommand)]
+        action: Option<ConfigAction>,
+    },
     /// Print completions for your shell
     #[command(
         after_help = "Example: qdebug completions bash > ~/.local/share/bash-completion/completions/qdebug"
@@ -135,7 +143,7 @@ Examples:
   qdebug submit -g V100 -w 1h -i debian --dry-run
   qdebug submit -g V100 -w 1h -i debian -- --constraint=ib")]
 pub(super) struct Submit {
-    /// GPU type, such as V100; `none` for a session without
+    /// GPU type, such as V100 or its short name V; `none` for a session without
     #[arg(short, long, value_name = "TYPE", value_parser = values::gpu_type)]
     pub(super) gpu: Option<String>,
     /// How long: 4h, 90m, 1h30m or HH:MM:SS
@@ -390,6 +398,13 @@ pub(super) struct ChangeHooks {
     /// Do it without asking
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Test the files: the first error with file, line and key, and every unknown key
+    Check,
 }
 
 /// The kit.

@@ -9,7 +9,8 @@
 //! | `failure` | errors as the user sees them |
 //! | `output` | the only place that prints |
 //! | `show` | a session's status for people |
-//! | `submit`, `sessions` | commands of the login half |
+//! | `submit`, `sessions`, `gpus` | commands of the login half |
+//! | `config` | what the configuration says, and where |
 //! | `connect` | commands of the laptop half |
 //! | `node` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
@@ -17,9 +18,11 @@
 
 mod args;
 mod cleanup;
+mod config;
 mod connect;
 mod exit;
 mod failure;
+mod gpus;
 mod help;
 mod hooks;
 mod node;
@@ -118,7 +121,10 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
 impl Command {
     /// Whether it is about the machine it runs on, whatever cluster is named.
     fn is_of_here(&self) -> bool {
-        matches!(self, Self::Submit(_) | Self::Gc(_) | Self::Kit(_))
+        matches!(
+            self,
+            Self::Submit(_) | Self::Gc(_) | Self::Kit(_) | Self::Config { .. }
+        )
     }
 
     async fn run(self, global: &Global) -> Result<u8, Failure> {
@@ -132,6 +138,8 @@ impl Command {
             Self::Submit(submit) => submit.run(global).await,
             Self::List(list) => list.run(global).await,
             Self::Status(wanted) => sessions::status(wanted, global).await,
+            Self::Gpus => gpus::gpus(global).await,
+            Self::Config { action } => config::run(action.as_ref(), global),
             Self::Logs(logs) => logs.run(global).await,
             Self::Stop(stop) => stop.run(global).await,
             Self::Authorize(wanted) => sessions::authorize(wanted).await,

@@ -87,12 +87,23 @@ impl Setting {
     /// The scheduler the configuration names, else the one its tools tell of. `local` is never
     /// found, only asked for.
     pub(super) async fn found(&self) -> Result<Option<Kind>, Failure> {
-        match self.config.scheduler() {
-            Some(name) => name.parse().map(Some).map_err(|error: scheduler::Error| {
-                Failure::of(Exit::Config, &error).hint("`scheduler` of the configuration names it")
-            }),
+        match self.named_scheduler()? {
+            Some(kind) => Ok(Some(kind)),
             None => Ok(scheduler::detect().await?),
         }
+    }
+
+    /// The scheduler the configuration names.
+    pub(super) fn named_scheduler(&self) -> Result<Option<Kind>, Failure> {
+        let kind = self.config.scheduler().map(str::parse).transpose();
+        kind.map_err(|error: scheduler::Error| {
+            Failure::of(Exit::Config, &error).about(&self.place(&["scheduler"]))
+        })
+    }
+
+    /// Where a value of the configuration is, for an error about it: `FILE:LINE: KEY`.
+    fn place(&self, key: &[&str]) -> String {
+        format!("{}: {}", self.config.origin(key), key.join("."))
     }
 
     pub(super) fn scheduler(&self, kind: Kind) -> Result<Scheduler, Failure> {
@@ -122,10 +133,7 @@ impl Setting {
     pub(super) fn submit_defaults(&self) -> Result<SubmitDefaults, Failure> {
         let texts = self.config.submit();
         let wrong = |key: &str, reason: String| {
-            Failure::new(
-                Exit::Config,
-                format!("submit.{key} of the configuration: {reason}"),
-            )
+            Failure::new(Exit::Config, reason).about(&self.place(&["submit", key]))
         };
         let gpu = texts.gpu.as_deref().map(values::gpu_type).transpose();
         let image = texts.image.as_deref().map(str::parse).transpose();

@@ -136,7 +136,7 @@ fn image(image: &ImageSource) -> &str {
 }
 
 /// A time of day here, with the date when it is not today.
-fn clock(at: Timestamp) -> String {
+pub(super) fn clock(at: Timestamp) -> String {
     let zone = jiff::tz::TimeZone::system();
     let (at, now) = (
         at.to_zoned_datetime(zone.clone()),

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::args::{Global, SshdChoice, Submit};
 use super::setting::Setting;
-use super::{Exit, Failure, output, show};
+use super::{Exit, Failure, gpus, output, show};
 use crate::laptop;
 use crate::login::{Login, Submission, Submitted};
 use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
@@ -31,8 +31,9 @@ struct Planned<'a> {
 impl Submit {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
-        let submission = self.submission(&setting)?;
+        let mut submission = self.submission(&setting)?;
         let login = setting.login_for_submit(self.scheduler).await?;
+        gpus::settle(&mut submission, setting.config.catalogue(), &login).await?;
         let by = setting.submitter()?;
         if self.dry_run {
             let plan = login.plan(&submission, &by).await?;
@@ -103,15 +104,18 @@ impl Submit {
             Failure::new(Exit::Usage, "which image? there is no default for it")
                 .hint("add `-i IMAGE`, as you would name it to `docker run`")
         })?;
-        let gpu = (!gpu.eq_ignore_ascii_case("none")).then_some(GpuRequest {
-            kind: gpu,
-            count: self.count,
-        });
+        let catalogue = setting.config.catalogue();
+        let gpu = (!gpu.eq_ignore_ascii_case("none"))
+            .then(|| gpus::asked(catalogue, &gpu, self.count))
+            .unzip();
+        let (gpu, limits): (Option<GpuRequest>, Option<gpus::Limits>) = gpu;
+        let limits = limits.unwrap_or_default();
         let mut mounts: Vec<Mount> = defaults.mounts;
         mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));
         Ok(Submission {
             name: self.name.clone(),
             gpu,
+            gpu_words: None,
             walltime,
             image: ImageSource::Reference {
                 reference: image.to_string(),
@@ -122,10 +126,10 @@ impl Submit {
             },
             mounts,
             env: self.env.iter().cloned().collect(),
-            cpus: self.cpus,
-            memory_bytes: self.memory,
+            cpus: self.cpus.or(limits.cpus),
+            memory_bytes: self.memory.or(limits.memory_bytes),
             shm_bytes: self.shm_size,
-            queue: self.queue.clone().or(defaults.queue),
+            queue: self.queue.clone().or(limits.queue).or(defaults.queue),
             project: self.project.clone().or(defaults.project),
             account: self.account.clone().or(defaults.account),
             qos: self.qos.clone(),

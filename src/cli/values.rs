@@ -77,28 +77,12 @@ pub(super) fn directory(text: &str) -> Result<std::path::PathBuf, String> {
     Ok(text.into())
 }
 
-/// Reads a size such as `28G`, `512M` or `1T`: binary units, `B` and `iB` behind them allowed.
+/// Reads a size such as `28G`, `512M` or `1T`.
 ///
 /// # Errors
 /// A sentence for the user.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let bad = || format!("{text:?} is no size; write 28G, 512M or the like");
-    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-    let (number, unit) = text.split_at(at);
-    let unit = unit.to_ascii_lowercase();
-    let bare = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b'));
-    let power = match bare.unwrap_or(&unit) {
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        _ => return Err(bad()),
-    };
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    number
-        .checked_mul(1024u64.pow(power))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(bad)
+    crate::text::size(text)
 }
 
 /// Reads a GPU type such as `V100`. It becomes part of the scheduler's words, where a comma or a
@@ -203,20 +187,6 @@ mod tests {
             assert!(gpu_type(bad).is_err(), "{bad:?}");
         }
         assert!(gpu_type("V100:2").unwrap_err().ends_with("-g V100 -n 2"));
-    }
-
-    #[test]
-    fn sizes_are_binary() {
-        for (text, bytes) in [
-            ("28G", 28 << 30),
-            ("512MiB", 512 << 20),
-            ("1tb", 1u64 << 40),
-        ] {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for bad in ["", "28", "G", "0G", "1.5G", "99999999999T", "1X"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

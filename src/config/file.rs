@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::catalogue::{GpuKeys, TypeName};
+use super::origin::{self, Leaf};
 use crate::text::nearest;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 7] = [
+const TOP: [&str; 8] = [
     "home",
     "node_dir",
     "scheduler",
@@ -18,11 +20,15 @@ const TOP: [&str; 7] = [
     "default_cluster",
     "submit",
     "clusters",
+    "gpus",
 ];
 const SUBMIT: [&str; 7] = [
     "gpu", "walltime", "image", "mounts", "queue", "project", "account",
 ];
 const PROFILE: [&str; 2] = ["login", "qdebug"];
+const GPU: [&str; 8] = [
+    "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
+];
 
 /// What is wrong with a configuration file.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +42,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// It is no TOML, or a value is not what its key takes; the source names line and key.
-    #[error("{} is wrong", path.display())]
-    Parse {
+    /// It is no TOML, or a value is not what its key takes.
+    #[error("{}:{line}: {}{reason}", path.display(), about(key.as_deref()))]
+    Value {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// The key, dotted, where one is to blame.
+        key: Option<String>,
+        /// What is wrong, and what to write instead.
+        reason: String,
     },
     /// It cannot be written.
     #[error("cannot write {}", path.display())]
@@ -64,17 +73,26 @@ pub enum Error {
     },
 }
 
+fn about(key: Option<&str>) -> String {
+    key.map_or_else(String::new, |key| format!("{key}: "))
+}
+
 /// Something odd in a file that does not hinder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     path: PathBuf,
+    line: Option<usize>,
     key: String,
     known: Option<&'static str>,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: there is no key {}", self.path.display(), self.key)?;
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": there is no key {}", self.key)?;
         match self.known {
             Some(known) => write!(f, "; did you mean {known}?"),
             None => Ok(()),
@@ -95,6 +113,7 @@ pub(super) struct File {
     pub(super) default_cluster: Option<String>,
     pub(super) submit: SubmitDefaults,
     pub(super) clusters: BTreeMap<String, Profile>,
+    pub(super) gpus: BTreeMap<TypeName, GpuKeys>,
 }
 
 /// `[submit]`: the texts of flags that are not given.
@@ -162,43 +181,88 @@ fn destination<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
     Ok(text)
 }
 
-/// Reads a file; one that is not there is empty.
-pub(super) fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<File, Error> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(File::default()),
-        text => text.map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?,
-    };
-    let wrong = |source| Error::Parse {
-        path: path.to_owned(),
-        source: Box::new(source),
-    };
-    let table: toml::Table = toml::from_str(&text).map_err(wrong)?;
-    warnings.extend(odd_keys(path, &table));
-    toml::from_str(&text).map_err(wrong)
+/// A file as it was read: what it says, and where it says so.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    pub(super) path: PathBuf,
+    /// Whether it is there.
+    pub(super) found: bool,
+    pub(super) file: File,
+    pub(super) leaves: Vec<Leaf>,
 }
 
-fn odd_keys(path: &Path, table: &toml::Table) -> Vec<Warning> {
+impl Layer {
+    /// An error about a key of this file.
+    pub(super) fn wrong(&self, key: &[&str], reason: impl Into<String>) -> Error {
+        Error::Value {
+            path: self.path.clone(),
+            line: origin::line_of(&self.leaves, key).unwrap_or(1),
+            key: Some(key.join(".")),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Reads a file; one that is not there is empty.
+pub(super) fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<Layer, Error> {
+    let path = path.to_owned();
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Layer {
+                path,
+                ..Layer::default()
+            });
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+        Ok(text) => text,
+    };
+    let table: toml::Table =
+        toml::from_str(&text).map_err(|error| wrong(&path, &text, &[], &error))?;
+    let leaves = origin::leaves(&text, &table);
+    warnings.extend(odd_keys(&path, &table, &leaves));
+    let file = toml::from_str(&text).map_err(|error| wrong(&path, &text, &leaves, &error))?;
+    Ok(Layer {
+        path,
+        found: true,
+        file,
+        leaves,
+    })
+}
+
+fn wrong(path: &Path, text: &str, leaves: &[Leaf], error: &toml::de::Error) -> Error {
+    let at = error.span().map_or(0, |span| span.start);
+    Error::Value {
+        path: path.to_owned(),
+        line: origin::line(text, at),
+        key: origin::key_at(leaves, at),
+        reason: error.message().replace('\n', "; "),
+    }
+}
+
+fn odd_keys(path: &Path, table: &toml::Table, leaves: &[Leaf]) -> Vec<Warning> {
     let mut odd = Vec::new();
-    let mut check = |prefix: &str, table: &toml::Table, known: &[&'static str]| {
-        for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
+    let mut check = |above: &[&str], table: &toml::Table, known: &[&'static str]| {
+        for name in table.keys().filter(|key| !known.contains(&key.as_str())) {
+            let key = [above, &[name.as_str()]].concat();
             odd.push(Warning {
                 path: path.to_owned(),
-                key: format!("{prefix}{key}"),
-                known: nearest(key, known.iter().copied()),
+                line: origin::line_of(leaves, &key),
+                key: key.join("."),
+                known: nearest(name, known.iter().copied()),
             });
         }
     };
-    check("", table, &TOP);
+    check(&[], table, &TOP);
     if let Some(toml::Value::Table(submit)) = table.get("submit") {
-        check("submit.", submit, &SUBMIT);
+        check(&["submit"], submit, &SUBMIT);
     }
-    if let Some(toml::Value::Table(clusters)) = table.get("clusters") {
-        for (name, profile) in clusters {
-            if let toml::Value::Table(profile) = profile {
-                check(&format!("clusters.{name}."), profile, &PROFILE);
+    for (above, known) in [("clusters", &PROFILE[..]), ("gpus", &GPU[..])] {
+        let Some(toml::Value::Table(tables)) = table.get(above) else {
+            continue;
+        };
+        for (name, keys) in tables {
+            if let toml::Value::Table(keys) = keys {
+                check(&[above, name], keys, known);
             }
         }
     }

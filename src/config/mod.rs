@@ -7,25 +7,31 @@
 //!
 //! A flag beats the environment, which beats the user's file, which beats the site's. An error
 //! names file, line and key; an unknown key is a warning with the nearest known one, so that an
-//! older qdebug can read a newer file.
+//! older qdebug can read a newer file. Every value knows where it comes from ([`Config::values`]).
 
+mod catalogue;
 mod file;
+mod origin;
 mod profile;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
+pub use origin::{Origin, Value};
 pub use profile::keep_profile;
 
-use file::File;
+use file::{File, Layer};
 
 /// The configuration in force.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    site: File,
-    user: File,
+    site: Layer,
+    user: Layer,
     user_path: Option<PathBuf>,
+    catalogue: Catalogue,
     /// What was odd in the files, for the user to know.
     pub warnings: Vec<Warning>,
 }
@@ -51,12 +57,16 @@ impl Config {
         let user_path = user.map(Path::to_owned);
         let user = match user {
             Some(path) => file::read(path, &mut warnings)?,
-            None => File::default(),
+            None => Layer::default(),
         };
+        let mut catalogue = Catalogue::built_in();
+        catalogue.take(&site)?;
+        catalogue.take(&user)?;
         Ok(Self {
             site,
             user,
             user_path,
+            catalogue,
             warnings,
         })
     }
@@ -64,6 +74,11 @@ impl Config {
     /// Where the user's file is, or would be.
     pub fn user_path(&self) -> Option<&Path> {
         self.user_path.as_deref()
+    }
+
+    /// The GPU types: `[gpus.TYPE]` over the built-in ones.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// qdebug's directory on the cluster's shared file system, where it is set: `home`.
@@ -86,9 +101,10 @@ impl Config {
     /// files.
     pub fn environment(&self) -> impl Iterator<Item = &str> {
         self.site
+            .file
             .environment
             .iter()
-            .chain(&self.user.environment)
+            .chain(&self.user.file.environment)
             .map(String::as_str)
     }
 
@@ -104,7 +120,8 @@ impl Config {
 
     /// The profile of a login, such as `alice@login.example.org`, with its name.
     pub fn profile_of_login(&self, login: &str) -> Option<(&str, &Profile)> {
-        let known = self.user.clusters.iter().chain(&self.site.clusters);
+        let known = self.user.file.clusters.iter();
+        let known = known.chain(&self.site.file.clusters);
         let mut of_login = known.filter(|(_, profile)| profile.login == login);
         of_login
             .next()
@@ -113,7 +130,7 @@ impl Config {
 
     /// The names of all profiles.
     pub fn profiles(&self) -> Vec<&str> {
-        let all: BTreeMap<&str, ()> = [&self.site, &self.user]
+        let all: BTreeMap<&str, ()> = [&self.site.file, &self.user.file]
             .into_iter()
             .flat_map(|file| file.clusters.keys())
             .map(|name| (name.as_str(), ()))
@@ -124,11 +141,12 @@ impl Config {
     /// What submit takes where no flag says otherwise: `[submit]`; a key of the user's file beats
     /// the same of the site's.
     pub fn submit(&self) -> SubmitDefaults {
-        self.user.submit.clone().over(self.site.submit.clone())
+        let (user, site) = (&self.user.file.submit, &self.site.file.submit);
+        user.clone().over(site.clone())
     }
 
     fn either<'a, T: ?Sized>(&'a self, get: impl Fn(&'a File) -> Option<&'a T>) -> Option<&'a T> {
-        get(&self.user).or_else(|| get(&self.site))
+        get(&self.user.file).or_else(|| get(&self.site.file))
     }
 }
 
@@ -189,20 +207,20 @@ mod tests {
         .unwrap();
         let told: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
         assert!(
-            told[0].contains("submit.waltime") && told[0].contains("walltime"),
+            told[0].contains(":2: ") && told[0].ends_with("submit.waltime; did you mean walltime?"),
             "{told:?}"
         );
-        assert!(told[1].contains("clusters.x.foo"), "{told:?}");
+        assert!(
+            told[1].contains(":5: there is no key clusters.x.foo"),
+            "{told:?}"
+        );
     }
 
     #[test]
-    fn an_error_names_file_and_line() {
+    fn an_error_names_file_line_and_key() {
         let error = read("", "home = '/x'\nnode_dir = 5\n").unwrap_err();
-        let text = format!("{error}: {}", std::error::Error::source(&error).unwrap());
-        assert!(
-            text.contains("user.toml") && text.contains("line 2"),
-            "{text}"
-        );
+        let text = error.to_string();
+        assert!(text.contains("user.toml:2: node_dir: "), "{text}");
         assert!(read("", "node_dir = 'relative'\n").is_err());
         assert!(read("", "[clusters.x]\nlogin = '-oProxyCommand=sh'\n").is_err());
     }

@@ -67,6 +67,16 @@ pub enum Error {
         /// What the job has.
         present: Vec<String>,
     },
+    /// What was asked for is no pattern.
+    #[error("{pattern:?}, which stands for {wanted}, is no regular expression ({reason})")]
+    Pattern {
+        /// The type.
+        wanted: String,
+        /// What should be a pattern of it.
+        pattern: String,
+        /// Why it is none.
+        reason: String,
+    },
     /// There are too few.
     #[error("{wanted} GPUs were asked for, and the job has {}", listed(present))]
     TooFew {

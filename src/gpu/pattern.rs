@@ -1,14 +1,28 @@
 //! Which NVML names a GPU type stands for.
 
-/// A type as a pattern over NVML's names: words that must be there, whole and side by side.
+use regex::{Regex, RegexBuilder};
+
+use super::Error;
+
+/// A type as a pattern over NVML's names: a regular expression, or words that must be there, whole
+/// and side by side.
 ///
 /// `V100` is in `Tesla V100-SXM2-32GB`; `GTX1080` is `NVIDIA GeForce GTX 1080`, and is not
 /// `GTX 1080 Ti`, whose name goes on with a word that makes it another model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TypePattern {
     shown: String,
-    words: Vec<String>,
+    form: Form,
 }
+
+#[derive(Debug, Clone)]
+enum Form {
+    Words(Vec<String>),
+    Regex(Regex),
+}
+
+/// A regular expression larger than this is no name of a GPU.
+const SIZE_LIMIT: usize = 1 << 20;
 
 /// Words that, right behind a model's name, make it another model.
 const MODEL_SUFFIXES: [&str; 4] = ["ti", "super", "max", "laptop"];
@@ -18,8 +32,30 @@ impl TypePattern {
     pub fn of_type(name: &str) -> Self {
         Self {
             shown: name.to_owned(),
-            words: words(name),
+            form: Form::Words(words(name)),
         }
+    }
+
+    /// A type whose NVML names a regular expression tells, upper and lower case alike.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`] when it is none.
+    pub fn of_regex(name: &str, pattern: &str) -> Result<Self, Error> {
+        let regex = RegexBuilder::new(pattern)
+            .case_insensitive(true)
+            .size_limit(SIZE_LIMIT)
+            .build();
+        Ok(Self {
+            shown: name.to_owned(),
+            form: Form::Regex(regex.map_err(|error| {
+                let reason = error.to_string();
+                Error::Pattern {
+                    wanted: name.to_owned(),
+                    pattern: pattern.to_owned(),
+                    reason: reason.lines().last().unwrap_or_default().to_owned(),
+                }
+            })?),
+        })
     }
 
     /// The type as it was written.
@@ -29,19 +65,24 @@ impl TypePattern {
 
     /// Whether a GPU of this NVML name is of the type.
     pub fn matches(&self, name: &str) -> bool {
-        let name = words(name);
-        let width = self.words.len();
-        let own_suffix = self
-            .words
-            .last()
-            .is_some_and(|word| MODEL_SUFFIXES.contains(&word.as_str()));
-        width > 0
-            && (0..name.len()).any(|at| {
-                let same = name.get(at..at + width) == Some(&self.words);
-                let next = name.get(at + width).map_or("", String::as_str);
-                same && (own_suffix || !MODEL_SUFFIXES.contains(&next))
-            })
+        match &self.form {
+            Form::Words(wanted) => has_words(&words(name), wanted),
+            Form::Regex(regex) => regex.is_match(name),
+        }
     }
+}
+
+fn has_words(name: &[String], wanted: &[String]) -> bool {
+    let width = wanted.len();
+    let own_suffix = wanted
+        .last()
+        .is_some_and(|word| MODEL_SUFFIXES.contains(&word.as_str()));
+    width > 0
+        && (0..name.len()).any(|at| {
+            let same = name.get(at..at + width) == Some(wanted);
+            let next = name.get(at + width).map_or("", String::as_str);
+            same && (own_suffix || !MODEL_SUFFIXES.contains(&next))
+        })
 }
 
 /// Splits at everything that is no letter or digit, and where a family's letters meet its number:
@@ -99,6 +140,18 @@ mod tests {
             ("RTX3090", "NVIDIA GeForce RTX 3090"),
         ] {
             assert!(TypePattern::of_type(kind).matches(name), "{kind}: {name}");
+        }
+    }
+
+    #[test]
+    fn a_regular_expression_tells_the_names() {
+        let pattern = TypePattern::of_regex("GTX1080", r"\bGTX ?1080$").unwrap();
+        assert!(pattern.matches("nvidia geforce gtx 1080"));
+        assert!(!pattern.matches("NVIDIA GeForce GTX 1080 Ti"));
+        assert_eq!(pattern.shown(), "GTX1080");
+        for bad in ["(", "a{1000}{1000}{1000}"] {
+            let error = TypePattern::of_regex("X", bad).unwrap_err();
+            assert!(matches!(error, Error::Pattern { .. }), "{bad}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::Error;
 use super::known::Place;
 use crate::process::Program;
-use crate::session::{FORMAT, SessionName, Status};
+use crate::session::{FORMAT, GpuSupply, SessionName, Status};
 use crate::ssh::{Client, Destination, Prompt, Remote};
 
 /// How long the cluster's qdebug may take; it may have to wait for its scheduler.
@@ -135,6 +135,15 @@ impl Cluster {
             false => &["list", "--json"],
         };
         let text = self.answer(args, None).await?;
+        self.read(&text)
+    }
+
+    /// The cluster's GPUs by type.
+    ///
+    /// # Errors
+    /// As [`Cluster::status`].
+    pub async fn gpus(&self) -> Result<Vec<GpuSupply>, Error> {
+        let text = self.answer(&["gpus", "--json"], None).await?;
         self.read(&text)
     }
 

@@ -5,11 +5,13 @@
 //! the node nor the laptop: those meet it in the session.
 
 mod error;
+mod gpus;
 mod logs;
 mod query;
 mod submit;
 
 pub use error::Error;
+pub use gpus::{ReportedType, TypeOf};
 pub use logs::{Log, LogTail};
 pub use submit::{Plan, Submission, Submitted};
 

@@ -27,6 +27,8 @@ pub struct Submission {
     pub name: Option<SessionName>,
     /// The GPUs; `None` for a session without.
     pub gpu: Option<GpuRequest>,
+    /// The words that ask the scheduler for them; its own form when absent.
+    pub gpu_words: Option<String>,
     /// How long.
     pub walltime: Duration,
     /// The image.
@@ -296,7 +298,7 @@ fn job_spec(
         gpus: submission.gpu.as_ref().map(|gpu| scheduler::GpuRequest {
             kind: Some(gpu.kind.clone()),
             count: gpu.count,
-            request: None,
+            request: submission.gpu_words.clone(),
         }),
         cpus: submission.cpus,
         memory_bytes: submission.memory_bytes,
@@ -368,6 +370,7 @@ mod tests {
     fn a_job_of_torque_brings_its_shell_and_epilogue() {
         let submission = Submission {
             name: None,
+            gpu_words: None,
             gpu: None,
             walltime: Duration::from_secs(60),
             image: ImageSource::Reference {

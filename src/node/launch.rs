@@ -98,7 +98,10 @@ fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
         let granted = Granted::from_environment(|name| std::env::var(name).ok())?;
         let inventory = gpu::inventory()?;
         tracing::debug!(?granted, ?inventory, "GPUs");
-        let pattern = TypePattern::of_type(&wanted.kind);
+        let pattern = match &wanted.pattern {
+            Some(pattern) => TypePattern::of_regex(&wanted.kind, pattern)?,
+            None => TypePattern::of_type(&wanted.kind),
+        };
         gpu::select(&inventory, &granted, &pattern, wanted.count as usize)
     };
     let selected = choose().map_err(|source| Error::Gpu {

@@ -18,6 +18,7 @@ mod detect;
 mod error;
 mod job;
 pub mod local;
+mod nodes;
 mod openpbs;
 mod slurm;
 pub mod torque;
@@ -28,6 +29,7 @@ pub use detect::{Kind, detect};
 pub use error::Error;
 pub use job::{GpuRequest, JobEnd, JobId, JobName, JobSpec, JobState, JobStatus, Reason};
 pub use local::Local;
+pub use nodes::{IsType, NodeGpus, Survey, WaitingJob};
 pub use openpbs::OpenPbs;
 pub use slurm::Slurm;
 pub use torque::Torque;
@@ -121,6 +123,32 @@ impl Scheduler {
             Self::Slurm(slurm) => slurm.find(name).await,
             Self::Torque(torque) => torque.find(name).await,
             Self::Local(local) => local.find(name),
+        }
+    }
+
+    /// What GPUs the nodes have; `None` where there are no nodes to ask.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], ...
+    pub async fn gpus(&self, is_type: IsType<'_>) -> Result<Option<Vec<NodeGpus>>, Error> {
+        match self {
+            Self::OpenPbs(pbs) => pbs.gpus().await.map(Some),
+            Self::Slurm(slurm) => slurm.gpus().await.map(Some),
+            Self::Torque(torque) => torque.gpus(is_type).await.map(Some),
+            Self::Local(_) => Ok(None),
+        }
+    }
+
+    /// What GPUs the nodes have, how many of them are used, and what waits for them.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], ... of the nodes; jobs that cannot be asked stay unknown.
+    pub async fn survey(&self, is_type: IsType<'_>) -> Result<Option<Survey>, Error> {
+        match self {
+            Self::OpenPbs(pbs) => pbs.survey().await.map(Some),
+            Self::Slurm(slurm) => slurm.survey().await.map(Some),
+            Self::Torque(torque) => torque.survey(is_type).await.map(Some),
+            Self::Local(_) => Ok(None),
         }
     }
 

@@ -26,10 +26,12 @@
 
 mod authorized_keys;
 mod file;
+mod gpus;
 mod name;
 mod request;
 #[cfg(test)]
 pub(crate) mod samples;
+mod standing;
 mod state;
 mod status;
 mod store;
@@ -37,12 +39,14 @@ mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use file::{Error, FORMAT};
+pub use gpus::GpuSupply;
 pub use name::{NameError, SessionName};
 pub use request::{
     Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
     Request, Sshd, Stop,
 };
+pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
-pub use status::{JobWord, Record, Standing, Status};
+pub use status::{Record, Status};
 pub use store::{SessionDir, Store, read_keys};
 pub use token::Token;

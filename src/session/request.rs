@@ -86,6 +86,10 @@ pub struct GpuRequest {
     pub kind: String,
     /// How many; at least 1.
     pub count: u32,
+    /// The type as a regular expression over NVML's names, upper and lower case alike; what the
+    /// type's own words say when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
 }
 
 /// Where the image comes from.

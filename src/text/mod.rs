@@ -1,5 +1,5 @@
-//! Words for people that more than one module makes: an error with its causes in one line, and the
-//! known word that was probably meant. Pure; it knows nothing of ours.
+//! Words that more than one module makes or reads: an error with its causes in one line, the known
+//! word that was probably meant, a size. Pure; it knows nothing of ours.
 
 use std::error::Error;
 
@@ -27,6 +27,30 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .filter(|(likeness, _)| *likeness > 0.8)
         .map(|(_, other)| other)
+}
+
+/// Reads a size such as `28G`, `512M` or `1T`: binary units, `B` and `iB` behind them allowed.
+///
+/// # Errors
+/// A sentence for the user.
+pub fn size(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is no size; write 28G, 512M or the like");
+    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+    let (number, unit) = text.split_at(at);
+    let unit = unit.to_ascii_lowercase();
+    let bare = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b'));
+    let power = match bare.unwrap_or(&unit) {
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number
+        .checked_mul(1024u64.pow(power))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -60,5 +84,19 @@ mod tests {
         assert_eq!(nearest("gtx1080-ti", known), Some("GTX1080TI"));
         assert_eq!(nearest("H200", known), None);
         assert_eq!(nearest("V100", []), None);
+    }
+
+    #[test]
+    fn sizes_are_binary() {
+        for (text, bytes) in [
+            ("28G", 28 << 30),
+            ("512MiB", 512 << 20),
+            ("1tb", 1u64 << 40),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "28", "G", "0G", "1.5G", "99999999999T", "1X"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -24,7 +24,7 @@ fn refused(name: &str, words: &[&str], code: i32, says: &[&str]) {
 #[test]
 fn an_unknown_gpu_type() {
     let words = ["-g", "V10", "-w", "1h", "-i", "qdebug/demo"];
-    refused("bad-gpu", &words, 4, &["V10"]);
+    refused("bad-gpu", &words, 2, &["V10", "did you mean V100", "P100"]);
 }
 
 #[test]

@@ -142,6 +142,9 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
         gpu::Error::WrongType { .. } => {
             "the type of `-g` is held against the GPU's own name; `qdebug logs` shows both"
         }
+        gpu::Error::Pattern { .. } => {
+            "mend `pattern` of this type in the configuration; `qdebug config` shows where it is"
+        }
         gpu::Error::TooFew { .. } => "ask for fewer by `-n`",
     }
 }

@@ -13,7 +13,7 @@
 
 mod command;
 mod extra;
-mod parse;
+pub(super) mod parse;
 mod reason;
 mod said;
 #[cfg(test)]
@@ -210,7 +210,7 @@ impl OpenPbs {
     }
 
     /// Runs a tool that must succeed.
-    async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+    pub(super) async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
         let output = self.run(tool, args).await?;
         if output.status == 0 {
             Ok(output)

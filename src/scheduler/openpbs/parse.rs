@@ -105,7 +105,7 @@ pub(super) fn document(stdout: &str) -> Option<Document> {
 }
 
 /// The document without the lines that hold a user's words, and without control characters.
-fn repaired(text: &str) -> String {
+pub(in crate::scheduler) fn repaired(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut in_variables = false;
     for line in text.lines().map(str::trim) {
@@ -315,7 +315,7 @@ fn seconds(text: &str) -> Option<SignedDuration> {
 }
 
 /// A time as ctime(3) writes it, or seconds since the epoch; `UNKNOWN` is none.
-fn time(text: &str) -> Option<Timestamp> {
+pub(in crate::scheduler) fn time(text: &str) -> Option<Timestamp> {
     if let Ok(seconds) = text.parse::<i64>() {
         return (seconds > 0).then(|| Timestamp::from_second(seconds).ok())?;
     }

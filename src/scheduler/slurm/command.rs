@@ -1,6 +1,6 @@
 //! Slurm's command lines, as argv.
 
-use super::super::{Error, JobId, JobName, JobSpec};
+use super::super::{Error, GpuRequest, JobId, JobName, JobSpec};
 
 /// Flags of sbatch that take no value: getopt lets more letters follow them, so that `-Ha1-4` is
 /// `-H -a 1-4`.
@@ -79,6 +79,7 @@ pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
     }
     check_values(spec)?;
     let output = output_pattern(&spec.output.to_string_lossy());
+    let gres = spec.gpus.as_ref().map(gres);
     let mut words = vec![
         "--parsable".to_owned(),
         "--no-requeue".to_owned(),
@@ -94,13 +95,7 @@ pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
     let mut option = |name: &str, value: Option<String>| {
         words.extend(value.map(|value| format!("--{name}={value}")));
     };
-    option(
-        "gres",
-        spec.gpus.as_ref().map(|gpus| match &gpus.kind {
-            Some(kind) => format!("gpu:{kind}:{}", gpus.count),
-            None => format!("gpu:{}", gpus.count),
-        }),
-    );
+    option("gres", gres.clone().filter(|gres| !gres.starts_with("--")));
     option("cpus-per-task", spec.cpus.map(|cpus| cpus.to_string()));
     option(
         "mem",
@@ -112,9 +107,20 @@ pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
     option("account", spec.account.clone());
     option("qos", spec.qos.clone());
     option("reservation", spec.reservation.clone());
+    let whole = gres.iter().filter(|gres| gres.starts_with("--"));
+    words.extend(whole.flat_map(|gres| gres.split_whitespace().map(str::to_owned)));
     words.extend(spec.extra.iter().cloned());
     words.push(spec.script.to_string_lossy().into_owned());
     Ok(words)
+}
+
+/// The value of `--gres`, or whole options: the catalogue's words, else Slurm's own form.
+fn gres(gpus: &GpuRequest) -> String {
+    match (&gpus.request, &gpus.kind) {
+        (Some(request), _) => request.clone(),
+        (None, Some(kind)) => format!("gpu:{kind}:{}", gpus.count),
+        (None, None) => format!("gpu:{}", gpus.count),
+    }
 }
 
 /// Slurm counts time limits in whole minutes.
@@ -158,6 +164,9 @@ fn check_values(spec: &JobSpec) -> Result<(), Error> {
     let Some(gpus) = &spec.gpus else {
         return Ok(());
     };
+    if let Some(request) = &gpus.request {
+        return check_request(request);
+    }
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     match &gpus.kind {
         Some(kind) if kind.is_empty() || !kind.chars().all(plain) => {
@@ -167,6 +176,21 @@ fn check_values(spec: &JobSpec) -> Result<(), Error> {
         _ if gpus.count == 0 => bad("--gres=gpu:0", "ask for one GPU or more, or for none"),
         _ => Ok(()),
     }
+}
+
+/// The catalogue's words: a value of `--gres`, or whole options that leave the job a session.
+fn check_request(request: &str) -> Result<(), Error> {
+    if request.starts_with("--") {
+        return request.split_whitespace().try_for_each(check);
+    }
+    let fits = |c: char| !c.is_whitespace() && !c.is_control();
+    if request.is_empty() || !request.chars().all(fits) {
+        return bad(
+            &format!("--gres={request}"),
+            "the catalogue's words are one value such as gpu:V100:2, or options that begin with --",
+        );
+    }
+    Ok(())
 }
 
 /// Whether an option after `--` leaves the job a session.
@@ -418,5 +442,37 @@ mod tests {
             request: None,
         });
         assert!(submit(&spec).unwrap().contains(&"--gres=gpu:2".to_owned()));
+    }
+
+    #[test]
+    fn the_catalogues_words_are_one_value_or_whole_options() {
+        let asked = |request: &str| {
+            let mut spec = spec();
+            spec.gpus = Some(GpuRequest {
+                kind: Some("V100".to_owned()),
+                count: 2,
+                request: Some(request.to_owned()),
+            });
+            submit(&spec)
+        };
+        let words = asked("gpu:tesla:2").unwrap();
+        assert!(
+            words.contains(&"--gres=gpu:tesla:2".to_owned()),
+            "{words:?}"
+        );
+        let words = asked("--gpus=2 --constraint=v100").unwrap();
+        for word in ["--gpus=2", "--constraint=v100"] {
+            assert!(words.iter().any(|have| have == word), "{words:?}");
+        }
+        assert!(!words.iter().any(|word| word.starts_with("--gres")));
+        for bad in [
+            "",
+            "gpu:2 --array=1",
+            "--gpus=2 --array=1",
+            "--gpus=2 x",
+            "a\nb",
+        ] {
+            assert!(asked(bad).is_err(), "{bad:?}");
+        }
     }
 }

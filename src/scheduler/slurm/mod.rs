@@ -13,7 +13,7 @@
 //! NODE_FAIL. So sbatch gets a small environment and `--export=ALL` of that.
 
 mod command;
-mod parse;
+pub(super) mod parse;
 mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,7 +248,7 @@ impl Slurm {
     }
 
     /// Asks what must be answered.
-    async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+    pub(super) async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
         let output = self.query(tool, args).await?;
         if output.status == 0 {
             Ok(output)

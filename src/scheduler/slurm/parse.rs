@@ -116,7 +116,7 @@ fn signalled(signal: i32) -> JobEnd {
 }
 
 /// A time as Slurm prints it with TZ=UTC; `N/A`, `Unknown` and `NONE` are none.
-fn time(text: &str) -> Option<Timestamp> {
+pub(in crate::scheduler) fn time(text: &str) -> Option<Timestamp> {
     let civil: DateTime = text.parse().ok()?;
     Some(civil.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
 }

@@ -19,7 +19,7 @@ mod command;
 mod extra;
 mod parse;
 mod reason;
-mod record;
+pub(super) mod record;
 #[cfg(test)]
 mod tests;
 mod user_files;
@@ -219,7 +219,7 @@ impl Torque {
     }
 
     /// Runs a tool that must succeed.
-    async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+    pub(super) async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
         let output = self.query(tool, args).await?;
         if output.status == 0 {
             Ok(output)

@@ -7,10 +7,10 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 /// A job's or a node's fields. The text's head line is `Job_Id` or `name`, as the XML calls it.
-pub(super) type Record = BTreeMap<String, String>;
+pub(in crate::scheduler) type Record = BTreeMap<String, String>;
 
 /// The records of an XML answer, `<Data><Job>...` or `<Data><Node>...`; `None` when it is none.
-pub(super) fn of_xml(text: &str) -> Option<Vec<Record>> {
+pub(in crate::scheduler) fn of_xml(text: &str) -> Option<Vec<Record>> {
     let mut reader = Reader::from_str(text);
     let mut records = Vec::new();
     let mut path: Vec<String> = Vec::new();
@@ -54,7 +54,7 @@ pub(super) fn of_xml(text: &str) -> Option<Vec<Record>> {
 
 /// The records of a text answer: a head line, then indented `key = value`; a line that begins
 /// with a tab continues the one before.
-pub(super) fn of_text(text: &str) -> Vec<Record> {
+pub(in crate::scheduler) fn of_text(text: &str) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     let mut last: Option<String> = None;
     for line in text.lines() {
