@@ -183,6 +183,10 @@ impl Record {
                 status.doubt(word, now);
                 status.mind_silence(*silence);
             }
+            // Should its job come after all, its node half finds the stop first.
+            (None, None) if *word == JobWord::NeverSubmitted && stop.is_some() => {
+                status.over(None, stop.as_ref(), "", false);
+            }
             (None, None) => status.tell_word(word, now),
         }
         if status.state.is_final() {

@@ -96,6 +96,16 @@ fn a_session_that_is_being_submitted_has_not_failed() {
     assert_eq!(after(0).state, Standing::Unknown);
     assert_eq!(after(2).state, Standing::Unknown);
     assert_eq!(after(4).state, Standing::Failed);
+    // One that was stopped meanwhile has nothing to wait for.
+    let mut stopped = record(&request, None, None);
+    stopped.stop = Some(Stop {
+        token: request.token.clone(),
+        by: "alice@login".to_owned(),
+        at: request.created,
+    });
+    let status = stopped.verdict(&JobWord::NeverSubmitted, request.created);
+    assert_eq!(status.state, Standing::Ended);
+    assert_eq!(status.reason.as_deref(), Some("stopped by alice@login"));
 }
 
 #[test]

@@ -14,6 +14,11 @@ use super::{Record, SessionName, Token};
 /// A `state.json` younger than this by our own clock is not asked about any further.
 const LOOKS_OLD: Duration = Duration::from_secs(30);
 
+/// How the name of a session's directory begins until its request is in it.
+const HALF_MADE: &[u8] = b".new-";
+/// Far longer than any submit takes for that.
+const HALF_MADE_FOR: Duration = Duration::from_secs(3600);
+
 /// All sessions of one user: `<QDEBUG_HOME>/sessions`.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -46,6 +51,7 @@ impl Store {
     /// [`Error::Exists`] when the name is taken, else what the file system said.
     pub fn create(&self, request: &Request) -> Result<SessionDir, Error> {
         make_private(&self.root)?;
+        self.sweep_half_made();
         let path = self.place(&request.name);
         let made = self.root.join(format!(".new-{}", request.token.as_str()));
         make_directory(&made).map_err(Error::io("create", &made))?;
@@ -67,6 +73,19 @@ impl Store {
             return Err(error);
         }
         Ok(SessionDir { path })
+    }
+
+    /// Removes what submits that died halfway left; nobody waits for it, so failing is no error.
+    fn sweep_half_made(&self) {
+        let entries = fs::read_dir(&self.root).into_iter().flatten();
+        for entry in entries.filter_map(Result::ok) {
+            let half_made = entry.file_name().as_encoded_bytes().starts_with(HALF_MADE);
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            let age = modified.ok().and_then(|at| at.elapsed().ok());
+            if half_made && age.is_some_and(|age| age > HALF_MADE_FOR) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// The session of that name that still has it.

@@ -88,6 +88,13 @@ fn an_empty_directory_takes_no_name_and_a_full_one_does() {
     }
     let names = fs::read_dir(&store.root).unwrap().count();
     assert_eq!(names, 3, "nothing half-made stays");
+    let (young, old) = (store.root.join(".new-1"), store.root.join(".new-2"));
+    fs::create_dir(&young).unwrap();
+    fs::create_dir(&old).unwrap();
+    let times = fs::FileTimes::new().set_modified(SystemTime::now() - 2 * HALF_MADE_FOR);
+    fs::File::open(&old).unwrap().set_times(times).unwrap();
+    store.create(&request("adder")).unwrap();
+    assert!(young.exists() && !old.exists());
 }
 
 #[cfg(unix)]
