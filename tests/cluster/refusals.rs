@@ -152,15 +152,13 @@ fn a_state_of_a_newer_version() {
 
 #[test]
 fn a_damaged_state_does_not_keep_its_job() {
-    let later = "--begin=now+1hour";
-    let words = ["-g", "none", "-w", "1h", "-i", "qdebug/demo", "--", later];
+    let words = [&DEMO[..], &here().waiting()].concat();
     let session = Session::submit("unreadable-job", &words);
     let state = ".qdebug/sessions/unreadable-job/state.json";
     Host::Login.sh(&format!("echo '{{' > {state}")).ok();
     qdebug(&["status", "unreadable-job"]).fails(1, &["damaged", "qdebug stop"]);
     qdebug(&["stop", &session.job]).fails(1, &["damaged"]);
-    let queued = Host::Login.sh("squeue -h -o %j").ok().out;
-    assert!(!queued.contains("unreadable-job"), "{queued}");
+    assert_eq!(here().jobs_named("qdebug-unreadable-job"), "");
     Host::Login.sh(&format!("rm {state}")).ok();
     drop(session);
 }
