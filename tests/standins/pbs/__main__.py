@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Stand-ins of OpenPBS and Torque that really run jobs, for machines without either.
 
-One program under several names: `qsub`, `qstat`, `qdel`, `qselect` and `pbsnodes`, which users
-call, are links to this file; with the word `server` it runs on the login host, with `mom` on each
+One program under several names: `qsub`, `qstat`, `qdel`, `qselect`, `pbsnodes` and, on OpenPBS,
+`qmgr` are links to this file; with the word `server` it runs on the login host, with `mom` on each
 node. /etc/pbs-standin holds the dialect, openpbs or torque. Words, formats and exit statuses are
 those recorded on OpenPBS 23.06 and Torque 6.1.3 (tests/fixtures), as far as qdebug and its tests
 use them.
@@ -22,6 +22,7 @@ from typing import Callable
 from mom import attend
 from options import leave
 from qdel import qdel, qselect
+from qmgr import qmgr
 from qstat import pbsnodes, qstat
 from qsub import qsub
 from server import serve
@@ -32,6 +33,7 @@ TOOLS: dict[str, Callable[[list[str]], None]] = {
     "qstat": qstat,
     "qdel": qdel,
     "qselect": qselect,
+    "qmgr": qmgr,
     "pbsnodes": pbsnodes,
 }
 

@@ -7,19 +7,22 @@ import socketserver
 import threading
 import time
 
+from hookbook import HookBook
 from jobs import vnode
 from settings import (
     DOWN_AFTER,
     EXIT_LOST,
+    EXIT_RETRY,
     KEEP_COMPLETED,
     NODES,
     PORT,
     QUEUE,
     SERVER,
-    SPOOL,
+    TRIES,
     Json,
     Refusal,
     dialect,
+    home,
     is_openpbs,
 )
 from wants import missing, wants
@@ -30,7 +33,9 @@ class Server:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.file = SPOOL / "server.json"
+        self.file = home() / "server_priv" / "server.json"
+        self.file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.hooks = HookBook()
         self.heard: dict[str, float] = {}
         self.jobs: dict[int, Json] = {}
         if self.file.exists():
@@ -45,6 +50,7 @@ class Server:
             "stat": self.stat,
             "delete": self.delete,
             "poll": self.poll,
+            "hook": self.hooks.change,
         }
         with self.lock:
             try:
@@ -116,8 +122,21 @@ class Server:
         self.over(job, None)
         return {}
 
+    @staticmethod
+    def again(job: Json) -> None:
+        """A node refused a job: it waits, and OpenPBS holds it when that was too often."""
+        for key in ("node", "indices", "started", "session"):
+            job.pop(key, None)
+        job["tries"] = job.get("tries", 0) + 1
+        job.update(state="Q", changed=time.time())
+        if is_openpbs() and job["tries"] >= TRIES:
+            job.update(state="H", comment="job held, too many failed attempts to run")
+
     def over(self, job: Json, exit_status: int | None) -> None:
         """A job is over; without a status it never ran."""
+        if exit_status == EXIT_RETRY and "deleted_by" not in job:
+            self.again(job)
+            return
         now = time.time()
         job.update(state="F", ended=now, changed=now, exit=exit_status)
         if not is_openpbs():
@@ -151,6 +170,7 @@ class Server:
         return {
             "start": [job for job in here if str(job["number"]) not in known],
             "delete": {job["number"]: job["force"] for job in here if "deleted_by" in job},
+            **self.hooks.copy_for(request["hooks"]),
         }
 
     def is_up(self, node: str) -> bool:
@@ -225,7 +245,6 @@ class Server:
 
 def serve() -> None:
     """The server's loop."""
-    SPOOL.mkdir(parents=True, exist_ok=True)
     books = Server()
 
     class Line(socketserver.StreamRequestHandler):

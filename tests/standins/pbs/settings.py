@@ -8,7 +8,8 @@ from typing import Any
 Json = dict[str, Any]
 
 SETTINGS = Path("/etc/pbs-standin")
-SPOOL = Path("/var/spool/pbs-standin")
+# Where server and moms keep their things: PBS_HOME and Torque's home.
+HOMES = {"openpbs": Path("/var/spool/pbs"), "torque": Path("/var/spool/torque")}
 SERVER = "login"
 PORT = 15001
 QUEUE = "gpu"
@@ -25,12 +26,20 @@ DOWN_AFTER = 15.0
 OPENPBS_GRACE = 10.0
 TORQUE_GRACE = 0.02
 TORQUE_WALLTIME_GRACE = 2.0
-# Seconds that Torque tells of a job that is over, and that an epilogue may take.
+# Seconds that Torque tells of a job that is over.
 KEEP_COMPLETED = 300
-EPILOGUE_LIMIT = 290
+# Seconds of Torque's prologues and epilogues, less the ten that a mom keeps for itself.
+PROLOGALARM = 300
+# Seconds from OpenPBS' execjob_epilogue to its execjob_end.
+END_DELAY = 1.1
 EXIT_WALLTIME = {"openpbs": -29, "torque": -11}
 # Of jobs that a mom has lost by its own end.
 EXIT_LOST = {"openpbs": -4, "torque": 0}
+# Of jobs that must not run, and of those that shall be tried again.
+EXIT_REFUSED = -2
+EXIT_RETRY = -3
+# How often OpenPBS tries a job whose hooks refuse it before it holds it.
+TRIES = 21
 
 
 class Refusal(Exception):
@@ -53,3 +62,8 @@ def dialect() -> str:
 def is_openpbs() -> bool:
     """Whether this host speaks OpenPBS' dialect."""
     return dialect() == "openpbs"
+
+
+def home() -> Path:
+    """Where server and mom of this host keep their things."""
+    return HOMES[dialect()]

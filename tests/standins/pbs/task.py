@@ -1,4 +1,5 @@
-"""One job on its node: its files, its shell, its signals, and the steps after its end."""
+"""One job on its node, from its prologue to its last hook: its shell, its signals, and the steps
+before and after it."""
 
 from __future__ import annotations
 
@@ -6,18 +7,22 @@ import grp
 import os
 import pwd
 import signal
-import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+import pelogs
+from hooks import Hooks
+from jobfiles import JobFiles
 from session import session_of, signal_session
 from settings import (
-    EPILOGUE_LIMIT,
+    END_DELAY,
+    EXIT_LOST,
+    EXIT_REFUSED,
+    EXIT_RETRY,
     EXIT_WALLTIME,
     OPENPBS_GRACE,
-    SPOOL,
     TORQUE_GRACE,
     TORQUE_WALLTIME_GRACE,
     VERSIONS,
@@ -25,50 +30,90 @@ from settings import (
     dialect,
     is_openpbs,
 )
+from steps import Started, Step, Steps
 from wants import clock
 
 
 class Task:
     """A job on its node."""
 
-    def __init__(self, job: Json) -> None:
+    def __init__(self, job: Json, hooks: Hooks) -> None:
         self.job = job
+        self.hooks = hooks
         self.account = pwd.getpwnam(job["owner"])
-        self.script = SPOOL / "jobs" / (job["id"] + ".SC")
-        self.output = SPOOL / "spool" / (job["id"] + ".OU")
-        # Torque's, with its two slashes.
-        self.aux = "{}/aux//{}".format(SPOOL, job["id"])
+        self.group = grp.getgrgid(self.account.pw_gid).gr_name
+        self.files = JobFiles(job)
         self.exit: int | None = None
         self.kill_at: float | None = None
         self.overrun = False
-        self.last: subprocess.Popen[bytes] | None = None
-        self.last_until = 0.0
-        self.steps = [self.epilogue, self.deliver]
-        self.started = time.monotonic()
-        self.lay_files()
+        # It shall stop before it has begun.
+        self.is_doomed = False
         self.leader: subprocess.Popen[bytes] | None = None
         self.session = 0
+        self.started = time.monotonic()
+        self.ended_at = 0.0
+        self.before = Steps(self.steps_before())
+        self.term: Steps | None = None
+        self.after: Steps | None = None
+        self.end: Steps | None = None
+
+    @classmethod
+    def new(cls, job: Json, hooks: Hooks) -> Task:
+        """A job that the server has just given to this node."""
+        task = cls(job, hooks)
+        task.files.lay(job, (task.account.pw_uid, task.account.pw_gid))
+        task.launch()
+        return task
+
+    @classmethod
+    def lost(cls, job: Json, session: int, hooks: Hooks) -> Task:
+        """A job of an earlier mom, which nobody waits for any more: what is left of it ends."""
+        task = cls(job, hooks)
+        task.before.drop()
+        task.session = session
+        if session:
+            signal_session(session, signal.SIGKILL)
+        task.exit = EXIT_LOST[dialect()]
+        return task
+
+    # Before it begins.
+
+    def steps_before(self) -> list[Step]:
+        """OpenPBS' hooks, Torque's prologues; any of them can refuse the job."""
+        if is_openpbs():
+            events = ("execjob_begin", "execjob_prologue", "execjob_launch")
+            return [step for event in events for step in self.hook_steps(event, self.refuse)]
+        words = pelogs.words_before(self.job, self.group, self.files.script)
+        return [
+            self.pelog("prologue", words, judge=self.refuse),
+            self.pelog("prologue.user", words, by_owner=True, judge=self.refuse),
+        ]
+
+    def refuse(self, status: int) -> None:
+        """The job does not run here: for good after a prologue's 1, else it is tried again."""
+        if status:
+            self.before.drop()
+            for_good = status == 1 and not is_openpbs()
+            self.exit = EXIT_REFUSED if for_good else EXIT_RETRY
+
+    def launch(self) -> bool:
+        """Begins when all before it is done; says whether it has begun or never will."""
+        if not self.before.are_done():
+            return False
+        if self.exit is not None:
+            return True
+        if self.is_doomed:
+            self.exit = 256 + signal.SIGTERM
+            return True
+        self.started = time.monotonic()
         try:
             self.leader = self.start()
             self.session = self.leader.pid
+            self.files.keep(self.job, self.session)
         except (OSError, subprocess.SubprocessError) as error:
-            print(job["id"], error, flush=True)
+            print(self.job["id"], error, flush=True)
             self.exit = -1
-
-    def lay_files(self) -> None:
-        """The script, the lists of nodes and GPUs, the spooled output."""
-        owner = (self.account.pw_uid, self.account.pw_gid)
-        node = self.job["node"]
-        self.script.write_text(self.job["script"], errors="surrogateescape")
-        self.script.chmod(0o700)
-        self.output.write_bytes(b"")
-        self.output.chmod(0o600)
-        for path in (self.script, self.output):
-            os.chown(path, *owner)
-        Path(self.aux).write_text((node + "\n") * self.job["want"]["cpus"])
-        gpus = ["{}-gpu{}\n".format(node, index) for index in self.job["indices"]]
-        if gpus and not is_openpbs():
-            Path(self.aux + "gpu").write_text("".join(gpus))
+        return True
 
     def environment(self) -> dict[str, str]:
         """What the job's login shell starts with."""
@@ -83,7 +128,7 @@ class Task:
             "PBS_ENVIRONMENT": "PBS_BATCH",
             "PBS_JOBID": job["id"],
             "PBS_JOBNAME": job["name"],
-            "PBS_NODEFILE": self.aux,
+            "PBS_NODEFILE": self.files.aux,
             "PBS_NODENUM": "0",
             "PBS_QUEUE": job["queue"],
             "PBS_O_HOME": self.account.pw_dir,
@@ -92,7 +137,7 @@ class Task:
             "PBS_O_WORKDIR": job["directory"],
         }
         if not is_openpbs():
-            env["PBS_GPUFILE"] = self.aux + "gpu"
+            env["PBS_GPUFILE"] = self.files.aux + "gpu"
             env["PBS_VERSION"] = "TORQUE-" + VERSIONS["torque"]
             env["PBS_WALLTIME"] = str(job["walltime"] or 0)
             if job["indices"]:
@@ -116,7 +161,7 @@ class Task:
     def start(self) -> subprocess.Popen[bytes]:
         """The shell: a login shell that reads the script's path, and runs it as its child."""
         shell = self.job["shell"] or self.account.pw_shell
-        target = self.target() if self.is_live() else str(self.output)
+        target = self.target() if self.is_live() else str(self.files.output)
 
         def redirect() -> None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -136,7 +181,7 @@ class Task:
         if leader.stdin is None:
             raise OSError("no pipe")
         try:
-            leader.stdin.write(str(self.script).encode() + b"\n")
+            leader.stdin.write(str(self.files.script).encode() + b"\n")
             leader.stdin.close()
         except BrokenPipeError:
             pass
@@ -150,6 +195,8 @@ class Task:
         """Where output belongs."""
         return str(self.job["output"]).partition(":")[2]
 
+    # While it runs.
+
     def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL when the grace is over; a second one changes nothing."""
         if self.kill_at is None:
@@ -157,25 +204,41 @@ class Task:
             signal_session(self.session, signal.SIGTERM)
 
     def delete(self, force: bool) -> None:
-        """qdel."""
-        if force:
+        """qdel: first what is to come before the signal."""
+        if not self.session:
+            self.is_doomed = True
+        elif force:
             signal_session(self.session, signal.SIGKILL)
-        elif is_openpbs():
-            self.stop(OPENPBS_GRACE)
-        else:
-            self.stop(float(self.job["kill_delay"] or TORQUE_GRACE))
+        elif self.term is None:
+            words = self.words_after()
+            precancel = self.pelog("epilogue.precancel", words, by_owner=True)
+            steps = self.hook_steps("execjob_preterm") if is_openpbs() else [precancel]
+            self.term = Steps(steps)
+            self.press()
+
+    def press(self) -> None:
+        """The signal of a qdel, when its time has come."""
+        if self.term is not None and self.term.are_done():
+            delay = float(self.job["kill_delay"] or TORQUE_GRACE)
+            self.stop(OPENPBS_GRACE if is_openpbs() else delay)
 
     def is_over(self) -> bool:
-        """A look at the job: does what is due, says whether all of it is done."""
+        """A look at the job: does what is due, says whether the server can be told of its end."""
+        if self.exit is None and self.leader is None and not self.launch():
+            return False
         if self.exit is None:
             self.watch()
         if self.exit is None:
             return False
-        return self.wind_up()
+        if self.after is None:
+            self.ended_at = time.monotonic()
+            self.after = Steps(self.steps_after())
+        return self.after.are_done()
 
     def watch(self) -> None:
         """The walltime, the end of a grace, the leader's end."""
         now = time.monotonic()
+        self.press()
         walltime = self.job["walltime"]
         if walltime and now - self.started > walltime and not self.overrun:
             self.overrun = True
@@ -193,58 +256,106 @@ class Task:
         if self.overrun:
             self.exit = EXIT_WALLTIME[dialect()]
 
-    def wind_up(self) -> bool:
-        """One step after another, each a process of the owner's, until none is left."""
-        if self.last is not None:
-            if self.last.poll() is None:
-                if time.monotonic() > self.last_until:
-                    signal_session(self.last.pid, signal.SIGKILL)
+    # After its end.
+
+    def steps_after(self) -> list[Step]:
+        """Hooks or epilogues, then the output; nothing for a job that never ran."""
+        if self.exit in (EXIT_REFUSED, EXIT_RETRY):
+            return []
+        deliver = Step("delivery", self.deliver, pelogs.limit())
+        if is_openpbs():
+            return [*self.hook_steps("execjob_epilogue"), deliver]
+        words = self.words_after()
+        of_job = self.job["resources"].get("epilogue", "")
+        return [
+            self.pelog(of_job, words, by_owner=True, of_job=True),
+            self.pelog("epilogue.user", words, by_owner=True),
+            self.pelog("epilogue", words),
+            deliver,
+        ]
+
+    def is_gone(self) -> bool:
+        """The server knows: the last hooks, and the files go. Says whether all is done."""
+        if self.end is None:
+            early = time.monotonic() - self.ended_at < END_DELAY
+            if is_openpbs() and self.exit != EXIT_RETRY and early:
                 return False
-            self.last = None
-        while self.steps and self.last is None:
-            self.last = self.steps.pop(0)()
-            self.last_until = time.monotonic() + EPILOGUE_LIMIT
-        if self.last is not None:
+            ran = is_openpbs() and self.exit != EXIT_RETRY
+            self.end = Steps(self.hook_steps("execjob_end") if ran else [])
+        if not self.end.are_done():
             return False
-        for path in (self.script, self.output, Path(self.aux), Path(self.aux + "gpu")):
-            path.unlink(missing_ok=True)
+        self.files.remove()
         return True
 
-    def epilogue(self) -> subprocess.Popen[bytes] | None:
-        """Torque's `-l epilogue=`; one that others could write is skipped without a word."""
-        path = self.job["resources"].get("epilogue")
-        if is_openpbs() or not path:
-            return None
-        try:
-            found = os.stat(path)
-        except OSError:
-            return None
-        is_safe = found.st_uid == self.account.pw_uid and not found.st_mode & 0o022
-        if not (is_safe and stat.S_ISREG(found.st_mode) and found.st_mode & 0o500 == 0o500):
-            return None
+    def told(self) -> Json:
+        """What hooks are told of it."""
         job = self.job
-        asked = ",".join("=".join(pair) for pair in job["resources"].items())
-        used = "cput=00:00:00,mem=0kb,vmem=0kb,walltime="
-        words = [path, job["id"], job["owner"], grp.getgrgid(self.account.pw_gid).gr_name]
-        words += [job["name"], str(self.session), asked]
-        words += [used + clock(time.monotonic() - self.started), job["queue"]]
-        words += [job["account"], str(self.exit), str(self.script)]
-        return self.quiet(words, {"PATH": "/bin:/usr/bin"})
+        return {
+            "id": job["id"],
+            "Job_Name": job["name"],
+            "Job_Owner": "{}@{}".format(job["owner"], job["host"]),
+            "Account_Name": job["account"] or None,
+            "Exit_status": self.exit,
+            "egroup": self.group,
+            "euser": job["owner"],
+            "project": job["project"],
+            "queue": job["queue"],
+            "session_id": self.session or None,
+        }
 
-    def deliver(self) -> subprocess.Popen[bytes] | None:
+    def hook_steps(
+        self, event: str, judge: Callable[[int], None] = lambda status: None
+    ) -> list[Step]:
+        """The hooks of an event of this job."""
+        return self.hooks.steps(event, {"job": self.told()}, judge)
+
+    def words_after(self) -> list[str]:
+        """What Torque's epilogues are told."""
+        walltime = clock(time.monotonic() - self.started)
+        script = self.files.script
+        return pelogs.words_after(
+            self.job, self.group, script, self.session, walltime, self.exit
+        )
+
+    def pelog(
+        self,
+        name: str,
+        words: list[str],
+        by_owner: bool = False,
+        of_job: bool = False,
+        judge: Callable[[int], None] = lambda status: None,
+    ) -> Step:
+        """One of Torque's scripts; whether it may run is asked when its turn comes."""
+        path = name if of_job else pelogs.of_mom(name)
+        owner = self.account.pw_uid if of_job else 0
+
+        def start() -> Started:
+            if not name or not pelogs.may_run(path, owner, by_owner and not of_job):
+                return None
+            env = pelogs.environment(self.job, self.files.aux)
+            return self.quiet([path, *words], env, by_owner)
+
+        return Step(name, start, pelogs.limit(), judge)
+
+    def deliver(self) -> Started:
         """Output that was spooled goes where it belongs."""
         if self.is_live():
             return None
-        words = ["cp", "--", str(self.output), self.target()]
-        return self.quiet(words, {"PATH": "/usr/bin:/bin"})
+        words = ["cp", "--", str(self.files.output), self.target()]
+        return self.quiet(words, {"PATH": "/usr/bin:/bin"}, True)
 
-    def quiet(self, words: list[str], env: dict[str, str]) -> subprocess.Popen[bytes] | None:
-        """A step that says nothing and whose failure changes nothing."""
+    def quiet(self, words: list[str], env: dict[str, str], by_owner: bool) -> Started:
+        """A step that says nothing."""
         null = subprocess.DEVNULL
         try:
-            return self.as_owner(
-                words, env=env, cwd=self.account.pw_dir, stdin=null, stdout=null, stderr=null
-            )
+            if by_owner:
+                return self.as_owner(
+                    words, env=env, cwd=self.account.pw_dir, stdin=null, stdout=null, stderr=null
+                )
+            return subprocess.Popen(
+                words, env=env, cwd="/", stdin=null, stdout=null, stderr=null,
+                start_new_session=True,
+            )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             print(self.job["id"], words[0], error, flush=True)
             return None
