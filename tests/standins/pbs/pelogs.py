@@ -74,4 +74,4 @@ def words_after(
     asked = ",".join("=".join(pair) for pair in job["resources"].items())
     used = "cput=00:00:00,mem=0kb,vmem=0kb,walltime=" + walltime
     words = [job["id"], job["owner"], group, job["name"], str(session), asked, used]
-    return [*words, job["queue"], job["account"], str(exit_status), str(script)]
+    return [*words, job["queue"], job["account"], str(exit_status or 0), str(script)]
