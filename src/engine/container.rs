@@ -316,6 +316,17 @@ impl Engine {
             .collect())
     }
 
+    /// The process id, on the engine's machine, of a container's first process while it runs.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn main_process(&self, id: &ContainerId) -> Result<Option<u32>, Error> {
+        let found = self.docker.inspect_container(id.as_str(), None).await;
+        let found = found.map_err(|error| from_api("looking at the container", error))?;
+        let pid = found.state.and_then(|state| state.pid);
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0)))
+    }
+
     /// Whether a container is there and runs.
     ///
     /// # Errors

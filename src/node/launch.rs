@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::deadline;
 use super::end::Made;
 use super::environment::{self, Parts};
 use super::gc::{self, Sweep};
@@ -35,8 +36,6 @@ const SSH_PORT: u16 = 2222;
 const PORT_TRIES: u32 = 8;
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
-/// How long after the walltime the container ends by itself, should everything else have failed.
-const GRACE: Duration = Duration::from_secs(120);
 
 /// What a session is launched from.
 pub(super) struct Plan<'a> {
@@ -354,8 +353,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        let seconds = self.plan.job.deadline.as_second() - Timestamp::now().as_second();
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + GRACE
+        deadline::lease(self.plan.job.deadline, Timestamp::now())
     }
 
     fn details(
@@ -405,6 +403,7 @@ impl Launching<'_> {
                 .collect(),
             started: Timestamp::now(),
             deadline: Some(job.deadline),
+            idle_until: None,
             project: request.project.clone(),
             notices,
         }

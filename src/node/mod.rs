@@ -11,12 +11,14 @@
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
 mod cleanup;
+mod deadline;
 mod end;
 mod environment;
 mod error;
 mod gc;
 pub mod hooks;
 mod host;
+mod idle;
 mod image;
 mod interrupt;
 mod job;

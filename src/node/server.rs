@@ -151,6 +151,13 @@ impl Server {
         Ok(())
     }
 
+    /// Lets the container live for this long from now.
+    pub(super) fn renew(&self, left: Duration) {
+        if let Err(error) = self.lease.renew(left) {
+            tracing::warn!(%error, "cannot renew the lease");
+        }
+    }
+
     /// Tells every terminal of the session.
     pub(super) fn notice(&self, text: &str) {
         if let Err(error) = self.lease.notice(text) {

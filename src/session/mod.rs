@@ -13,6 +13,7 @@
 //! | `state.json` | the node half | [`State`] |
 //! | `stop.json` | stop | [`Stop`] |
 //! | `end.json` | status, when the scheduler said that the job is over | [`End`] |
+//! | `deadline.json` | status, when the scheduler's end of the job is another than told | [`Deadline`] |
 //! | `authorized_keys` | submit, then connect | [`PublicKey`] lines |
 //! | `node.log` | the node half | its log |
 //!
@@ -46,7 +47,7 @@ pub use request::{
     Request, Sshd, Stop,
 };
 pub use standing::{JobWord, Standing};
-pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
+pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Phase, State};
 pub use status::{Record, Status};
 pub use store::{SessionDir, Store, read_keys};
 pub use token::Token;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::authorized_keys::{Import, PublicKey};
 use super::file::{self, Error};
 use super::request::{Job, Request, Stop};
-use super::state::{End, State};
+use super::state::{Deadline, End, State};
 use super::{Record, SessionName, Token};
 
 /// A `state.json` younger than this by our own clock is not asked about any further.
@@ -258,6 +258,14 @@ impl SessionDir {
         file::read(&self.file("end.json"))
     }
 
+    /// When the scheduler will end the job, where status heard of another time.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn deadline(&self) -> Result<Option<Deadline>, Error> {
+        file::read(&self.file("deadline.json"))
+    }
+
     /// Everything at once.
     ///
     /// # Errors
@@ -303,6 +311,14 @@ impl SessionDir {
     /// [`Error`].
     pub fn write_end(&self, end: &End) -> Result<(), Error> {
         file::write(&self.file("end.json"), end)
+    }
+
+    /// Writes `deadline.json`; status's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_deadline(&self, deadline: &Deadline) -> Result<(), Error> {
+        file::write(&self.file("deadline.json"), deadline)
     }
 
     /// Writes the job script, executable by its owner; submit's.
