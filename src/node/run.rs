@@ -290,6 +290,9 @@ async fn finish(
             let ending = Phase::Ending {
                 reason: reason.clone(),
             };
+            if let Some(server) = &made.server {
+                server.notice(&format!("qdebug: this session ends now: {reason}"));
+            }
             let (seen, ()) = tokio::join!(
                 made.undo(token),
                 reporter.at_the_end(ending, LAST_WORD_LIMIT)

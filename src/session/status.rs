@@ -123,6 +123,12 @@ impl Record {
         }
     }
 
+    /// A session that its files know no more of, for tests of what reads its status.
+    #[cfg(test)]
+    pub(crate) fn of_test(request: Request, state: State) -> Self {
+        Self::new(request, None, Some(state), (None, None), Vec::new())
+    }
+
     /// The same, with how long the node half has been silent.
     pub(super) fn heard(mut self, silence: Option<Duration>) -> Self {
         self.silence = silence;
