@@ -15,3 +15,4 @@ mod scheduler;
 mod session;
 mod story;
 mod the_cluster;
+mod time;
