@@ -193,9 +193,13 @@ fn is_logins_own(name: &str) -> bool {
 }
 
 /// A text for `/etc/profile.d`: many images' `/etc/profile` sets PATH anew for login shells,
-/// which every terminal over ssh is; this sets it back.
-pub fn profile(path: &str) -> String {
-    format!("PATH={}\nexport PATH\n", shell_words::quote(path))
+/// which every terminal over ssh is; this sets it back. A terminal opens in the project.
+pub fn profile(path: &str, project: &str) -> String {
+    let (path, project) = (shell_words::quote(path), shell_words::quote(project));
+    format!(
+        "PATH={path}\nexport PATH\n\
+         if [ -n \"${{SSH_TTY-}}\" ] && [ \"$PWD\" = \"$HOME\" ]; then\n    cd {project} || :\nfi\n"
+    )
 }
 
 /// The command line of the container's PID 1.
@@ -384,7 +388,11 @@ mod tests {
 
     #[test]
     fn paths_and_commands() {
-        assert_eq!(profile("/a b:$x"), "PATH='/a b:$x'\nexport PATH\n");
+        assert_eq!(
+            profile("/a b:$x", "/home/it's"),
+            "PATH='/a b:$x'\nexport PATH\nif [ -n \"${SSH_TTY-}\" ] && [ \"$PWD\" = \"$HOME\" ]; \
+             then\n    cd '/home/it'\\''s' || :\nfi\n"
+        );
         assert_eq!(
             argv(Server::Kit).join(" "),
             "/.qdebug/init --lease /.qdebug-session/lease -- \

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::deadline;
 use super::end::Made;
 use super::environment::{self, Parts};
+use super::folders;
 use super::gc::{self, Sweep};
 use super::host::{self, User};
 use super::image::{self, Lookup};
@@ -23,7 +24,7 @@ use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
-use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
+use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{self, Granted, Selected, TypePattern};
 use crate::kit::{Kit, paths};
 use crate::session::{
@@ -57,7 +58,7 @@ pub(super) async fn launch(
         Some(wanted) => Some(choose_gpus(wanted)?),
         None => None,
     };
-    check_folders(request)?;
+    folders::check(request)?;
 
     let (engine, user) = tokio::join!(Engine::connect(), User::of_this_process());
     let engine = engine?;
@@ -109,27 +110,6 @@ fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
     })?;
     tracing::info!(?selected, "GPUs chosen");
     Ok(selected)
-}
-
-/// Home, project and mounts must be there before anything is made.
-fn check_folders(request: &Request) -> Result<(), Error> {
-    let missing = |what, path: &Path| match path.metadata() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Error::NoFolder {
-            what,
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }),
-    };
-    missing("the home directory", &request.home)?;
-    missing("the project", &request.project)?;
-    for mount in &request.mounts {
-        mount.source().metadata().map_err(|error| Error::Mount {
-            source_path: mount.source().to_owned(),
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(())
 }
 
 struct Launching<'a> {
@@ -192,6 +172,7 @@ impl Launching<'_> {
             folder: self.folder,
             user: self.user,
             home: &request.home,
+            project: &request.project,
             known: &known,
             environment: &environment,
             sshd: request.sshd,
@@ -225,6 +206,7 @@ impl Launching<'_> {
 
     /// Makes and starts the container on a port that is free in the end, and waits for sshd.
     async fn start(&self, made: &mut Made, mut spec: ContainerSpec) -> Result<u16, Error> {
+        let request = self.plan.request;
         let mut taken = String::new();
         for attempt in 1..=PORT_TRIES {
             let Some(port) = port::pick() else {
@@ -236,7 +218,8 @@ impl Launching<'_> {
                 container_port: SSH_PORT,
             });
             made.making = true;
-            let id = self.engine.create(&spec).await?;
+            let created = self.engine.create(&spec).await;
+            let id = created.map_err(|error| folders::explain(error, request))?;
             made.container = Some(id.clone());
             made.making = false;
             let log = |line: &str| tracing::info!(line, "the container says");
@@ -251,7 +234,7 @@ impl Launching<'_> {
                     taken = detail;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(folders::explain(error, request)),
             }
             let deadline = Instant::now() + SERVING_LIMIT;
             let banner = tokio::select! {
@@ -288,7 +271,7 @@ impl Launching<'_> {
         let request = self.plan.request;
         let limits = Limits::of_this_process(Path::new("/"), request.memory_bytes);
         tracing::debug!(?limits, "limits of the job");
-        let mut binds = folders(request);
+        let mut binds = folders::binds(request);
         binds.extend(server.binds());
         // As root, sshd drops to its own user for a login and needs what that takes.
         let capabilities = match self.user.uid {
@@ -407,85 +390,5 @@ impl Launching<'_> {
             project: request.project.clone(),
             notices,
         }
-    }
-}
-
-/// Home, mounts and the project at the paths the user knows; the project only where neither home
-/// nor a mount has it already.
-fn folders(request: &Request) -> Vec<Bind> {
-    let same = |path: &PathBuf| Bind::new(path.clone(), path.to_string_lossy());
-    let mut binds: Vec<Bind> = Vec::new();
-    let mut add = |bind: Bind| {
-        // The same target twice is refused by the engine; the later wish counts.
-        binds.retain(|other| other.target != bind.target);
-        binds.push(bind);
-    };
-    add(same(&request.home));
-    for mount in &request.mounts {
-        let bind = Bind::new(mount.source(), mount.target().to_string_lossy());
-        add(if mount.is_read_only() {
-            bind.read_only()
-        } else {
-            bind
-        });
-    }
-    let targets = request.mounts.iter().map(|mount| mount.target());
-    let covered = targets
-        .chain([request.home.as_path()])
-        .any(|target| request.project.starts_with(target));
-    if !covered {
-        add(same(&request.project));
-    }
-    binds
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::samples::request;
-
-    fn targets(request: &Request) -> Vec<(String, bool)> {
-        let binds = folders(request).into_iter();
-        binds.map(|bind| (bind.target, bind.read_only)).collect()
-    }
-
-    #[test]
-    fn the_project_is_mounted_where_nothing_has_it() {
-        let mut asked = request("otter");
-        asked.project = "/home/alice/a b".into();
-        assert_eq!(targets(&asked), [("/home/alice".to_owned(), false)]);
-        asked.project = "/scratch/alice".into();
-        assert_eq!(targets(&asked).len(), 2);
-        asked.mounts = vec!["/scratch:/scratch:ro".parse().unwrap()];
-        assert_eq!(
-            targets(&asked),
-            [
-                ("/home/alice".to_owned(), false),
-                ("/scratch".to_owned(), true)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_mount_over_home_takes_its_place() {
-        let mut asked = request("otter");
-        asked.mounts = vec!["/other:/home/alice".parse().unwrap()];
-        let binds = folders(&asked);
-        assert_eq!(binds.len(), 1);
-        assert_eq!(binds[0].source, Path::new("/other"));
-    }
-
-    #[test]
-    fn what_is_not_on_the_node_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let mut asked = request("otter");
-        let error = check_folders(&asked).unwrap_err().to_string();
-        assert!(error.contains("/home/alice"), "{error}");
-        asked.home = home.path().to_owned();
-        asked.project = home.path().to_owned();
-        check_folders(&asked).unwrap();
-        asked.mounts = vec!["/no such/folder:/x".parse().unwrap()];
-        let error = check_folders(&asked).unwrap_err().to_string();
-        assert!(error.contains("/no such/folder"), "{error}");
     }
 }

@@ -15,6 +15,7 @@ mod deadline;
 mod end;
 mod environment;
 mod error;
+mod folders;
 mod gc;
 pub mod hooks;
 mod host;

@@ -26,6 +26,8 @@ pub(super) struct Wanted<'a> {
     pub(super) user: &'a User,
     /// The user's home.
     pub(super) home: &'a Path,
+    /// Where terminals open.
+    pub(super) project: &'a Path,
     /// The image.
     pub(super) known: &'a Known,
     /// The environment of the session.
@@ -91,7 +93,11 @@ impl Server {
                 0o644,
             ),
             ("group", passwd::group(&wanted.known.group, &user)?, 0o644),
-            ("session/profile.sh", sshd::profile(path), 0o644),
+            (
+                "session/profile.sh",
+                sshd::profile(path, &wanted.project.to_string_lossy()),
+                0o644,
+            ),
         ] {
             write_file(&wanted.folder.join(name), text.as_bytes(), mode)?;
         }

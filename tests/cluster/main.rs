@@ -9,6 +9,7 @@ mod ends;
 mod hooks;
 mod host;
 mod images;
+mod inside;
 mod local;
 mod refusals;
 mod scheduler;
