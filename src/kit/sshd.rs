@@ -202,13 +202,13 @@ pub fn profile(path: &str, project: &str) -> String {
     )
 }
 
-/// The command line of the container's PID 1.
-pub fn argv(server: Server) -> Vec<String> {
+/// The command line of the container's PID 1, with the place of its lease.
+pub fn argv(server: Server, lease: &str) -> Vec<String> {
     let sshd = match server {
         Server::Kit => paths::SSHD,
         Server::Image(_) => paths::IMAGE_SSHD,
     };
-    let init = [paths::INIT, "--lease", paths::LEASE, "--"];
+    let init = [paths::INIT, "--lease", lease, "--"];
     let sshd = [sshd, "-D", "-e", "-f", paths::SSHD_CONFIG];
     init.into_iter().chain(sshd).map(str::to_owned).collect()
 }
@@ -394,10 +394,13 @@ mod tests {
              then\n    cd '/home/it'\\''s' || :\nfi\n"
         );
         assert_eq!(
-            argv(Server::Kit).join(" "),
+            argv(Server::Kit, paths::LEASE).join(" "),
             "/.qdebug/init --lease /.qdebug-session/lease -- \
              /.qdebug/sbin/sshd -D -e -f /.qdebug-session/sshd_config"
         );
-        assert_eq!(argv(Server::Image(Version(9, 2)))[4], "/usr/sbin/sshd");
+        assert_eq!(
+            argv(Server::Image(Version(9, 2)), paths::LEASE)[4],
+            "/usr/sbin/sshd"
+        );
     }
 }

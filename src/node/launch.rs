@@ -218,10 +218,20 @@ impl Launching<'_> {
                 container_port: SSH_PORT,
             });
             made.making = true;
-            let created = self.engine.create(&spec).await;
-            let id = created.map_err(|error| folders::explain(error, request))?;
+            let id = match self.engine.create(&spec).await {
+                Ok(id) => id,
+                Err(error) if !spec.stdin && self.is_unseen(&error) => {
+                    tracing::warn!(%error, "the engine does not see this node's folder: uploading");
+                    spec = self.without_binds(made, spec);
+                    continue;
+                }
+                Err(error) => return Err(folders::explain(error, request)),
+            };
             made.container = Some(id.clone());
             made.making = false;
+            if spec.stdin {
+                self.hand_over(made, &id).await?;
+            }
             let log = |line: &str| tracing::info!(line, "the container says");
             let mut output = self.engine.collect_output(&id, log).await?;
             let exit = made.exit.insert(self.engine.watch_exit(&id).await?);
@@ -259,6 +269,42 @@ impl Launching<'_> {
             tries: PORT_TRIES,
             detail: taken,
         })
+    }
+
+    /// Whether the engine was refused, or could not find, what lies in the node's own folder.
+    fn is_unseen(&self, error: &engine::Error) -> bool {
+        let folder = self.node_dir.shown();
+        matches!(error, engine::Error::MountSource { detail, .. } if detail.contains(&folder))
+    }
+
+    /// The same container, with everything of ours uploaded and its stdin for a lease.
+    fn without_binds(&self, made: &mut Made, mut spec: ContainerSpec) -> ContainerSpec {
+        if let Some(server) = &mut made.server {
+            server.go_without_binds();
+            spec.argv = server.argv();
+        }
+        spec.binds = folders::binds(self.plan.request);
+        spec.stdin = true;
+        spec
+    }
+
+    /// Gives a container that was made without mounts what it needs, before its start.
+    async fn hand_over(&self, made: &mut Made, id: &engine::ContainerId) -> Result<(), Error> {
+        let Some(server) = &mut made.server else {
+            return Ok(());
+        };
+        let (archive, lease) = server.hand_over(self.ends_in())?;
+        self.engine.upload(id, archive).await?;
+        let mut stdin = self.engine.attach_stdin(id).await?;
+        let mut lease = tokio::net::unix::pipe::Receiver::from_owned_fd(lease)
+            .map_err(Error::io("read", Path::new("the lease")))?;
+        // Ends with the lease, which the node half drops or takes along when it dies.
+        tokio::spawn(async move {
+            if let Err(error) = tokio::io::copy(&mut lease, &mut stdin).await {
+                tracing::warn!(%error, "the lease does not reach the container any more");
+            }
+        });
+        Ok(())
     }
 
     fn spec(
@@ -356,6 +402,13 @@ impl Launching<'_> {
             notices.push(format!(
                 "these variables could not be carried into the session: {}",
                 server.dropped.join(", ")
+            ));
+        }
+        if made.server.as_ref().is_some_and(Server::is_uploaded) {
+            notices.push(format!(
+                "the container engine does not see {}, so the kit was copied into the container; \
+                 `node_dir` in the site file moves it",
+                self.node_dir.shown()
             ));
         }
         ConnectionDetails {

@@ -34,6 +34,7 @@ mod port;
 mod report;
 mod run;
 mod server;
+mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
 pub use error::Error;

@@ -162,7 +162,7 @@ impl Supervision<'_> {
     ) -> Result<EndReason, Error> {
         let mut idle = self.watch_use().await;
         if let Some(keys) = &heard.keys {
-            self.replace_keys(keys);
+            self.replace_keys(keys).await;
         }
         if let Some(at) = heard.deadline {
             self.move_deadline(at).await;
@@ -183,7 +183,7 @@ impl Supervision<'_> {
                 },
                 next = interruptions.next() => match next {
                     Interruption::End(reason) => return Ok(reason),
-                    Interruption::Keys(fresh) => self.replace_keys(&fresh),
+                    Interruption::Keys(fresh) => self.replace_keys(&fresh).await,
                     Interruption::Deadline(at) => {
                         self.move_deadline(at).await;
                         notices = deadline::notices(at, Timestamp::now());
@@ -193,11 +193,21 @@ impl Supervision<'_> {
         }
     }
 
-    fn replace_keys(&self, keys: &[u8]) {
-        let Some(server) = &self.made.server else {
+    async fn replace_keys(&self, keys: &[u8]) {
+        let Made {
+            engine: Some(engine),
+            server: Some(server),
+            container: Some(id),
+            ..
+        } = &*self.made
+        else {
             return;
         };
-        if let Err(error) = server.replace_keys(keys) {
+        let replaced = match server.replace_keys(keys) {
+            Ok(Some(archive)) => engine.upload(id, archive).await.map_err(Error::from),
+            replaced => replaced.map(|_| ()),
+        };
+        if let Err(error) = replaced {
             tracing::warn!(error = error.sentence(), "cannot hand fresh keys on");
         }
     }

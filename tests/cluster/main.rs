@@ -17,3 +17,4 @@ mod session;
 mod story;
 mod the_cluster;
 mod time;
+mod unseen;
