@@ -6,6 +6,7 @@
 //! checks once more on both nodes.
 
 mod ends;
+mod gc;
 mod hooks;
 mod host;
 mod images;
