@@ -89,6 +89,27 @@ fn an_end_that_the_admin_moves_is_told_and_followed() {
 }
 
 #[test]
+fn a_node_half_that_nobody_asks_about_hears_of_a_moved_end_itself() {
+    let Some(give_more) = here().walltime_of(3) else {
+        return;
+    };
+    let words = ["-g", "none", "-w", "1m", "-i", "qdebug/busybox"];
+    let session = Session::ready("moved-alone", &words);
+    Host::Login
+        .root(&give_more.replace("JOB", &session.job))
+        .ok();
+    std::thread::sleep(Duration::from_secs(75));
+    assert_eq!(session.containers().len(), 1, "it follows the new end");
+    let told = Host::Login.sh("ls .qdebug/sessions/moved-alone").ok();
+    assert!(
+        !told.out.contains("deadline.json"),
+        "nobody told it: {told}"
+    );
+    let logs = session.logs();
+    assert!(logs.contains("the end of the job was moved"), "{logs}");
+}
+
+#[test]
 fn what_the_user_runs_may_say_its_last_words() {
     let words = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
     let session = Session::ready("last-words", &words);
@@ -135,4 +156,59 @@ fn a_session_that_nobody_uses_gives_its_node_back() {
     session.is_gone();
     let status = session.await_state("ended");
     assert_eq!(status["reason"], "idle for 40 seconds", "{status:#}");
+}
+
+/// One GPU of node1 computes, as far as NVML tells, until this is dropped.
+struct Work {
+    uuid: String,
+}
+
+impl Work {
+    fn on(uuid: &str) -> Self {
+        let uuid = uuid.to_owned();
+        let edit = format!("sed -i '/uuid {uuid}/a utilisation 40' /etc/qdebug-test-nvml.conf");
+        Host::Node1.root(&edit).ok();
+        Self { uuid }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let edit = format!(
+            "sed -i '/uuid {}/{{n;/utilisation/d}}' /etc/qdebug-test-nvml.conf",
+            self.uuid
+        );
+        Host::Node1.root(&edit);
+    }
+}
+
+#[test]
+fn a_gpu_at_work_keeps_a_session_that_nobody_is_in() {
+    let words = [
+        "-g",
+        "V100",
+        "-w",
+        "30m",
+        "-i",
+        "qdebug/busybox",
+        "--idle-timeout",
+        "30s",
+    ];
+    let session = Session::ready("at-work", &words);
+    let uuid = session.status()["details"]["gpus"][0]["uuid"]
+        .as_str()
+        .expect("a GPU")
+        .to_owned();
+    let work = Work::on(&uuid);
+    std::thread::sleep(Duration::from_secs(50));
+    assert_eq!(session.status()["state"], "ready");
+    drop(work);
+    within(Duration::from_secs(60), "it ends", || {
+        let status = session.status();
+        match status["reason"].as_str() {
+            Some("idle for 30 seconds") => Ok(()),
+            _ => Err(format!("{status:#}")),
+        }
+    });
+    session.is_gone();
 }
