@@ -1,7 +1,7 @@
 //! The ssh adapter against a real sshd on the loopback: started as whoever runs the tests, on a
 //! port of its own, with keys and configuration of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // A test.
 
 mod common;
 mod support;
