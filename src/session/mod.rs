@@ -28,6 +28,7 @@
 mod authorized_keys;
 mod file;
 mod gpus;
+mod keys;
 mod name;
 mod request;
 #[cfg(test)]
@@ -41,6 +42,7 @@ mod token;
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
+pub use keys::read_keys;
 pub use name::{NameError, SessionName};
 pub use request::{
     Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
@@ -49,5 +51,5 @@ pub use request::{
 pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Phase, State};
 pub use status::{Record, Status};
-pub use store::{SessionDir, Store, read_keys};
+pub use store::{SessionDir, Store};
 pub use token::Token;

@@ -90,6 +90,9 @@ impl Scheduler {
             Self::Slurm => Some(format!("scontrol update jobid=JOB timelimit={minutes}")),
             Self::OpenPbs | Self::Torque => {
                 let there = Host::Login.sh("command -v qalter").code == 0;
+                if !there {
+                    eprintln!("skipped: this stand-in of {self:?} has no qalter");
+                }
                 there.then(|| format!("qalter -l walltime=00:{minutes:02}:00 JOB"))
             }
         }

@@ -88,6 +88,13 @@ impl Session {
         last
     }
 
+    /// One of its files; nothing when it is not there.
+    #[track_caller]
+    pub(crate) fn file(&self, name: &str) -> Value {
+        let line = format!("cat .qdebug/sessions/{}/{name} || echo '{{}}'", self.name);
+        Host::Login.sh(&line).ok().json()
+    }
+
     /// The session's logs.
     pub(crate) fn logs(&self) -> String {
         Host::Login.run(&["qdebug", "logs", &self.name]).to_string()
