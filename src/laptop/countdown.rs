@@ -14,7 +14,7 @@ use crate::session::Status;
 const BEFORE: [i64; 3] = [30, 10, 2];
 /// Ends that differ by less are the same: the scheduler and the node half count each from their
 /// own start.
-const SAME: SignedDuration = SignedDuration::from_secs(60);
+const SAME: SignedDuration = SignedDuration::from_secs(30);
 
 /// What was told so far.
 #[derive(Debug, Default)]
@@ -122,7 +122,13 @@ mod tests {
         let used = status(None, None);
         assert_eq!(told(&mut countdown, &used, 0), Vec::<String>::new());
         let unused = status(None, Some("2026-01-01T00:05:00Z"));
-        assert!(told(&mut countdown, &unused, 1)[0].contains("Unused { left: 240s }"));
+        assert_eq!(
+            told(&mut countdown, &unused, 1),
+            [format!(
+                "Unused {{ left: {:?} }}",
+                SignedDuration::from_mins(4)
+            )]
+        );
         assert_eq!(told(&mut countdown, &unused, 2), Vec::<String>::new());
         assert!(told(&mut countdown, &used, 3)[0].contains("UsedAgain"));
     }

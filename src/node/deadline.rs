@@ -51,7 +51,7 @@ pub(super) fn moved(deadline: Timestamp, now: Timestamp) -> String {
 /// Whether people shall hear of a move. The scheduler counts from its own start of the job, a few
 /// seconds before ours; nobody changed anything then.
 pub(super) fn is_worth_telling(before: Timestamp, after: Timestamp) -> bool {
-    before.as_second().abs_diff(after.as_second()) >= 60
+    before.as_second().abs_diff(after.as_second()) >= 30
 }
 
 /// How long the container may live at most.
@@ -145,6 +145,7 @@ async fn keep_asking(
         if let Some(until) = own.and_then(|job| job.until)
             && until != deadline
         {
+            tracing::info!(%until, "the scheduler was asked when the job ends");
             deadline = until;
             if sender.send(until).is_err() {
                 return;

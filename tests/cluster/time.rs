@@ -17,6 +17,7 @@ impl Talk {
     /// Starts a line of shell on the laptop with its output in a file.
     fn start(name: &str, line: &str) -> Self {
         let file = format!("/tmp/talk-{name}");
+        Host::Laptop.sh(&format!("rm -f {file}")).ok();
         let line = format!("exec {line} > {file} 2>&1");
         let running = Host::Laptop.start(&["bash", "-c", &line]);
         Self {
@@ -29,7 +30,7 @@ impl Talk {
     fn says(&self, limit: u64, words: &str) {
         let limit = Duration::from_secs(limit);
         within(limit, &format!("{words:?} is said"), || {
-            let said = Host::Laptop.sh(&format!("cat {}", self.file)).out;
+            let said = Host::Laptop.sh(&format!("cat {} || true", self.file)).out;
             if said.contains(words) {
                 Ok(())
             } else {
@@ -97,12 +98,9 @@ fn a_node_half_that_nobody_asks_about_hears_of_a_moved_end_itself() {
         .ok();
     std::thread::sleep(Duration::from_secs(75));
     assert_eq!(session.containers().len(), 1, "it follows the new end");
-    // Nobody ran `status`, so nobody else can have told it.
-    let known = session.file("state.json")["details"]["deadline"].clone();
-    let told = session.file("deadline.json")["until"].clone();
-    assert_ne!(known, told);
+    // Other tests list all sessions, and so tell this one, too.
     let logs = session.logs();
-    assert!(logs.contains("the end of the job was moved"), "{logs}");
+    assert!(logs.contains("the scheduler was asked when"), "{logs}");
 }
 
 #[test]
