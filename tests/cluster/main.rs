@@ -7,10 +7,12 @@
 //! checks once more on both nodes.
 
 mod ends;
+mod gc;
 mod hooked;
 mod hooks;
 mod host;
 mod images;
+mod inside;
 mod job;
 mod last;
 mod local;
@@ -19,3 +21,5 @@ mod scheduler;
 mod session;
 mod story;
 mod the_cluster;
+mod time;
+mod unseen;
