@@ -20,7 +20,7 @@ prefix=
 
 # Without one, a program stands in for OpenPBS or Torque.
 standin=${QDEBUG_CLUSTER_STANDIN:-}
-STANDIN=$here/../../tests/standins/pbs.py
+STANDIN=$here/../../tests/standins/pbs
 
 # Every container, network and volume of a cluster begins with its name, so that several live side
 # by side.
@@ -154,7 +154,7 @@ make_host() {
         done
     fi
     if [[ $scheduler == standin && $role != laptop ]]; then
-        docker cp -L "$STANDIN" "$container:/usr/local/sbin/pbs_standin" || return
+        docker cp -L "$STANDIN" "$container:/usr/local/lib/pbs_standin" || return
     fi
     if [[ $role == login ]]; then
         docker network connect --alias login "$cluster-outside" "$container" || return

@@ -1,4 +1,5 @@
-//! The whole story on the cluster of containers in `examples/cluster`: real Slurm, sshd, docker.
+//! The whole story on the cluster of containers in `examples/cluster`: real sshd and docker, and the
+//! scheduler that `QDEBUG_TEST_SCHEDULER` names, real Slurm by default.
 //!
 //! `tests/run.sh` brings the cluster up under the name in `QDEBUG_CLUSTER` (`qdebug-test` when it
 //! is not set), installs qdebug and the stand-in NVML there, and runs these tests. Each test has
@@ -6,9 +7,12 @@
 //! checks once more on both nodes.
 
 mod ends;
+mod hooked;
 mod hooks;
 mod host;
 mod images;
+mod job;
+mod last;
 mod local;
 mod refusals;
 mod scheduler;

@@ -23,6 +23,24 @@ pub(crate) fn here() -> Scheduler {
 }
 
 impl Scheduler {
+    /// Its name for `--scheduler`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Slurm => "slurm",
+            Self::OpenPbs => "openpbs",
+            Self::Torque => "torque",
+        }
+    }
+
+    /// The names of those that are not there.
+    pub(crate) fn others(self) -> [&'static str; 2] {
+        match self {
+            Self::Slurm => ["openpbs", "torque"],
+            Self::OpenPbs => ["torque", "slurm"],
+            Self::Torque => ["slurm", "openpbs"],
+        }
+    }
+
     /// Deletes a job as its user would without qdebug.
     pub(crate) fn delete(self, job: &str) -> Ran {
         match self {

@@ -9,6 +9,10 @@ use super::{Error, Found, Kind, Plan, Step, Target};
 
 const NAME: &str = "qdebug";
 
+/// What `create` and `delete` say when another admin was faster.
+const IS_THERE: &str = "already registered";
+const IS_GONE: &str = "does not exist";
+
 /// What the hook's attributes are. Event comes first, since `freq` needs it; `order` puts it
 /// before the cgroups hook (100), which takes the groups away that containers may be in.
 const ATTRIBUTES: [(&str, &str); 5] = [
@@ -135,10 +139,15 @@ fn steps(there: Option<&Hook>, text: String) -> Vec<Step> {
     let run = |directive: String, input: Option<String>| Step::Run {
         argv: qmgr(&directive),
         input,
+        done: None,
     };
     let mut steps = Vec::new();
     if there.is_none() {
-        steps.push(run(format!("create hook {NAME}"), None));
+        steps.push(Step::Run {
+            argv: qmgr(&format!("create hook {NAME}")),
+            input: None,
+            done: Some(IS_THERE),
+        });
     }
     if !there.is_some_and(|hook| hook.has_text(&text)) {
         let import = format!("import hook {NAME} application/x-python default {INPUT}");
@@ -161,6 +170,7 @@ pub(super) async fn uninstall() -> Result<Plan, Error> {
     let step = Step::Run {
         argv: qmgr(&format!("delete hook {NAME}")),
         input: None,
+        done: Some(IS_GONE),
     };
     let there = Hook::ask().await?.is_some();
     Ok(Plan {
