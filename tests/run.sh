@@ -106,11 +106,14 @@ nothing_left() {
     return "$rc"
 }
 
-# pbs_suite: the suite on a stand-in, without the hooks, which belong to the real schedulers, and
-# without the test that asks srun.
-pbs_suite() {
-    cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 \
-        --skip hooks:: --skip a_job_gets_the_gpus
+# cluster_suite TEXT [OPTION...]: all tests on the cluster that is up, those that change it for
+# everybody last, and what must be so after them.
+cluster_suite() {
+    local text=$1 run=(cargo test --locked --no-fail-fast --test cluster --)
+    shift
+    stage "$text" "${run[@]}" --skip last:: "$@" || true
+    stage "$text: the last" "${run[@]}" last:: || true
+    stage "$text: nothing left" nothing_left || true
 }
 
 # standin KIND TEXT: a cluster with the stand-in of that scheduler, the suite on it, and away again.
@@ -120,8 +123,7 @@ standin() {
     up+=("$QDEBUG_CLUSTER")
     if stage "$text: up" examples/cluster/up --fresh --standin "$kind" \
         --qdebug "$folder/qdebug"; then
-        stage "$text" pbs_suite || true
-        stage "$text: nothing left" nothing_left || true
+        cluster_suite "$text" --test-threads=4
     fi
     ((keep)) || examples/cluster/down
 }
@@ -155,7 +157,6 @@ up+=("$QDEBUG_CLUSTER")
 examples/cluster/up --fresh --qdebug "$folder/qdebug"
 # The tests with an engine need the cluster's images.
 stage "tests" cargo test --workspace --locked --no-fail-fast || true
-stage "cluster" cargo test --locked --no-fail-fast --test cluster || true
-stage "nothing left" nothing_left || true
+cluster_suite "cluster, Slurm"
 standin openpbs "OpenPBS"
 standin torque "Torque"

@@ -56,6 +56,7 @@ fn there(name: &str) -> bool {
     names().iter().any(|found| found == name)
 }
 
+/// Removes the containers whose names begin so: a test's own, also those of a run that failed.
 fn remove(prefix: &str) {
     let line = format!("docker ps -aq --filter name=^{prefix} | xargs -r docker rm -f");
     Host::Node1.root(&line).ok();
@@ -64,6 +65,7 @@ fn remove(prefix: &str) {
 #[test]
 fn a_hook_removes_what_a_job_left_and_nothing_else() {
     install();
+    remove("h[kg]-");
     let live = Session::ready("hooks-live", &SMALL);
     let more = |more: &[(&str, &str)]| labels("$job", ALICE, &live.token, more);
     let [another, _] = here().others();
@@ -118,6 +120,7 @@ fn a_hook_removes_what_a_job_left_and_nothing_else() {
 #[test]
 fn a_hook_twice_at_the_same_time_succeeds() {
     install();
+    remove("ht-");
     let job = job_id(4_000_000_000);
     let mine = labels(&job, BOB, &"b".repeat(32), &[]);
     Host::Node1.sh(&make("ht-twice", &mine)).ok();
@@ -131,6 +134,7 @@ fn a_hook_twice_at_the_same_time_succeeds() {
 #[test]
 fn with_a_dead_engine_a_hook_succeeds_and_the_next_sweep_does_it() {
     install();
+    remove("hd-");
     let job = job_id(4_000_000_002);
     let mine = labels(&job, BOB, &"c".repeat(32), &[]);
     Host::Node1.sh(&make("hd-dead", &mine)).ok();
@@ -162,6 +166,7 @@ fn cleanup_by_a_user_is_for_his_own_and_a_sweep_spares_the_young_and_the_living(
     let [_, scheduler] = here().others();
     let cluster = format!("{scheduler} qdebug");
     let token = "d".repeat(32);
+    remove("hu-");
     for (name, uid) in [("hu-mine", ALICE), ("hu-bobs", BOB)] {
         let labels = labels("4000000001", uid, &token, &[("cluster", &cluster)]);
         Host::Node1.sh(&make(name, &labels)).ok();
