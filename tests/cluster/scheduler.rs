@@ -109,13 +109,22 @@ impl Scheduler {
         }
     }
 
-    /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.
-    pub(crate) fn kill_all(self, session: &Session) {
-        self.kill_all_on(session, session.node());
+    /// Has a job that is to run again do so now; Slurm would wait two minutes.
+    pub(crate) fn hurry(self, job: &str) {
+        if self == Self::Slurm {
+            let line = format!("scontrol update JobId={job} StartTime=now");
+            // Refused until the first run is over.
+            Host::Login.root(&line);
+        }
     }
 
-    /// The same where nobody can be asked for the node any more.
-    pub(crate) fn kill_all_on(self, session: &Session, node: Host) {
+    /// Whether the node's daemon takes its jobs along when it is told to stop.
+    pub(crate) fn stop_of_mom_ends_jobs(self) -> bool {
+        matches!(self, Self::OpenPbs | Self::Torque)
+    }
+
+    /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.
+    pub(crate) fn kill_all(self, session: &Session, node: Host) {
         let node_half = format!("pkill -9 -f 'qdebug node .*/{}$'", session.name);
         let line = match self {
             Self::Slurm => format!(

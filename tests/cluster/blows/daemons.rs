@@ -5,9 +5,6 @@ use std::time::Duration;
 use crate::host::{Host, within};
 use crate::scheduler::{Scheduler, here};
 
-/// Where a daemon of the node that is told to stop takes its jobs along.
-pub(super) const STOP_OF_MOM_ENDS_JOBS: [Scheduler; 2] = [Scheduler::OpenPbs, Scheduler::Torque];
-
 /// A daemon.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Daemon {
@@ -31,50 +28,61 @@ impl Daemon {
     }
 
     #[track_caller]
-    fn tell(self, host: Host, word: &str) {
-        host.root(&format!("cluster-init {word} {}", self.service()))
-            .ok();
+    fn put_down(self, host: Host, word: &str) -> Down {
+        let service = self.service();
+        host.root(&format!("cluster-init {word} {service}")).ok();
+        Down {
+            host,
+            mend: format!("cluster-init start {service}"),
+        }
     }
 
     /// Tells it to stop, and waits.
     #[track_caller]
-    pub(super) fn stop(self, host: Host) {
-        self.tell(host, "stop");
+    pub(super) fn stop(self, host: Host) -> Down {
+        self.put_down(host, "stop")
     }
 
     /// Kills it.
     #[track_caller]
-    pub(super) fn kill(self, host: Host) {
-        self.tell(host, "kill");
+    pub(super) fn kill(self, host: Host) -> Down {
+        self.put_down(host, "kill")
     }
+}
 
-    /// Starts it again.
+/// Something that is down until this is dropped.
+pub(super) struct Down {
+    host: Host,
+    mend: String,
+}
+
+impl Down {
+    /// Nothing goes between a node and the login host, where the server is.
     #[track_caller]
-    pub(super) fn start(self, host: Host) {
-        self.tell(host, "start");
+    pub(super) fn cut(node: Host) -> Self {
+        let rules = |action: &str| {
+            format!(
+                "login=$(getent ahostsv4 login | cut -d' ' -f1 | head -n 1)
+                 for chain in INPUT OUTPUT; do for way in -s -d; do
+                     iptables -w {action} $chain $way $login -j DROP
+                 done; done"
+            )
+        };
+        node.root(&rules("-I")).ok();
+        Self {
+            host: node,
+            mend: rules("-D"),
+        }
     }
 }
 
-/// Nothing goes between a node and the login host, where the server is.
-#[track_caller]
-pub(super) fn cut(node: Host) {
-    node.root(
-        "for chain in INPUT OUTPUT; do for way in -s -d; do
-         iptables -w -I $chain $way $(getent ahostsv4 login | cut -d' ' -f1 | head -n 1) -j DROP
-         done; done",
-    )
-    .ok();
-}
-
-/// The way is free again.
-#[track_caller]
-pub(super) fn join(node: Host) {
-    node.root(
-        "for chain in INPUT OUTPUT; do for way in -s -d; do
-         iptables -w -D $chain $way $(getent ahostsv4 login | cut -d' ' -f1 | head -n 1) -j DROP
-         done; done",
-    )
-    .ok();
+impl Drop for Down {
+    fn drop(&mut self) {
+        let mended = self.host.root(&self.mend);
+        if !std::thread::panicking() {
+            mended.ok();
+        }
+    }
 }
 
 /// Waits until server, nodes and engines do their work.

@@ -20,14 +20,29 @@ use crate::hooked;
 use crate::host::{Host, within};
 use crate::scheduler::{Scheduler, here};
 use crate::session::Session;
-use daemons::Daemon;
-use witness::{Cleanup, Witness};
+use daemons::{Daemon, Down};
+use witness::{Cleanup, Seen, Witness};
 
 /// Held for writing by who strikes a daemon.
 static DAEMONS: RwLock<()> = RwLock::new(());
 
 /// What the promise allows after the end of the job.
 const PROMISE: Duration = Duration::from_secs(5);
+
+/// How long what is away stays away, when it comes back to a job that lives on.
+const AWAY: Duration = Duration::from_secs(8);
+
+/// What schedulers say of a job that was killed, one way or another.
+const KILLED: &[&str] = &[
+    "cancelled",
+    "killed",
+    "signal 9",
+    "failed",
+    "deleted",
+    "restarted",
+    "requeued",
+    "forgotten",
+];
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/busybox"];
 
@@ -68,28 +83,22 @@ impl Blow {
         self
     }
 
-    /// Strikes a session of this name and checks all that was promised.
+    /// Waits for the container's end, which must be as promised.
     #[track_caller]
-    fn strike(self, name: &str, words: &[&str], blow: impl FnOnce(&Session, &Witness)) {
-        let session = Session::ready(name, words);
-        let witness = Witness::of(&session);
-        blow(&session, &witness);
-        self.check(&session, witness);
-    }
-
-    /// Whether all is as promised, once the blow has come down.
-    #[track_caller]
-    fn check(self, session: &Session, witness: Witness) {
+    fn see(&self, session: &Session, witness: Witness) -> Seen {
         let seen = witness.testify(self.job_ends_in + PROMISE);
         assert!(
             self.by.contains(&seen.cleanup),
-            "{}: by {:?} after {:?}\n{}",
+            "{}: {seen}\n{}",
             self.text,
-            seen.cleanup,
-            seen.after,
             session.logs()
         );
-        // No record either.
+        seen
+    }
+
+    /// What is left to check: no record, the verdict, the row of the table.
+    #[track_caller]
+    fn check(&self, session: &Session, seen: &Seen) {
         session.is_gone();
         self.verdict(session);
         table::hold(self.text, self.by, &seen.to_string());
@@ -117,19 +126,52 @@ impl Blow {
 
 /// A blow that only its own session feels.
 #[track_caller]
-fn quietly(work: impl FnOnce()) {
-    let _shared = DAEMONS.read().unwrap_or_else(PoisonError::into_inner);
+fn quietly(blow: &Blow, name: &str, words: &[&str], strike: impl FnOnce(&Session, &Witness)) {
+    let shared = DAEMONS.read().unwrap_or_else(PoisonError::into_inner);
     install_hooks();
-    work();
+    let session = Session::ready(name, words);
+    let witness = Witness::of(&session);
+    strike(&session, &witness);
+    let seen = blow.see(&session, witness);
+    // A verdict may take a while, and others need not wait for it.
+    drop(shared);
+    blow.check(&session, &seen);
 }
 
 /// A blow at a daemon: nobody else strikes meanwhile, and after it the cluster is whole again.
+/// `strike` is given the node, and returns what it has put down.
 #[track_caller]
-fn alone(work: impl FnOnce()) {
+fn alone(blow: &Blow, name: &str, strike: impl FnOnce(&Session, &mut Witness, Host) -> Down) {
+    let own = DAEMONS.write().unwrap_or_else(PoisonError::into_inner);
+    install_hooks();
+    let session = Session::ready(name, &SMALL);
+    let mut witness = Witness::of(&session);
+    let down = strike(&session, &mut witness, session.node());
+    let seen = blow.see(&session, witness);
+    drop(down);
+    daemons::all_is_well();
+    drop(own);
+    blow.check(&session, &seen);
+}
+
+/// A blow that does not end the job: its session is as good as before, and ends as ever.
+#[track_caller]
+fn lives_on(text: &str, name: &str, strike: impl FnOnce(Host) -> Down) {
     let _own = DAEMONS.write().unwrap_or_else(PoisonError::into_inner);
     install_hooks();
-    work();
+    let session = Session::ready(name, &SMALL);
+    let down = strike(session.node());
+    std::thread::sleep(AWAY);
+    drop(down);
     daemons::all_is_well();
+    let status = session.status();
+    assert_eq!(status["state"], "ready", "{status:#}\n{}", session.logs());
+    assert_eq!(session.containers().len(), 1);
+    session.connect();
+    assert_eq!(session.ssh(&["echo here"]).ok().text(), "here");
+    table::hold(text, &[Cleanup::Nothing], &Cleanup::Nothing.to_string());
+    here().delete(&session.job).ok();
+    session.is_gone();
 }
 
 /// The hooks are there, as at a site that has them.
@@ -151,122 +193,99 @@ fn node_half(session: &Session) -> String {
 #[test]
 fn delete() {
     let blow = Blow::at_once("`qdel`, `scancel`", &[Cleanup::NodeHalf], &["cancelled"]);
-    quietly(|| {
-        blow.strike("blow-delete", &SMALL, |session, _| {
-            here().delete(&session.job).ok();
-        });
+    quietly(&blow, "blow-delete", &SMALL, |session, _| {
+        here().delete(&session.job).ok();
     });
 }
 
 #[test]
 fn delete_of_a_waiting_job() {
-    quietly(|| {
-        let words = [&SMALL[..], &here().waiting()].concat();
-        let session = Session::submit("blow-waiting", &words);
-        session.await_state(here().waiting_state());
-        here().delete(&session.job).ok();
-        let status = session.await_state("ended");
-        assert!(
-            status["reason"].to_string().contains("cancelled"),
-            "{status:#}"
-        );
-        assert!(session.containers().is_empty());
-        let text = "the same, of a job that waits";
-        table::hold(text, &[Cleanup::None], &Cleanup::None.to_string());
-    });
+    let words = [&SMALL[..], &here().waiting()].concat();
+    let session = Session::submit("blow-waiting", &words);
+    session.await_state(here().waiting_state());
+    here().delete(&session.job).ok();
+    let status = session.await_state("ended");
+    let reason = status["reason"].to_string();
+    assert!(reason.contains("cancelled"), "{status:#}");
+    assert!(session.containers().is_empty());
+    let text = "the same, of a job that waits";
+    table::hold(text, &[Cleanup::None], &Cleanup::None.to_string());
 }
 
 #[test]
 fn walltime() {
     let by = &[Cleanup::NodeHalf];
     let blow = Blow::at_once("the walltime is over", by, &["walltime"]);
-    quietly(|| {
-        let words = ["-g", "none", "-w", "1m", "-i", "qdebug/busybox"];
-        blow.strike("blow-walltime", &words, |session, witness| {
-            let deadline = session.status()["deadline"].clone();
-            let deadline: jiff::Timestamp = serde_json::from_value(deadline).expect("a deadline");
-            let left = deadline.duration_since(jiff::Timestamp::now());
-            std::thread::sleep(Duration::try_from(left).unwrap_or_default());
-            witness.struck_now();
-        });
+    let words = ["-g", "none", "-w", "20s", "-i", "qdebug/busybox"];
+    quietly(&blow, "blow-walltime", &words, |session, witness| {
+        let deadline = session.status()["deadline"].clone();
+        let deadline: jiff::Timestamp = serde_json::from_value(deadline).expect("a deadline");
+        let left = deadline.duration_since(jiff::Timestamp::now());
+        std::thread::sleep(Duration::try_from(left).unwrap_or_default());
+        witness.struck_now();
     });
 }
 
 #[test]
 fn forced_delete() {
-    let by = &[Cleanup::Lease];
+    let by: &[Cleanup] = match here() {
+        // It sends SIGTERM first all the same.
+        Scheduler::Slurm => &[Cleanup::NodeHalf],
+        Scheduler::OpenPbs | Scheduler::Torque => &[Cleanup::Lease],
+    };
     let text = "`qdel -W force`, `qdel -p`, `scancel -s KILL -f`";
-    let reasons = &[
-        "cancelled",
-        "killed",
-        "signal 9",
-        "failed",
-        "deleted",
-        "forgotten",
-    ];
-    let blow = Blow::at_once(text, by, reasons).within_the_grace();
-    quietly(|| {
-        blow.strike("blow-force", &SMALL, |session, _| {
-            here().force(&session.job).ok();
-        });
+    let blow = Blow::at_once(text, by, KILLED).within_the_grace();
+    quietly(&blow, "blow-force", &SMALL, |session, _| {
+        here().force(&session.job).ok();
     });
 }
 
 #[test]
 fn kill_9_of_the_node_half() {
     let by = &[Cleanup::Lease];
-    let reasons = &["signal 9", "killed", "failed"];
-    let blow = Blow::at_once("kill -9 of the node half", by, reasons);
-    quietly(|| {
-        blow.strike("blow-node-half", &SMALL, |session, witness| {
-            let pid = node_half(session);
-            witness.struck_now();
-            session.node().root(&format!("kill -9 {pid}")).ok();
-        });
+    let blow = Blow::at_once("kill -9 of the node half", by, KILLED);
+    quietly(&blow, "blow-node-half", &SMALL, |session, witness| {
+        let pid = node_half(session);
+        witness.struck_now();
+        session.node().root(&format!("kill -9 {pid}")).ok();
     });
 }
 
 #[test]
 fn kill_9_of_the_whole_session() {
     let by = &[Cleanup::Lease];
-    let reasons = &["signal 9", "killed", "failed", "ended"];
-    let blow = Blow::at_once("kill -9 of all of the job's processes", by, reasons);
-    quietly(|| {
-        blow.strike("blow-session", &SMALL, |session, _| {
-            here().kill_all(session)
-        });
+    let text = "kill -9 of all of the job's processes";
+    let blow = Blow::at_once(text, by, KILLED);
+    quietly(&blow, "blow-session", &SMALL, |session, _| {
+        here().kill_all(session, session.node());
     });
 }
 
 #[test]
 fn delete_while_the_node_half_hangs() {
+    let by: &[Cleanup] = match here() {
+        // Its SIGCONT wakes it up.
+        Scheduler::Slurm => &[Cleanup::NodeHalf],
+        Scheduler::OpenPbs | Scheduler::Torque => &[Cleanup::Lease],
+    };
     let text = "`qdel`, `scancel` while the node half hangs";
-    let reasons = &["cancelled", "signal 9", "killed", "failed"];
-    let blow = Blow::at_once(text, &[Cleanup::Lease], reasons).within_the_grace();
-    quietly(|| {
-        blow.strike("blow-hangs", &SMALL, |session, witness| {
-            let pid = node_half(session);
-            session.node().root(&format!("kill -STOP {pid}")).ok();
-            witness.struck_now();
-            here().delete(&session.job).ok();
-        });
+    let blow = Blow::at_once(text, by, KILLED).within_the_grace();
+    quietly(&blow, "blow-hangs", &SMALL, |session, witness| {
+        let pid = node_half(session);
+        session.node().root(&format!("kill -STOP {pid}")).ok();
+        witness.struck_now();
+        here().delete(&session.job).ok();
     });
 }
 
 #[test]
 fn the_container_is_killed() {
-    let reasons = &["container exited"];
-    let blow = Blow::at_once(
-        "`docker kill` of the container",
-        &[Cleanup::Outside],
-        reasons,
-    );
-    quietly(|| {
-        let session = Session::ready("blow-container", &SMALL);
-        let witness = Witness::of(&session).killed_by_the_blow();
+    let by = &[Cleanup::Force];
+    let blow = Blow::at_once("`docker kill` of the container", by, &["container exited"]);
+    quietly(&blow, "blow-container", &SMALL, |session, witness| {
         let container = session.containers().remove(0);
+        witness.struck_now();
         session.node().run(&["docker", "kill", &container]).ok();
-        blow.check(&session, witness);
     });
 }
 
@@ -274,190 +293,92 @@ fn the_container_is_killed() {
 fn run_again() {
     let by = &[Cleanup::NodeHalf, Cleanup::Lease];
     let text = "run again under its id, forced by an admin";
-    let reasons = &["cancelled", "signal 9", "killed", "failed", "requeued"];
-    let blow = Blow::at_once(text, by, reasons).within_the_grace();
-    quietly(|| {
-        let session = Session::ready("blow-again", &SMALL);
-        // As it was submitted it does not run again.
-        let refused = here().run_again(&session.job);
-        assert_ne!(refused.code, 0, "{refused}");
-        assert_eq!(session.status()["state"], "ready");
-        here().allow_run_again(&session.job).ok();
-        let witness = Witness::of(&session);
-        here().run_again(&session.job).ok();
-        blow.check(&session, witness);
-        // The second run finds that the session is over, and makes nothing.
-        within(Duration::from_secs(60), "the second run is over", || {
-            let left = here().jobs_named(&format!("qdebug-{}", session.name));
-            if left.is_empty() { Ok(()) } else { Err(left) }
-        });
-        assert!(session.containers().is_empty());
-        assert_eq!(session.status()["token"], session.token.as_str());
+    let blow = Blow::at_once(text, by, KILLED).within_the_grace();
+    let _shared = DAEMONS.read().unwrap_or_else(PoisonError::into_inner);
+    install_hooks();
+    let session = Session::ready("blow-again", &SMALL);
+    // As it was submitted it does not run again.
+    let refused = here().run_again(&session.job);
+    assert_ne!(refused.code, 0, "{refused}");
+    assert_eq!(session.status()["state"], "ready");
+    here().allow_run_again(&session.job).ok();
+    let witness = Witness::of(&session);
+    here().run_again(&session.job).ok();
+    let seen = blow.see(&session, witness);
+    // The second run finds that the session is over, and makes nothing.
+    within(Duration::from_secs(90), "the second run is over", || {
+        here().hurry(&session.job);
+        let left = here().jobs_named(&format!("qdebug-{}", session.name));
+        if left.is_empty() { Ok(()) } else { Err(left) }
     });
+    assert_eq!(session.status()["token"], session.token.as_str());
+    blow.check(&session, &seen);
 }
 
 #[test]
 fn the_nodes_daemon_stops_and_comes_back() {
     let text = "the node's daemon stops and comes back";
-    alone(|| {
-        let session = Session::ready("blow-mom", &SMALL);
-        let witness = Witness::of(&session);
-        let node = session.node();
-        Daemon::Mom.stop(node);
-        if daemons::STOP_OF_MOM_ENDS_JOBS.contains(&here()) {
-            let reasons = &["killed", "failed", "signal 9", "cancelled", "restarted"];
-            let blow = Blow::at_once(text, &[Cleanup::NodeHalf, Cleanup::Lease], reasons);
-            let seen = witness.testify(PROMISE);
-            assert!(
-                blow.by.contains(&seen.cleanup),
-                "{seen}\n{}",
-                session.logs()
-            );
-            session.is_gone();
-            Daemon::Mom.start(node);
-            daemons::all_is_well();
-            blow.verdict(&session);
-            table::hold(text, blow.by, &seen.to_string());
-        } else {
-            Daemon::Mom.start(node);
-            daemons::all_is_well();
-            lives_on(&session, text);
-        }
-    });
+    if here().stop_of_mom_ends_jobs() {
+        let blow = Blow::at_once(text, &[Cleanup::NodeHalf, Cleanup::Lease], KILLED);
+        alone(&blow, "blow-mom", |_, _, node| Daemon::Mom.stop(node));
+    } else {
+        lives_on(text, "blow-mom", |node| Daemon::Mom.stop(node));
+    }
 }
 
 #[test]
 fn the_nodes_daemon_is_killed_while_the_job_ends() {
     let text = "the node's daemon is killed while the job ends";
     let by = &[Cleanup::NodeHalf, Cleanup::Lease];
-    let reasons = &["cancelled", "killed", "failed", "signal 9", "restarted"];
-    alone(|| {
-        let blow = Blow::at_once(text, by, reasons).within_the_grace();
-        let session = Session::ready("blow-mom-ends", &SMALL);
-        let witness = Witness::of(&session);
-        let node = session.node();
+    let blow = Blow::at_once(text, by, KILLED).within_the_grace();
+    alone(&blow, "blow-mom-ends", |session, _, node| {
         here().delete(&session.job).ok();
-        Daemon::Mom.kill(node);
-        let seen = witness.testify(blow.job_ends_in + PROMISE);
-        assert!(
-            blow.by.contains(&seen.cleanup),
-            "{seen}\n{}",
-            session.logs()
-        );
-        session.is_gone();
-        Daemon::Mom.start(node);
-        daemons::all_is_well();
-        blow.verdict(&session);
-        table::hold(text, blow.by, &seen.to_string());
+        Daemon::Mom.kill(node)
     });
 }
 
 #[test]
 fn the_nodes_daemon_and_the_whole_session_are_killed() {
     let text = "the node's daemon and all of the job are killed";
-    let by = &[Cleanup::Lease];
-    let reasons = &[
-        "killed",
-        "failed",
-        "signal 9",
-        "cancelled",
-        "restarted",
-        "ended",
-    ];
-    alone(|| {
-        let blow = Blow::at_once(text, by, reasons);
-        let session = Session::ready("blow-mom-all", &SMALL);
-        let witness = Witness::of(&session);
-        let node = session.node();
-        Daemon::Mom.kill(node);
-        here().kill_all_on(&session, node);
-        let seen = witness.testify(PROMISE);
-        assert!(
-            blow.by.contains(&seen.cleanup),
-            "{seen}\n{}",
-            session.logs()
-        );
-        session.is_gone();
-        Daemon::Mom.start(node);
-        daemons::all_is_well();
-        blow.verdict(&session);
-        table::hold(text, blow.by, &seen.to_string());
+    let blow = Blow::at_once(text, &[Cleanup::Lease], KILLED);
+    alone(&blow, "blow-mom-all", |session, witness, node| {
+        let down = Daemon::Mom.kill(node);
+        witness.struck_now();
+        here().kill_all(session, node);
+        down
     });
 }
 
 #[test]
 fn the_server_is_down_at_the_end() {
     let text = "the server is down when the job ends";
-    let by = &[Cleanup::NodeHalf];
-    alone(|| {
-        let reasons = &["cancelled", "stopped by"];
-        let blow = Blow::at_once(text, by, reasons);
-        let session = Session::ready("blow-server", &SMALL);
-        let witness = Witness::of(&session);
-        let pid = node_half(&session);
-        Daemon::Server.stop(Host::Login);
-        let node = Host::named(&witness.node_name());
+    let blow = Blow::at_once(text, &[Cleanup::NodeHalf], &["cancelled"]);
+    alone(&blow, "blow-server", |session, witness, node| {
+        let pid = node_half(session);
+        let down = Daemon::Server.stop(Host::Login);
         witness.struck_now();
         node.root(&format!("kill -TERM {pid}")).ok();
-        let seen = witness.testify(PROMISE);
-        assert!(blow.by.contains(&seen.cleanup), "{seen}");
-        session.is_gone();
-        // The file alone knows it.
-        blow.verdict(&session);
-        Daemon::Server.start(Host::Login);
-        daemons::all_is_well();
-        blow.verdict(&session);
-        table::hold(text, blow.by, &seen.to_string());
+        // The session's files alone know it, and tell it.
+        blow.verdict(session);
+        down
     });
 }
 
 #[test]
 fn the_node_is_cut_off_and_comes_back() {
-    let text = "the node's network is cut for a while";
-    alone(|| {
-        let session = Session::ready("blow-cut", &SMALL);
-        let node = session.node();
-        daemons::cut(node);
-        std::thread::sleep(Duration::from_secs(8));
-        daemons::join(node);
-        daemons::all_is_well();
-        lives_on(&session, text);
-    });
+    lives_on(
+        "the node's network is cut for a while",
+        "blow-cut",
+        Down::cut,
+    );
 }
 
 #[test]
 fn the_engine_is_killed_and_comes_back() {
     let text = "the engine is killed and comes back";
-    alone(|| {
-        let by = &[Cleanup::Lease];
-        let blow = Blow::at_once(text, by, &["engine"]);
-        let session = Session::ready("blow-engine", &SMALL);
-        let witness = Witness::of(&session).without_the_engine();
-        let node = session.node();
-        Daemon::Engine.kill(node);
-        let seen = witness.testify(PROMISE + Duration::from_secs(4));
-        Daemon::Engine.start(node);
-        daemons::all_is_well();
-        assert!(
-            blow.by.contains(&seen.cleanup),
-            "{seen}\n{}",
-            session.logs()
-        );
-        session.is_gone();
-        blow.verdict(&session);
-        table::hold(text, blow.by, &seen.to_string());
+    let blow = Blow::at_once(text, &[Cleanup::Lease], &["engine"]);
+    alone(&blow, "blow-engine", |_, witness, node| {
+        witness.does_without_the_engine();
+        Daemon::Engine.kill(node)
     });
-}
-
-/// A job that the blow does not end: its session is as good as before, and ends as ever.
-#[track_caller]
-fn lives_on(session: &Session, text: &str) {
-    let status = session.status();
-    assert_eq!(status["state"], "ready", "{status:#}\n{}", session.logs());
-    assert_eq!(session.containers().len(), 1);
-    session.connect();
-    assert_eq!(session.ssh(&["echo here"]).ok().text(), "here");
-    table::hold(text, &[Cleanup::Nothing], &Cleanup::Nothing.to_string());
-    here().delete(&session.job).ok();
-    session.is_gone();
 }

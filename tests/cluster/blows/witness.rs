@@ -17,10 +17,8 @@ pub(super) enum Cleanup {
     Lease,
     /// The deadline that init keeps itself.
     Deadline,
-    /// It was removed by force: by a hook, the job's epilogue, or gc.
+    /// SIGKILL: of a hook, the job's epilogue or gc, or the blow itself.
     Force,
-    /// The blow itself.
-    Outside,
     /// There was no container.
     None,
     /// The blow does not end the job.
@@ -33,8 +31,7 @@ impl fmt::Display for Cleanup {
             Self::NodeHalf => "the node half",
             Self::Lease => "the lease",
             Self::Deadline => "the deadline",
-            Self::Force => "a hook",
-            Self::Outside => "the blow itself",
+            Self::Force => "SIGKILL from outside",
             Self::None => "there is none",
             Self::Nothing => "the job runs on",
         })
@@ -62,7 +59,6 @@ pub(super) struct Witness {
     watching: Child,
     struck: Cell<SystemTime>,
     asks_the_engine: bool,
-    by_the_blow: bool,
 }
 
 impl Witness {
@@ -81,25 +77,12 @@ impl Witness {
             watching: node.watch(&line),
             struck: Cell::new(SystemTime::now()),
             asks_the_engine: true,
-            by_the_blow: false,
         }
     }
 
-    /// The name of its node.
-    pub(super) fn node_name(&self) -> String {
-        self.node.name().to_owned()
-    }
-
     /// The engine is hit, too, and forgets: what is left to say is that nobody else could do it.
-    pub(super) fn without_the_engine(mut self) -> Self {
+    pub(super) fn does_without_the_engine(&mut self) {
         self.asks_the_engine = false;
-        self
-    }
-
-    /// The blow is SIGKILL for the container itself, which looks like a removal by force.
-    pub(super) fn killed_by_the_blow(mut self) -> Self {
-        self.by_the_blow = true;
-        self
     }
 
     /// The blow comes down now.
@@ -146,7 +129,6 @@ impl Witness {
             "143" => Cleanup::NodeHalf,
             "70" => Cleanup::Deadline,
             "71" => Cleanup::Lease,
-            "137" if self.by_the_blow => Cleanup::Outside,
             "137" => Cleanup::Force,
             other => panic!("the container ended with status {other:?}"),
         }
