@@ -10,10 +10,12 @@
 
 mod blows;
 mod ends;
+mod gc;
 mod hooked;
 mod hooks;
 mod host;
 mod images;
+mod inside;
 mod job;
 mod last;
 mod local;
@@ -22,3 +24,5 @@ mod scheduler;
 mod session;
 mod story;
 mod the_cluster;
+mod time;
+mod unseen;
