@@ -72,9 +72,9 @@ class Mom:
                 self.running[int(number)].delete(force)
 
     def leave(self) -> None:
-        """A mom that is told to stop takes its jobs along, without a word to anybody."""
+        """OpenPBS' mom that is told to stop takes its jobs along, without a word to anybody."""
         for task in self.running.values():
-            if task.session:
+            if task.session and is_openpbs():
                 signal_session(task.session, signal.SIGKILL)
 
     def pace(self) -> float:
