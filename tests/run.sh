@@ -106,12 +106,14 @@ nothing_left() {
     return "$rc"
 }
 
-# cluster_suite TEXT [OPTION...]: all tests on the cluster that is up, those that change it for
-# everybody last, and what must be so after them.
+# cluster_suite TEXT [OPTION...]: all tests on the cluster that is up; those that strike its daemons,
+# then those that change it for everybody, when nothing else runs there; and what must be so after
+# them.
 cluster_suite() {
     local text=$1 run=(cargo test --locked --no-fail-fast --test cluster --)
     shift
-    stage "$text" "${run[@]}" --skip last:: "$@" || true
+    stage "$text" "${run[@]}" --skip blows:: --skip last:: "$@" || true
+    stage "$text: blows" "${run[@]}" blows:: --test-threads=8 || true
     stage "$text: the last" "${run[@]}" last:: || true
     stage "$text: nothing left" nothing_left || true
 }
@@ -150,7 +152,10 @@ step "qdebug and its kit" build
 
 # A stage that fails does not hide what the next would find.
 stage "format" cargo fmt --all --check || true
+# The cluster's tests are no target of `all`.
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || true
+stage "lints of the cluster's tests" cargo clippy --locked --quiet --test cluster -- -D warnings ||
+    true
 stage "shell scripts" check_scripts || true
 # Down again at the end, also when it came up by half.
 up+=("$QDEBUG_CLUSTER")

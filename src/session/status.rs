@@ -300,11 +300,20 @@ impl Status {
             },
         };
         self.reason = Some(reason.to_string());
-        if state.is_none() && stop.is_none() && !walltime {
-            self.hint = Some(format!(
-                "the node half never spoke: `qdebug logs {}` shows what the job printed",
-                self.name
-            ));
+        if stop.is_none() && !walltime {
+            self.hint = match state.map(|state| &state.phase) {
+                None => Some(format!(
+                    "the node half never spoke: `qdebug logs {}` shows what the job printed",
+                    self.name
+                )),
+                Some(Phase::Ending { .. }) => None,
+                // Schedulers may call a job completed whose node went down; Torque always does.
+                Some(_) => Some(format!(
+                    "its node half left no last word: it was killed, or its node went down; \
+                     `qdebug logs {}` shows its log",
+                    self.name
+                )),
+            };
         }
     }
 

@@ -6,6 +6,9 @@
 //! sessions of its own; none leaves a container behind, which the last line of `tests/run.sh`
 //! checks once more on both nodes.
 
+#![allow(clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)] // A test.
+
+mod blows;
 mod ends;
 mod gc;
 mod hooked;
