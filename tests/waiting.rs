@@ -1,7 +1,7 @@
 //! Waits through the binary, against a Slurm made of scripts: what they show, and what becomes of
 //! the job when somebody has enough of it, on a terminal and without one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -69,6 +69,8 @@ pub struct ContainerSpec {
     pub unlabelled: bool,
     /// The engine removes it when it exits.
     pub auto_remove: bool,
+    /// It has a stdin, which hangs up when whoever attached to it is gone.
+    pub stdin: bool,
 }
 
 /// A file or directory of this machine, seen in the container.
@@ -316,6 +318,17 @@ impl Engine {
             .collect())
     }
 
+    /// The process id, on the engine's machine, of a container's first process while it runs.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn main_process(&self, id: &ContainerId) -> Result<Option<u32>, Error> {
+        let found = self.docker.inspect_container(id.as_str(), None).await;
+        let found = found.map_err(|error| from_api("looking at the container", error))?;
+        let pid = found.state.and_then(|state| state.pid);
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0)))
+    }
+
     /// Whether a container is there and runs.
     ///
     /// # Errors
@@ -436,6 +449,9 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         exposed_ports: port.map(|(key, _)| vec![key]),
         working_dir: spec.workdir.clone(),
         hostname: spec.hostname.clone(),
+        open_stdin: Some(spec.stdin),
+        attach_stdin: Some(spec.stdin),
+        stdin_once: Some(spec.stdin),
         host_config: Some(host),
         ..ContainerCreateBody::default()
     }

@@ -14,6 +14,7 @@
 mod auth;
 mod container;
 mod error;
+mod hand_over;
 mod image;
 mod peek;
 mod reference;

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
+use super::countdown::Countdown;
 use super::error::Error;
 use super::forwards::{self, Forward};
 use super::held::Held;
@@ -63,6 +65,23 @@ pub enum Event {
         /// The session.
         status: Box<Status>,
     },
+    /// The walltime ends soon.
+    EndsSoon {
+        /// How soon.
+        left: SignedDuration,
+    },
+    /// Somebody gave the session more time, or less.
+    Moved {
+        /// How much it has now.
+        left: SignedDuration,
+    },
+    /// Nobody uses the session, and it will end for that.
+    Unused {
+        /// How soon.
+        left: SignedDuration,
+    },
+    /// Somebody uses it again.
+    UsedAgain,
     /// A connection could not be carried; told once.
     Lost(String),
     /// Connections are carried again.
@@ -256,7 +275,11 @@ async fn stay(
     }
     let until_end = async {
         let mut held = Held::new(&known.alias, paths);
+        let mut countdown = Countdown::default();
         loop {
+            for event in countdown.heed(watch.last(), watch.age()) {
+                ui.tell(event);
+            }
             tokio::select! {
                 status = watch.next() => {
                     let status = status?;

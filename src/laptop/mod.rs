@@ -18,6 +18,7 @@
 
 mod cluster;
 mod connect;
+mod countdown;
 mod error;
 mod forwards;
 mod held;

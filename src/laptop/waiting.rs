@@ -26,6 +26,7 @@ pub(super) struct Watch<'a> {
     began: Instant,
     asked: Instant,
     hurried: u32,
+    heard: Instant,
     silent: bool,
 }
 
@@ -41,6 +42,7 @@ impl<'a> Watch<'a> {
             began: Instant::now(),
             asked: Instant::now(),
             hurried: 0,
+            heard: Instant::now(),
             silent: false,
         })
     }
@@ -53,6 +55,11 @@ impl<'a> Watch<'a> {
     /// What was heard last.
     pub(super) fn last(&self) -> &Status {
         &self.last
+    }
+
+    /// How long ago that was.
+    pub(super) fn age(&self) -> Duration {
+        self.heard.elapsed()
     }
 
     /// Waits a while and asks again; always gives what is known then. May be dropped and asked
@@ -79,10 +86,11 @@ impl<'a> Watch<'a> {
                 if status.state != self.last.state {
                     self.began = Instant::now();
                 }
-                if status != self.last {
+                if !status.says_the_same(&self.last) {
                     self.ui.tell(Event::Status(Box::new(status.clone())));
-                    self.last = status;
                 }
+                self.last = status;
+                self.heard = Instant::now();
             }
             // No patience mends these.
             Err(error @ (Error::Versions { .. } | Error::Program(_))) => return Err(error),

@@ -6,12 +6,16 @@
 //! checks once more on both nodes.
 
 mod ends;
+mod gc;
 mod hooks;
 mod host;
 mod images;
+mod inside;
 mod local;
 mod refusals;
 mod scheduler;
 mod session;
 mod story;
 mod the_cluster;
+mod time;
+mod unseen;
