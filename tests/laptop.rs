@@ -196,9 +196,10 @@ fn from_the_queue_to_the_end() {
             scene.says("ending", '1', Some("stopped by alice"));
             scene.bench.cut_last().await;
             let cut = Instant::now();
-            until(&events, |event| {
-                matches!(event, Event::Status(status) if status.state == Standing::Ending)
-            })
+            until(
+                &events,
+                |event| matches!(event, Event::Status(status) if status.state == Standing::Ending),
+            )
             .await;
             scene.says("ended", '1', Some("stopped by alice"));
             cut
