@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../lib/host.sh"
 
 hosts=(login node1 node2 laptop)
-CLUSTER_IMAGE=qdebug-cluster:bookworm
+CLUSTER_IMAGE=qdebug-cluster:gpu
 DEMO_IMAGE=qdebug/demo:latest
 BUSYBOX_IMAGE=qdebug/busybox:latest
 SSHD_IMAGE=qdebug/sshd:latest
