@@ -62,7 +62,7 @@ role_of() {
 images_made() {
     image_made "$CLUSTER_IMAGE" "$here/image" &&
         image_made "$DEMO_IMAGE" "$here/demo" &&
-        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
+        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=qdebug-cluster:bookworm" &&
         image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
     [[ $(host_image) == "$CLUSTER_IMAGE" ]] ||
         image_made "$(host_image)" "$here/$scheduler" \

@@ -7,6 +7,7 @@
 
 mod ends;
 mod gc;
+mod gpus;
 mod hooks;
 mod host;
 mod images;
