@@ -254,6 +254,7 @@ fn told(event: &Event, detach: bool) -> String {
              connects",
             shown(*left)
         ),
+        Event::Notice(text) => format!("notice: {}", output::harmless(text)),
         Event::UsedAgain => "the session is used again and stays".to_owned(),
         Event::Lost(reason) => format!("reconnecting: {reason}"),
         Event::Back => "connected again".to_owned(),

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::output::{harmless, table};
 use super::values::shown;
-use crate::session::{GpuRequest, ImageSource, Standing, Status};
+use crate::session::{GpuRequest, ImageSource, Limits, Standing, Status};
 
 /// What to do about a job that can never run.
 pub(super) const NEVER_CURE: &str =
@@ -76,6 +76,10 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
                 "GPU",
                 format!("{} ({}, {memory} MiB{picked})", gpu.name, gpu.uuid),
             );
+        }
+        let limits = limits(&details.limits);
+        if !limits.is_empty() {
+            add("limits", limits);
         }
         add("container", details.container.chars().take(12).collect());
         for notice in &details.notices {
@@ -169,6 +173,31 @@ fn next(status: &Status) -> Option<String> {
         _ if status.never => Some(format!("qdebug stop {wanted}")),
         _ => None,
     }
+}
+
+/// What it may use, in words.
+fn limits(limits: &Limits) -> String {
+    let mut words = Vec::new();
+    if let Some(cpuset) = &limits.cpuset {
+        words.push(format!("CPUs {cpuset}"));
+    }
+    if let Some(share) = limits.millicpus {
+        words.push(format!(
+            "CPU time of {}.{}",
+            share / 1000,
+            share % 1000 / 100
+        ));
+    }
+    if let Some(bytes) = limits.memory_bytes {
+        words.push(format!("{} MiB memory", bytes >> 20));
+    }
+    if let Some(bytes) = limits.shm_bytes {
+        words.push(format!("{} MiB /dev/shm", bytes >> 20));
+    }
+    if let Some(pids) = limits.pids {
+        words.push(format!("{pids} processes"));
+    }
+    words.join(", ")
 }
 
 /// What was asked for, as `2 x V100`.

@@ -109,6 +109,10 @@ impl Submit {
             .then(|| gpus::asked(catalogue, &gpu, self.count))
             .unzip();
         let (gpu, limits): (Option<GpuRequest>, Option<gpus::Limits>) = gpu;
+        let gpu = gpu.map(|gpu| GpuRequest {
+            allow_busy: self.allow_busy,
+            ..gpu
+        });
         let limits = limits.unwrap_or_default();
         let mut mounts: Vec<Mount> = defaults.mounts;
         mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));

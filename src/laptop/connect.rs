@@ -80,6 +80,8 @@ pub enum Event {
         /// How soon.
         left: SignedDuration,
     },
+    /// Something has become of it that the user should know.
+    Notice(String),
     /// Somebody uses it again.
     UsedAgain,
     /// A connection could not be carried; told once.
