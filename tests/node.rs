@@ -23,7 +23,7 @@ use qdebug::kit::Kit;
 use qdebug::node::{self, Explanation, Options};
 use qdebug::session::{
     Cluster, ConnectionDetails, EndReason, ImageSource, Phase, PublicKey, Qdebug, Request,
-    SessionDir, Sshd, Stop, Store, Token,
+    EngineChoice, SessionDir, Sshd, Stop, Store, Token,
 };
 
 const SESSION: &str = "QDEBUG_TEST_SESSION";
@@ -139,6 +139,7 @@ impl Trial {
             shm_bytes: None,
             image: ImageSource::Reference { reference: image },
             sshd: Sshd::Kit,
+            engine: EngineChoice::Auto,
             mounts: Vec::new(),
             env: [("ODD".parse().unwrap(), "a 'b' \"c\" $d é".to_owned())].into(),
             home: home.clone(),

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::args::{Global, SshdChoice, Submit};
+use super::args::{EngineFlag, Global, SshdChoice, Submit};
 use super::setting::Setting;
 use super::{Exit, Failure, gpus, output, show};
 use crate::laptop;
 use crate::login::{Login, Submission, Submitted};
-use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
+use crate::session::{EngineChoice, GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -123,6 +123,11 @@ impl Submit {
             sshd: match self.sshd {
                 SshdChoice::Kit => Sshd::Kit,
                 SshdChoice::Image => Sshd::Image,
+            },
+            engine: match self.engine {
+                None | Some(EngineFlag::Auto) => EngineChoice::Auto,
+                Some(EngineFlag::Docker) => EngineChoice::Docker,
+                Some(EngineFlag::Podman) => EngineChoice::Podman,
             },
             mounts,
             env: self.env.iter().cloned().collect(),

@@ -11,16 +11,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerSummaryStateEnum, DeviceRequest, HostConfig, HostConfigLogConfig,
-    Mount, MountTmpfsOptions, MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerSummaryStateEnum, HostConfig, Mount, MountTmpfsOptions, MountType,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
-    StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 
 use super::error::from_api;
-use super::{Engine, Error};
+use super::flavour::Flavour;
+use super::{Engine, Error, Kind};
 
 /// What a container shall be. Everything not said is the engine's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -186,7 +187,7 @@ impl Engine {
         });
         let made = self
             .docker
-            .create_container(options, body(spec))
+            .create_container(options, body(spec, &self.flavour))
             .await
             .map_err(|error| from_api(DOING, error))?;
         for warning in &made.warnings {
@@ -237,6 +238,12 @@ impl Engine {
     /// # Errors
     /// What the engine says.
     pub async fn remove(&self, id: &ContainerId) -> Result<(), Error> {
+        if self.kind() == Kind::Podman {
+            // Its removal by force begins with a friendly signal and ten seconds. What does not run
+            // cannot be killed, which is as well.
+            let kill = KillContainerOptionsBuilder::default().signal("KILL").build();
+            let _ = self.docker.kill_container(id.as_str(), Some(kill)).await;
+        }
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
             .v(true)
@@ -253,6 +260,11 @@ impl Engine {
             }
             removed => removed,
         }
+    }
+
+    /// What of a container's description this engine cannot do, in words for the user.
+    pub fn unmet(&self, spec: &ContainerSpec) -> Vec<String> {
+        self.flavour.unmet(spec)
     }
 
     async fn until_gone(&self, id: &ContainerId) -> Result<(), Error> {
@@ -339,7 +351,7 @@ fn forgive_gone(result: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// The request that makes it.
-fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let pairs = |pairs: &[(String, String)]| {
         pairs
@@ -381,24 +393,12 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
     if spec.unlabelled {
         security.push("label=disable".to_owned());
     }
-    // The capability list alone is what `docker run --gpus` asks for: which driver libraries come
-    // along stays the image's own choice.
-    let devices = (!spec.gpus.is_empty()).then(|| {
-        vec![DeviceRequest {
-            driver: Some("nvidia".to_owned()),
-            device_ids: Some(spec.gpus.clone()),
-            capabilities: Some(vec![vec!["gpu".to_owned()]]),
-            ..DeviceRequest::default()
-        }]
-    });
-    // Bounded: what sshd says in days of port scans would else fill the engine's disk.
-    let log = HostConfigLogConfig {
-        typ: Some("local".to_owned()),
-        config: Some(HashMap::from([
-            ("max-size".to_owned(), "2m".to_owned()),
-            ("max-file".to_owned(), "2".to_owned()),
-        ])),
-    };
+    let (device_requests, gpu_variable) = flavour.gpus(&spec.gpus);
+    let (groups, annotations) = flavour.groups(&spec.groups);
+    let limits = flavour.limits;
+    let memory = spec.memory_bytes.filter(|_| limits.memory).map(signed);
+    let mut env = pairs(&spec.env);
+    env.extend(gpu_variable);
     let host = HostConfig {
         mounts: Some(binds.chain(tmpfs).collect()),
         port_bindings: port
@@ -412,15 +412,17 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             ..RestartPolicy::default()
         }),
         auto_remove: Some(spec.auto_remove),
-        group_add: Some(spec.groups.iter().map(u32::to_string).collect()),
+        group_add: Some(groups),
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        userns_mode: flavour.user_namespace().filter(|_| spec.user.is_some()),
         shm_size: spec.shm_bytes.map(signed),
-        memory: spec.memory_bytes.map(signed),
-        memory_swap: spec.memory_bytes.map(signed),
-        cpuset_cpus: spec.cpuset.clone(),
-        pids_limit: spec.pids.map(signed),
-        device_requests: devices,
-        network_mode: spec.network.clone(),
-        log_config: Some(log),
+        memory,
+        memory_swap: memory,
+        cpuset_cpus: spec.cpuset.clone().filter(|_| limits.cpuset),
+        pids_limit: spec.pids.filter(|_| limits.pids).map(signed),
+        device_requests,
+        network_mode: spec.network.clone().or_else(|| flavour.network()),
+        log_config: Some(flavour.log()),
         ..HostConfig::default()
     };
     let mut argv = spec.argv.iter().cloned();
@@ -431,7 +433,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         cmd: entrypoint.is_some().then(|| argv.collect()),
         entrypoint,
         user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
-        env: Some(pairs(&spec.env)),
+        env: Some(env),
         labels: Some(spec.labels.iter().cloned().collect()),
         exposed_ports: port.map(|(key, _)| vec![key]),
         working_dir: spec.workdir.clone(),

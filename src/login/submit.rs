@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::{Error, Login, Submitter};
 use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
-    Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request, SessionDir,
+    Cluster, EngineChoice, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request, SessionDir,
     SessionName, Sshd, Token, read_keys,
 };
 
@@ -35,6 +35,8 @@ pub struct Submission {
     pub image: ImageSource,
     /// Which sshd.
     pub sshd: Sshd,
+    /// Which container engine.
+    pub engine: EngineChoice,
     /// Mounts besides home.
     pub mounts: Vec<Mount>,
     /// Environment of the session.
@@ -222,6 +224,7 @@ impl Login {
             shm_bytes: submission.shm_bytes,
             image: submission.image.clone(),
             sshd: submission.sshd,
+            engine: submission.engine,
             mounts: submission.mounts.clone(),
             env: submission.env.clone(),
             home: by.home.clone(),
@@ -377,6 +380,7 @@ mod tests {
                 reference: "debian".into(),
             },
             sshd: Sshd::Kit,
+            engine: EngineChoice::Auto,
             mounts: Vec::new(),
             env: BTreeMap::new(),
             cpus: None,

@@ -14,6 +14,8 @@ pub(super) struct Limits {
     pub(super) cpuset: Option<String>,
     /// Memory in bytes.
     pub(super) memory: Option<u64>,
+    /// The memory is what was asked for: nothing holds this process to it.
+    pub(super) memory_is_only_asked_for: bool,
     /// Processes and threads.
     pub(super) pids: Option<u64>,
     /// The machine's memory in bytes, 0 where it cannot be read.
@@ -45,6 +47,7 @@ impl Limits {
                 text("sys/devices/system/cpu/online").trim(),
             ),
             memory: memory.or(requested),
+            memory_is_only_asked_for: memory.is_none() && requested.is_some(),
             pids: smallest("pids.max", "pids.max", "pids"),
             machine_memory,
         }
@@ -175,6 +178,7 @@ mod tests {
             Some(7),
         );
         assert_eq!(found.memory, Some(1_000_000));
+        assert!(!found.memory_is_only_asked_for);
         assert_eq!(found.pids, Some(512));
         assert_eq!(found.cpuset.as_deref(), Some("2,3,8"));
         assert_eq!(found.default_shm(), Some(500_000));
@@ -193,6 +197,7 @@ mod tests {
         ];
         let found = limits(&files, Some(7));
         assert_eq!((found.memory, found.pids), (Some(7), None));
+        assert!(found.memory_is_only_asked_for);
         let unasked = limits(&files, None);
         assert_eq!(unasked.memory, None);
         assert_eq!(unasked.default_shm(), Some(65_536_000 * 512));

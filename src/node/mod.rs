@@ -29,6 +29,7 @@ mod place;
 mod poll;
 mod port;
 mod report;
+mod rootless;
 mod run;
 mod server;
 

@@ -21,6 +21,8 @@ const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Where the node's own folder is made; `/var/tmp` when absent.
     pub node_dir: Option<PathBuf>,
+    /// The engine of sessions that do not ask for one.
+    pub engine: engine::Choice,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
     /// Says what the user can do about an error; made in `cli`, once for all.
@@ -233,6 +235,7 @@ mod tests {
     fn options() -> Options {
         Options {
             node_dir: None,
+            engine: engine::Choice::Auto,
             pass_env: Vec::new(),
             explain: |_| Explanation::default(),
         }

@@ -41,7 +41,7 @@ pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
 pub use name::{NameError, SessionName};
-pub use request::{
+pub use request::{EngineChoice, 
     Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
     Request, Sshd, Stop,
 };
