@@ -143,6 +143,8 @@ make_host() {
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined
             --security-opt systempaths=unconfined
             -e "QDEBUG_DNS=$(resolvers)"
+            # A disk of the node, gone with it: Podman lays no overlays over this container's own.
+            --mount "type=volume,dst=/var/tmp"
             --mount "type=volume,src=$cluster-$host-docker,dst=/var/lib/docker")
     fi
     docker create "${arguments[@]}" "$(host_image)" "$role" || return
