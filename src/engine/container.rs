@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerSummaryStateEnum, HostConfig, Mount, MountTmpfsOptions, MountType,
-    PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerSummaryStateEnum, HostConfig, Mount, MountTmpfsOptions,
+    MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -241,7 +241,9 @@ impl Engine {
         if self.kind() == Kind::Podman {
             // Its removal by force begins with a friendly signal and ten seconds. What does not run
             // cannot be killed, which is as well.
-            let kill = KillContainerOptionsBuilder::default().signal("KILL").build();
+            let kill = KillContainerOptionsBuilder::default()
+                .signal("KILL")
+                .build();
             let _ = self.docker.kill_container(id.as_str(), Some(kill)).await;
         }
         let options = RemoveContainerOptionsBuilder::default()

@@ -106,7 +106,10 @@ fn podman_is_asked_in_its_own_words() {
     };
     let json = serde_json::to_value(body(&spec, &podman)).unwrap();
     assert_eq!(json["User"], "2001:100");
-    assert_eq!(json["Env"], serde_json::json!(["NVIDIA_VISIBLE_DEVICES=GPU-1"]));
+    assert_eq!(
+        json["Env"],
+        serde_json::json!(["NVIDIA_VISIBLE_DEVICES=GPU-1"])
+    );
     let host = &json["HostConfig"];
     assert_eq!(host["UsernsMode"], "keep-id");
     assert_eq!(host["NetworkMode"], "slirp4netns");

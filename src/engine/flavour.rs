@@ -120,7 +120,12 @@ impl Flavour {
             }
             (Kind::Podman, _) => DeviceRequest {
                 driver: Some("cdi".to_owned()),
-                device_ids: Some(uuids.iter().map(|id| format!("nvidia.com/gpu={id}")).collect()),
+                device_ids: Some(
+                    uuids
+                        .iter()
+                        .map(|id| format!("nvidia.com/gpu={id}"))
+                        .collect(),
+                ),
                 ..DeviceRequest::default()
             },
             (Kind::Docker, _) => DeviceRequest {
@@ -185,10 +190,20 @@ mod tests {
     fn groups_are_kept_by_crun_alone() {
         assert_eq!(Flavour::DOCKER.groups(&[5]).0, ["5"]);
         assert_eq!(PODMAN.groups(&[5]), (Vec::new(), HashMap::new()));
-        let crun = Flavour { crun: true, ..PODMAN };
-        assert!(crun.groups(&[5]).1.contains_key("run.oci.keep_original_groups"));
+        let crun = Flavour {
+            crun: true,
+            ..PODMAN
+        };
+        assert!(
+            crun.groups(&[5])
+                .1
+                .contains_key("run.oci.keep_original_groups")
+        );
         assert!(crun.groups(&[]).1.is_empty());
-        let root = Flavour { rootless: false, ..PODMAN };
+        let root = Flavour {
+            rootless: false,
+            ..PODMAN
+        };
         assert_eq!(root.groups(&[5]).0, ["5"]);
     }
 
@@ -197,7 +212,10 @@ mod tests {
         let uuids = ["GPU-1".to_owned(), "GPU-2".to_owned()];
         let (requests, variable) = PODMAN.gpus(&uuids);
         assert_eq!(requests, None);
-        assert_eq!(variable.as_deref(), Some("NVIDIA_VISIBLE_DEVICES=GPU-1,GPU-2"));
+        assert_eq!(
+            variable.as_deref(),
+            Some("NVIDIA_VISIBLE_DEVICES=GPU-1,GPU-2")
+        );
         let (requests, variable) = Flavour { major: 5, ..PODMAN }.gpus(&uuids);
         let ids = requests.unwrap().remove(0).device_ids.unwrap();
         assert_eq!(ids, ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=GPU-2"]);
@@ -217,7 +235,15 @@ mod tests {
         let told = PODMAN.unmet(&spec);
         assert_eq!(told.len(), 2);
         assert!(told[0].contains("memory, processes"), "{told:?}");
-        assert_eq!(Flavour { own: true, ..PODMAN }.unmet(&spec).len(), 1);
+        assert_eq!(
+            Flavour {
+                own: true,
+                ..PODMAN
+            }
+            .unmet(&spec)
+            .len(),
+            1
+        );
         assert!(PODMAN.unmet(&ContainerSpec::default()).is_empty());
     }
 

@@ -238,7 +238,10 @@ mod tests {
         let found = podman(&environment).remove(0).unwrap();
         assert_eq!(found.path, Path::new("/x.sock"));
         environment.podman_host = Some("ssh://u@host/x.sock".to_owned());
-        assert!(matches!(podman(&environment).remove(0), Err(Error::Remote { .. })));
+        assert!(matches!(
+            podman(&environment).remove(0),
+            Err(Error::Remote { .. })
+        ));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::{Error, Login, Submitter};
 use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
-    Cluster, EngineChoice, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request, SessionDir,
-    SessionName, Sshd, Token, read_keys,
+    Cluster, EngineChoice, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request,
+    SessionDir, SessionName, Sshd, Token, read_keys,
 };
 
 /// How often another invented name is tried before giving up.

@@ -135,8 +135,12 @@ async fn as_user(owner: &Owner, words: &[String], limit: Duration) -> Result<Sai
         line.chars().take(LINE_LIMIT).collect::<String>()
     });
     let lines = lines.take(LINES).collect();
-    let problem = (ran.status != 0)
-        .then(|| format!("cleaning up podman of uid {} ended with {}", owner.uid, ran.status));
+    let problem = (ran.status != 0).then(|| {
+        format!(
+            "cleaning up podman of uid {} ended with {}",
+            owner.uid, ran.status
+        )
+    });
     Ok(Said { lines, problem })
 }
 
@@ -165,7 +169,11 @@ mod tests {
     fn only_who_owns_a_folder_of_that_number_is_cleaned_up_after() {
         let base = tempfile::tempdir().unwrap();
         let uid = rustix::process::getuid().as_raw();
-        for name in [format!("qdebug-{uid}"), format!("qdebug-0{uid}"), "qdebug-99999".into()] {
+        for name in [
+            format!("qdebug-{uid}"),
+            format!("qdebug-0{uid}"),
+            "qdebug-99999".into(),
+        ] {
             std::fs::create_dir_all(base.path().join(name).join("podman")).unwrap();
         }
         std::os::unix::fs::symlink("/", base.path().join("qdebug-77")).unwrap();
@@ -200,7 +208,14 @@ mod tests {
         };
         assert_eq!(
             words(&wanted, Duration::from_secs(19)),
-            ["cleanup", "--strict", "--live=7,8", "--min-age=60", "--time-limit=19", "--sweep"]
+            [
+                "cleanup",
+                "--strict",
+                "--live=7,8",
+                "--min-age=60",
+                "--time-limit=19",
+                "--sweep"
+            ]
         );
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::timeout;
 
 use super::end::Made;
 use super::interrupt::{Interruption, Interruptions, until};
@@ -15,6 +16,11 @@ use crate::{engine, kit};
 
 /// How long each of the last words may take to write: the container goes first.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
+
+/// How much later than the container's end the signal may be seen that ended both.
+const SIGNAL_LIMIT: Duration = Duration::from_millis(500);
+/// The exit status of a container whose first process was asked to end.
+const EXIT_BY_TERM: i64 = 128 + 15;
 
 /// What the site and the command line say.
 #[derive(Debug, Clone)]
@@ -142,7 +148,16 @@ async fn supervise(
             tracing::warn!(error = error.sentence(), "cannot hand fresh keys on");
         }
         tokio::select! {
-            seen = exit.exited() => return Ok(reason_of_exit(seen)),
+            seen = exit.exited() => {
+                // A scheduler's signal reaches everything of the job: Podman's processes may be
+                // faster than we are.
+                let outside = timeout(SIGNAL_LIMIT, first_end(interruptions, &mut keys));
+                let reason = match &seen {
+                    Ok(exit) if *exit != EXIT_BY_TERM => None,
+                    _ => outside.await.ok(),
+                };
+                return Ok(reason.unwrap_or_else(|| reason_of_exit(seen)));
+            }
             () = until(next_notice) => if let Some((_, text)) = notices.pop() {
                 server.notice(text);
             },

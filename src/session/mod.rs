@@ -41,9 +41,9 @@ pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
 pub use name::{NameError, SessionName};
-pub use request::{EngineChoice, 
-    Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
-    Request, Sshd, Stop,
+pub use request::{
+    Cluster, EngineChoice, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError,
+    Qdebug, Request, Sshd, Stop,
 };
 pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};

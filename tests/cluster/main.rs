@@ -6,10 +6,12 @@
 //! checks once more on both nodes.
 
 mod ends;
+mod engine;
 mod hooks;
 mod host;
 mod images;
 mod local;
+mod podman;
 mod refusals;
 mod scheduler;
 mod session;

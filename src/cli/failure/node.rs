@@ -76,7 +76,9 @@ impl Failure {
             E::Silent { .. } | E::Connect { .. } | E::TimedOut { .. } | E::Gone { .. } => {
                 failure(Exit::Engine).hint("the engine of the node is in trouble; tell the admin")
             }
-            E::TooOld { .. } => failure(Exit::Engine).hint("the node needs a newer one: tell the admin"),
+            E::TooOld { .. } => {
+                failure(Exit::Engine).hint("the node needs a newer one: tell the admin")
+            }
             E::NoPodman => failure(Exit::Engine)
                 .hint("ask the admin for podman on the nodes, or leave `--engine podman` out"),
             E::PodmanHome { .. } => {
@@ -161,7 +163,7 @@ fn podman_hint(trouble: engine::Trouble) -> &'static str {
              `node_dir` must be on a disk of the node; tell the admin"
         }
         T::CrunOnOldCgroups => "with cgroup version 1, Podman needs runc: tell the admin",
-        T::OtherStore => {
+        T::OtherStore | T::StaleState => {
             "remove the folder `podman` of your node_dir on that node (podman unshare rm -rf) and \
              submit again"
         }

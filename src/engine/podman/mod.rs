@@ -11,7 +11,9 @@
 //! Evidence, podman 4.3 of Debian 12: the service runs in two processes the first time (the second
 //! one in the user namespace), so a signal goes to their process group; a SIGKILL of the first leaves
 //! the second, which ends by itself when no connection is open for [`IDLE`]. A wait for a
-//! container's exit counts as an open connection.
+//! container's exit counts as an open connection. When a scheduler kills every process of a job,
+//! conmon and the keeper of the namespace (`catatonit -P`) go too, Podman still takes the container
+//! for running and refuses every command but `system migrate`, which takes 50 ms and mends it.
 
 mod service;
 mod storage;
@@ -37,6 +39,8 @@ pub enum Trouble {
     NoOverlay,
     /// crun on a machine with cgroup version 1.
     CrunOnOldCgroups,
+    /// Everything of the last containers was killed, and Podman takes them for running.
+    StaleState,
     /// The store was made with other settings.
     OtherStore,
     /// Something else.
@@ -49,7 +53,11 @@ pub(super) fn trouble(text: &str) -> Option<Trouble> {
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     Some(if has(&["/dev/net/tun"]) {
         Trouble::NoTun
-    } else if has(&["exec: \"newuidmap\"", "exec: \"newgidmap\"", "should have setuid"]) {
+    } else if has(&[
+        "exec: \"newuidmap\"",
+        "exec: \"newgidmap\"",
+        "should have setuid",
+    ]) {
         Trouble::NoIdMapping
     } else if has(&[
         "keep-id requires additional uids",
@@ -61,15 +69,35 @@ pub(super) fn trouble(text: &str) -> Option<Trouble> {
         Trouble::NoSubordinateIds
     } else if has(&["hybrid mode not supported", "cgroups v1 not supported"]) {
         Trouble::CrunOnOldCgroups
-    } else if has(&["could not find slirp4netns", "could not find pasta", "exec: \"pasta\""])
-        || (has(&["slirp4netns", "pasta"]) && has(&["executable file not found"]))
+    } else if has(&[
+        "could not find slirp4netns",
+        "could not find pasta",
+        "exec: \"pasta\"",
+    ]) || (has(&["slirp4netns", "pasta"]) && has(&["executable file not found"]))
     {
         Trouble::NoNetwork
-    } else if has(&["cannot clone", "max_user_namespaces", "creating user namespace"]) {
+    } else if has(&[
+        "cannot clone",
+        "max_user_namespaces",
+        "creating user namespace",
+    ]) {
         Trouble::NoUserNamespaces
-    } else if has(&["database configuration mismatch", "user-selected graph driver"]) {
+    } else if has(&[
+        "invalid internal status",
+        "could not find any running process",
+    ]) {
+        Trouble::StaleState
+    } else if has(&[
+        "database configuration mismatch",
+        "user-selected graph driver",
+    ]) {
         Trouble::OtherStore
-    } else if has(&["fuse-overlayfs", "/dev/fuse", "'overlay'", "overlay is not supported"]) {
+    } else if has(&[
+        "fuse-overlayfs",
+        "/dev/fuse",
+        "'overlay'",
+        "overlay is not supported",
+    ]) {
         Trouble::NoOverlay
     } else {
         return None;
@@ -120,7 +148,20 @@ mod tests {
                 "could not find slirp4netns, the network namespace can't be configured",
                 Some(Trouble::NoNetwork),
             ),
-            ("rootlessport listen tcp 127.0.0.1:80: bind: permission denied", None),
+            (
+                "level=error msg=\"invalid internal status, try resetting the pause process with \
+                 \\\"podman system migrate\\\": could not find any running process: no such process\"",
+                Some(Trouble::StaleState),
+            ),
+            (
+                "Error: 'overlay' is not supported over overlayfs, a mount_program is required: \
+                 backing file system is unsupported for this graph driver",
+                Some(Trouble::NoOverlay),
+            ),
+            (
+                "rootlessport listen tcp 127.0.0.1:80: bind: permission denied",
+                None,
+            ),
         ] {
             assert_eq!(trouble(text), meant, "{text}");
         }

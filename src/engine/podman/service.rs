@@ -83,7 +83,9 @@ impl Home {
             }
         }
         if let Some(name) = network_file_system(&self.path) {
-            return Err(refuse(format!("it is on {name}, and must be on a disk of the node")));
+            return Err(refuse(format!(
+                "it is on {name}, and must be on a disk of the node"
+            )));
         }
         self.forget_earlier_boots();
         Ok(())
@@ -104,7 +106,9 @@ impl Home {
                 tracing::debug!(folder = %folder.display(), %error, "cannot empty it");
             }
         }
-        let made = std::fs::DirBuilder::new().mode(0o700).create(self.runtime());
+        let made = std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(self.runtime());
         if let Err(error) = made.and_then(|()| std::fs::write(&note, now)) {
             tracing::debug!(%error, "cannot note which boot this is");
         }
@@ -131,7 +135,12 @@ impl Home {
             // crun refuses hybrid cgroups.
             words.extend(["--runtime".into(), "runc".into()]);
         }
-        words.extend(storage.arguments(mount_program).into_iter().map(OsString::from));
+        words.extend(
+            storage
+                .arguments(mount_program)
+                .into_iter()
+                .map(OsString::from),
+        );
         words
     }
 }
@@ -156,8 +165,40 @@ impl Service {
             }) if storage.mount_program.is_none() && is_there("fuse-overlayfs") => {
                 Self::start_with(home, &storage, Some("fuse-overlayfs")).await
             }
+            Err(Error::Podman {
+                trouble: Trouble::StaleState,
+                ..
+            }) => Self::start_after_migration(home, &storage).await,
             started => started,
         }
+    }
+
+    /// Mends what a kill of everything has left, and starts again. One at a time, and not when
+    /// somebody else has mended it meanwhile: a migration ends what runs.
+    async fn start_after_migration(home: &Home, storage: &Storage) -> Result<Self, Error> {
+        let ours = home.clone();
+        let held = tokio::task::spawn_blocking(move || ours.hold()).await;
+        match Self::start_with(home, storage, None).await {
+            Err(Error::Podman {
+                trouble: Trouble::StaleState,
+                ..
+            }) => {}
+            started => return started,
+        }
+        tracing::info!("podman takes dead containers for running: migrating");
+        let migrated = Program::new("podman")
+            .args(home.arguments(storage, None))
+            .args(["system", "migrate"])
+            .env("XDG_RUNTIME_DIR", home.runtime())
+            .time_limit(START_LIMIT)
+            .output()
+            .await;
+        if let Err(error) = migrated {
+            return Err(failed(crate::text::chain(&error)));
+        }
+        let started = Self::start_with(home, storage, None).await;
+        drop(held);
+        started
     }
 
     async fn start_with(
@@ -262,7 +303,9 @@ impl Drop for Service {
 /// The last lines, as one; the complaint that comes with every start is left out.
 fn said(lines: &Mutex<VecDeque<String>>, status: i32) -> String {
     let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    let telling = lines.iter().filter(|line| !line.contains("is not a shared mount"));
+    let telling = lines
+        .iter()
+        .filter(|line| !line.contains("is not a shared mount"));
     let telling: Vec<&str> = telling.map(|line| line.trim()).collect();
     let known = telling.iter().find(|line| trouble(line).is_some());
     match (known, telling.is_empty()) {
@@ -301,7 +344,10 @@ mod tests {
 
     #[test]
     fn what_an_earlier_boot_left_is_forgotten_and_what_this_one_has_is_kept() {
-        let folder = tempfile::Builder::new().prefix("q").tempdir_in("/tmp").unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("q")
+            .tempdir_in("/tmp")
+            .unwrap();
         let home = Home::below(folder.path());
         home.make().unwrap();
         assert!(!home.is_used());

@@ -94,11 +94,14 @@ pub(super) struct Storage {
 impl Storage {
     /// Reads the files below `root` (`/`).
     pub(super) fn read(environment: &Environment, root: &Path) -> Self {
-        let system = ["etc/containers/storage.conf", "usr/share/containers/storage.conf"]
-            .iter()
-            .find_map(|path| read(&root.join(path)))
-            .unwrap_or_default()
-            .storage;
+        let system = [
+            "etc/containers/storage.conf",
+            "usr/share/containers/storage.conf",
+        ]
+        .iter()
+        .find_map(|path| read(&root.join(path)))
+        .unwrap_or_default()
+        .storage;
         let user = environment.config_home.as_deref();
         let user = user.and_then(|folder| read(&folder.join("containers/storage.conf")));
         let user = user.unwrap_or_default().storage;
@@ -113,7 +116,10 @@ impl Storage {
         .map(|path| expand(&path, environment))
         .next()
         .or_else(|| Some(environment.data_home.as_ref()?.join("containers/storage")));
-        let additional = [system.options.additionalimagestores, user.options.additionalimagestores];
+        let additional = [
+            system.options.additionalimagestores,
+            user.options.additionalimagestores,
+        ];
         let additional = additional.concat();
         let stores = additional.iter().map(|path| expand(path, environment));
         let mut image_stores: Vec<PathBuf> = Vec::new();
@@ -226,7 +232,9 @@ mod tests {
     #[test]
     fn a_users_own_store_lends_its_images_when_it_has_some() {
         let (root, environment) = machine();
-        let store = root.path().join("home/a lice/.local/share/containers/storage");
+        let store = root
+            .path()
+            .join("home/a lice/.local/share/containers/storage");
         let found = Storage::read(&environment, root.path());
         assert_eq!(found, Storage::default());
         assert_eq!(found.arguments(None), ["--storage-driver", "overlay"]);
@@ -266,7 +274,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_as_if_it_were_not_there() {
         let (root, environment) = machine();
-        write(&root.path().join("etc/containers/storage.conf"), "[storage\n");
+        write(
+            &root.path().join("etc/containers/storage.conf"),
+            "[storage\n",
+        );
         assert_eq!(Storage::read(&environment, root.path()), Storage::default());
         let with = Storage::default().arguments(Some("fuse-overlayfs"));
         assert_eq!(with.last().unwrap(), "overlay.mount_program=fuse-overlayfs");
