@@ -1,4 +1,4 @@
-//! Containers: made from a plain description, started, stopped, removed, listed.
+//! Containers: made from a plain description, started, stopped, removed.
 //!
 //! [`ContainerSpec`] says what is wanted; how the API words it is [`body`], pure and tested. Made
 //! containers are hardened without asking: every capability dropped, no new privileges, no restart
@@ -11,12 +11,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerSummaryStateEnum, HostConfig, Mount, MountTmpfsOptions,
-    MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, Mount, MountTmpfsOptions, MountType, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 
 use super::error::from_api;
@@ -146,32 +146,6 @@ impl fmt::Display for ContainerId {
     }
 }
 
-/// A container as the list tells it. Names and labels are claims of whoever made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its id.
-    pub id: ContainerId,
-    /// Its name, without the slash.
-    pub name: String,
-    /// Its labels.
-    pub labels: HashMap<String, String>,
-    /// What it does.
-    pub state: ContainerState,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContainerState {
-    /// It was made and never started.
-    Created,
-    /// It runs, or is paused or restarting.
-    Running,
-    /// It has exited, or is being removed.
-    Exited,
-}
-
 impl Engine {
     /// Makes a container.
     ///
@@ -274,10 +248,10 @@ impl Engine {
         const LIMIT: Duration = Duration::from_secs(30);
         let waiting = async {
             loop {
-                match self.docker.inspect_container(id.as_str(), None).await {
-                    Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                    Err(error) => return forgive_gone(Err(from_api(DOING, error))),
+                if !self.is_there(id, DOING).await? {
+                    return Ok(());
                 }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(LIMIT, waiting)
@@ -286,62 +260,6 @@ impl Engine {
                 doing: DOING,
                 limit: LIMIT,
             }))
-    }
-
-    /// The containers, running or not, that have all these labels.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<Listed>, Error> {
-        let wanted = labels.iter().map(|(name, value)| match value.is_empty() {
-            true => (*name).to_owned(),
-            false => format!("{name}={value}"),
-        });
-        let filters = HashMap::from([("label".to_owned(), wanted.collect::<Vec<_>>())]);
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let found = self
-            .docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| from_api("listing containers", error))?;
-        Ok(found
-            .into_iter()
-            .filter_map(|summary| {
-                let name = summary.names.unwrap_or_default().into_iter().next();
-                Some(Listed {
-                    id: ContainerId::new(summary.id?)?,
-                    name: name.unwrap_or_default().trim_start_matches('/').to_owned(),
-                    labels: summary.labels.unwrap_or_default(),
-                    state: match summary.state {
-                        Some(ContainerSummaryStateEnum::CREATED) => ContainerState::Created,
-                        Some(
-                            ContainerSummaryStateEnum::EXITED
-                            | ContainerSummaryStateEnum::DEAD
-                            | ContainerSummaryStateEnum::REMOVING,
-                        ) => ContainerState::Exited,
-                        _ => ContainerState::Running,
-                    },
-                    created: summary.created.unwrap_or_default(),
-                })
-            })
-            .collect())
-    }
-
-    /// Whether a container is there and runs.
-    ///
-    /// # Errors
-    /// What the engine says, other than "no such container".
-    pub async fn is_running(&self, id: &ContainerId) -> Result<bool, Error> {
-        match self.docker.inspect_container(id.as_str(), None).await {
-            Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or(false)),
-            Err(error) => match from_api("looking at the container", error) {
-                Error::NoSuchContainer { .. } => Ok(false),
-                error => Err(error),
-            },
-        }
     }
 }
 

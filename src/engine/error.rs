@@ -283,7 +283,7 @@ pub(super) fn from_image_api(doing: &'static str, reference: &str, error: Api) -
 }
 
 /// Says what a refusal of the engine means.
-fn classify(doing: &'static str, status: u16, message: String) -> Error {
+pub(super) fn classify(doing: &'static str, status: u16, message: String) -> Error {
     let text = message.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let detail = message.trim().to_owned();

@@ -8,7 +8,8 @@
 //! - `flavour`: what differs between the engines;
 //! - `podman`: its service and its store;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
-//! - `container`: making ([`ContainerSpec`]), starting, stopping, removing, listing;
+//! - `container`: making ([`ContainerSpec`]), starting, stopping, removing;
+//! - `list`: which there are;
 //! - `watch`: the exit and the output of a running container;
 //! - `peek`: looking into a container that does not run;
 //! - `throwaway`: a container that is run to its end and removed.
@@ -19,6 +20,7 @@ mod container;
 mod error;
 mod flavour;
 mod image;
+mod list;
 mod peek;
 mod podman;
 mod reference;
@@ -32,9 +34,10 @@ use std::time::Duration;
 
 use bollard::Docker;
 
-pub use container::{Bind, ContainerId, ContainerSpec, ContainerState, Listed, Publish};
+pub use container::{Bind, ContainerId, ContainerSpec, Publish};
 pub use error::Error;
 pub use image::{Image, PullProgress};
+pub use list::{ContainerState, Listed};
 pub use peek::{FileKind, FileStat};
 pub use podman::Trouble;
 pub use reference::{Reference, ReferenceError};

@@ -54,7 +54,7 @@ fn when_everything_of_podmans_is_killed_the_process_goes_and_the_record_at_the_n
     let label = format!("qdebug.token={}", session.token);
     let kill = format!(
         "half=$(pgrep -f 'qdebug node .*/{}$'); service=$(pgrep -P $half)
-         kill -9 $(pgrep -f 'conmon .*-c {container}') $half $service",
+         kill -9 $(pgrep -f '[c]onmon .*-c {container}') $half $service",
         session.name
     );
     node.root(&kill).ok();
