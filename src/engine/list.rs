@@ -212,7 +212,8 @@ struct Told {
     message: String,
 }
 
-async fn ask(socket: &Path, path: &str) -> std::io::Result<Vec<u8>> {
+/// Everything that the service answers to one request.
+pub(super) async fn ask(socket: &Path, path: &str) -> std::io::Result<Vec<u8>> {
     let mut stream = tokio::net::UnixStream::connect(socket).await?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: podman\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

@@ -12,14 +12,19 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
+use tokio::task::JoinHandle;
 
 use super::storage::{Environment, Storage, network_file_system};
 use super::{Error, Trouble, failed, trouble};
 use crate::engine::flavour::cgroups_are_old;
+use crate::engine::list::ask;
 use crate::process::{self, Program};
 
 /// How long it lives when nobody is connected, in seconds: what ends it after a SIGKILL of ours.
 const IDLE: u64 = 30;
+/// How often it is asked whether it is there, so that it stays while an image is packed or a lock
+/// waited for.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long it may take to answer. A first start makes namespaces and a store.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How often its socket is tried meanwhile.
@@ -150,6 +155,7 @@ impl Home {
 pub(in crate::engine) struct Service {
     child: Child,
     socket: PathBuf,
+    keeping: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -231,11 +237,18 @@ impl Service {
             process::Error::NotFound { .. } => Error::NoPodman,
             error => failed(crate::text::chain(&error)),
         })?;
-        let mut service = Self { child, socket };
+        let mut service = Self {
+            child,
+            socket,
+            keeping: None,
+        };
         let lines = service.collect_lines();
         let coming = tokio::time::timeout(START_LIMIT, service.answers());
         match coming.await {
-            Ok(Ok(())) => Ok(service),
+            Ok(Ok(())) => {
+                service.keeping = Some(tokio::spawn(keep_alive(service.socket.clone())));
+                Ok(service)
+            }
             Ok(Err(status)) => {
                 // Its last words come through the pipe.
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -290,6 +303,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if let Some(keeping) = &self.keeping {
+            keeping.abort();
+        }
         // Both processes of it; what it has started is in groups of its own. A kill of the first one
         // follows when the child is dropped.
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
@@ -297,6 +313,18 @@ impl Drop for Service {
             let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::TERM);
         }
         let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Asks it now and then. A connection that says nothing it closes, and one that waits is not always
+/// there.
+async fn keep_alive(socket: PathBuf) {
+    loop {
+        tokio::time::sleep(KEEP_ALIVE).await;
+        let asked = tokio::time::timeout(KEEP_ALIVE, ask(&socket, "/_ping")).await;
+        if let Ok(Err(error)) = asked {
+            tracing::debug!(%error, "podman's service does not answer");
+        }
     }
 }
 
