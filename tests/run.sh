@@ -132,6 +132,12 @@ need cc gcc libc6-dev
 need shellcheck shellcheck
 need python3 python3
 need curl curl ca-certificates
+need ssh openssh-client
+need sshd openssh-server
+# Its own service makes this folder, which sshd as root insists on; nobody may have started that.
+[[ -d /run/sshd ]] || as_root install -d -m 755 /run/sshd
+need tcsh tcsh
+need ps procps
 component fmt rustfmt
 component clippy clippy
 ensure_engine

@@ -1,9 +1,10 @@
 //! The ssh adapter against a real sshd on the loopback: started as whoever runs the tests, on a
 //! port of its own, with keys and configuration of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // A test.
 
 mod common;
+mod support;
 
 use std::fs;
 use std::path::Path;
@@ -159,6 +160,7 @@ fn a_remote_command_is_framed_against_noise_in_every_shell() {
                 .await
                 .is_err()
             {
+                support::skip(&format!("no {shell} is installed"));
                 continue;
             }
             let noise = format!(

@@ -1,7 +1,8 @@
 //! The undo: whatever was made goes, in reverse, within a few seconds.
 //!
 //! What was made is kept outside of the work that makes it, so that a signal in the middle of any
-//! step still finds it. OpenPBS gives 10 s between its signal and the kill; half of that is taken.
+//! step still finds it. OpenPBS gives 10 s between its signal and the kill: half of that is taken,
+//! and all of it with an engine that hangs.
 
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::session::Token;
 
 /// How long the container's first process may take to end by itself.
 const STOP_GRACE: Duration = Duration::from_secs(2);
+/// How long the engine may take for that; one that takes longer hangs.
+const STOP_LIMIT: Duration = Duration::from_millis(3500);
 /// How long removing by force may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(3);
 /// How long whatever else there is may take to appear and go.
@@ -40,14 +43,19 @@ impl Made {
     /// seen. Nothing here stops the rest: what fails is logged, and left to the lease and to gc.
     pub(super) async fn undo(&mut self, token: &Token) -> Option<i64> {
         let mut seen = None;
+        let container = self.container.take();
+        if let (Some(engine), Some(id)) = (self.engine.clone(), &container) {
+            seen = self.stop(&engine, id).await;
+        }
+        // Closing the lease is the second way to the same end, and the only one with an engine that
+        // is away or hangs.
+        self.server = None;
         if let Some(engine) = self.engine.clone() {
-            if let Some(id) = self.container.take() {
-                seen = self.stop(&engine, &id).await;
+            if let Some(id) = &container {
+                remove(&engine, id).await;
             }
             self.remove_the_rest(&engine, token).await;
         }
-        // Closing the lease is the second way to the same end, and the only one without an engine.
-        self.server = None;
         if let Some(folder) = self.folder.take()
             && let Err(error) = folder.remove()
         {
@@ -57,23 +65,14 @@ impl Made {
     }
 
     async fn stop(&mut self, engine: &Engine, id: &ContainerId) -> Option<i64> {
-        if let Err(error) = engine.stop(id, STOP_GRACE).await {
-            tracing::warn!(%error, "cannot stop the container");
+        match tokio::time::timeout(STOP_LIMIT, engine.stop(id, STOP_GRACE)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot stop the container"),
+            Err(_) => tracing::warn!("the engine does not stop the container"),
         }
-        let seen = match &mut self.exit {
-            Some(exit) => {
-                let seen = tokio::time::timeout(Duration::from_millis(500), exit.exited()).await;
-                seen.ok().and_then(Result::ok)
-            }
-            None => None,
-        };
-        // Auto-remove has done it in most cases; a container that never started needs it.
-        match tokio::time::timeout(REMOVE_LIMIT, engine.remove(id)).await {
-            Ok(Ok(())) => tracing::info!(id = id.short(), ?seen, "the container is gone"),
-            Ok(Err(error)) => tracing::error!(%error, "cannot remove the container"),
-            Err(_) => tracing::error!("the engine does not remove the container"),
-        }
-        seen
+        let exit = self.exit.as_mut()?;
+        let seen = tokio::time::timeout(Duration::from_millis(500), exit.exited()).await;
+        seen.ok().and_then(Result::ok)
     }
 
     /// Removes whatever else carries the session's token: the container its image was looked into
@@ -105,5 +104,14 @@ impl Made {
             }
         };
         let _ = tokio::time::timeout(APPEAR_LIMIT, removing).await;
+    }
+}
+
+/// Auto-remove has done it in most cases; a container that never started needs it.
+async fn remove(engine: &Engine, id: &ContainerId) {
+    match tokio::time::timeout(REMOVE_LIMIT, engine.remove(id)).await {
+        Ok(Ok(())) => tracing::info!(id = id.short(), "the container is gone"),
+        Ok(Err(error)) => tracing::error!(%error, "cannot remove the container"),
+        Err(_) => tracing::error!("the engine does not remove the container"),
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Interruptions {
     signals: [(&'static str, Signal); 3],
     poller: Poller,
     deadline: Timestamp,
+    /// The signal that came. It is kept, because whoever waits for [`Self::next`] may stop to
+    /// listen while the reason is still being read, and a signal comes only once.
+    signal: Option<&'static str>,
 }
 
 /// Something that came from outside.
@@ -53,6 +56,7 @@ impl Interruptions {
                 session: session.clone(),
                 token,
                 deadline,
+                signal: None,
             })
         };
         listen().map_err(Error::io("watch", session.path()))
@@ -61,17 +65,20 @@ impl Interruptions {
     /// The next thing that comes. May be dropped and asked again.
     pub(super) async fn next(&mut self) -> Interruption {
         let [(term, on_term), (int, on_int), (hup, on_hup)] = &mut self.signals;
-        let name = tokio::select! {
-            _ = on_term.recv() => term,
-            _ = on_int.recv() => int,
-            _ = on_hup.recv() => hup,
-            news = self.poller.next() => return match news {
-                News::Stop { by } => Interruption::End(EndReason::Stopped { by }),
-                News::Keys(keys) => Interruption::Keys(keys),
-            },
-            () = until(self.deadline) => return Interruption::End(EndReason::Walltime),
-        };
-        tracing::info!(signal = name, "a signal came");
+        if self.signal.is_none() {
+            let name = tokio::select! {
+                _ = on_term.recv() => *term,
+                _ = on_int.recv() => *int,
+                _ = on_hup.recv() => *hup,
+                news = self.poller.next() => return match news {
+                    News::Stop { by } => Interruption::End(EndReason::Stopped { by }),
+                    News::Keys(keys) => Interruption::Keys(keys),
+                },
+                () = until(self.deadline) => return Interruption::End(EndReason::Walltime),
+            };
+            tracing::info!(signal = name, "a signal came");
+            self.signal = Some(name);
+        }
         let stop = self.stopped_by().await;
         Interruption::End(reason_of_signal(stop, self.deadline, Timestamp::now()))
     }
@@ -146,5 +153,34 @@ mod tests {
         let mut listening = Interruptions::listen(session, token, Timestamp::now()).unwrap();
         let next = tokio::time::timeout(Duration::from_secs(5), listening.next()).await;
         assert_eq!(next, Ok(Interruption::End(EndReason::Walltime)));
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_not_lost_on_somebody_who_stopped_listening() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let token = Token::random().unwrap();
+        let mut listening = Interruptions::listen(session, token, Timestamp::MAX).unwrap();
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
+        // Polled until the signal has come, and dropped while `stop.json` is being read.
+        let come = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    // Read at once: then there was nobody to lose it.
+                    _ = listening.next() => {}
+                    () = tokio::task::yield_now() => {}
+                }
+                if listening.signal.is_some() {
+                    return;
+                }
+            }
+        };
+        let limit = Duration::from_secs(5);
+        tokio::time::timeout(limit, come).await.unwrap();
+        let next = tokio::time::timeout(limit, listening.next()).await;
+        let reason = EndReason::CancelledByScheduler;
+        assert_eq!(next, Ok(Interruption::End(reason)));
     }
 }
