@@ -106,6 +106,40 @@ nothing_left() {
     return "$rc"
 }
 
+# podman_suite: what sessions on Podman may do differently; with --full all but the hooks' forged
+# containers, which are Docker's. The verdict of a killed job, six minutes of Slurm's, is no other.
+podman_suite() {
+    local words=(--skip hooks:: --skip kill_9_of_everything)
+    [[ -n ${QDEBUG_TEST_FULL:-} ]] ||
+        words+=(story:: images:: podman:: ends::qdebug_stop ends::the ends::kill_9)
+    cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 "${words[@]}"
+}
+
+# nothing_left_of_podman: the same as nothing_left, for processes and records of alice's.
+nothing_left_of_podman() {
+    local node left
+    for node in node1 node2; do
+        left=$(docker exec -u alice -e HOME=/home/alice -w / "$QDEBUG_CLUSTER-$node" sh -c '
+            cd /var/tmp/qdebug-2001/podman
+            pgrep -a "conmon|slirp4netns" || true
+            XDG_RUNTIME_DIR=$PWD/run podman --root $PWD/storage --runroot $PWD/runroot \
+                --storage-driver overlay ps -aq') || return
+        [[ -z $left ]] || {
+            echo "$node: $left"
+            return 1
+        }
+    done
+    echo "test result: ok. 1 passed; 0 failed; 0 ignored; no container of Podman's is left on a node"
+}
+
+# podman: the same on Podman, in the cluster that is up.
+podman() {
+    local -x QDEBUG_TEST_ENGINE=podman
+    stage "cluster, Podman: up" examples/cluster/up --engine podman || return
+    stage "cluster, Podman" podman_suite || true
+    stage "cluster, Podman: nothing left" nothing_left_of_podman || true
+}
+
 # pbs_suite: the suite on a stand-in, without the hooks, which belong to the real schedulers, and
 # without the test that asks srun.
 pbs_suite() {
@@ -157,5 +191,6 @@ examples/cluster/up --fresh --qdebug "$folder/qdebug"
 stage "tests" cargo test --workspace --locked --no-fail-fast || true
 stage "cluster" cargo test --locked --no-fail-fast --test cluster || true
 stage "nothing left" nothing_left || true
+podman || true
 standin openpbs "OpenPBS"
 standin torque "Torque"

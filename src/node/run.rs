@@ -18,7 +18,7 @@ use crate::{engine, kit};
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 
 /// How much later than the container's end the signal may be seen that ended both.
-const SIGNAL_LIMIT: Duration = Duration::from_millis(500);
+const SIGNAL_LIMIT: Duration = Duration::from_secs(1);
 /// The exit status of a container whose first process was asked to end.
 const EXIT_BY_TERM: i64 = 128 + 15;
 
