@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::SystemInfo;
 use bollard::{ClientVersion, Docker};
 
 use super::flavour::{CanLimit, Flavour, cgroups_are_old};
@@ -46,6 +45,22 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The same engine anew, where it was a service of our own and is gone: a scheduler's signal
+    /// reaches every process of the job. `None` where there is nothing to do.
+    ///
+    /// # Errors
+    /// As [`Engine::connect`].
+    pub async fn revived(&self) -> Result<Option<Self>, Error> {
+        let Some(service) = &self.service else {
+            return Ok(None);
+        };
+        if tokio::net::UnixStream::connect(&self.socket).await.is_ok() {
+            return Ok(None);
+        }
+        tracing::info!("podman's service was ended with the job: another is started");
+        Self::own(service.home()).await.map(Some)
     }
 
     /// Every engine of this user's that may have something left over, Docker or Podman where only
@@ -156,6 +171,7 @@ impl Engine {
         let components = answer.components.unwrap_or_default();
         let podman = components.iter().find(|c| c.name.starts_with("Podman"));
         let podman = podman.map(|podman| podman.version.clone());
+        let crun = components.iter().any(|c| c.name == "OCI Runtime (crun)");
         let (major_version, minor_version) =
             spoken.min((newest.major_version, newest.minor_version));
         let docker = ask(&ClientVersion {
@@ -170,17 +186,18 @@ impl Engine {
                 if major < OLDEST_PODMAN {
                     return Err(too_old(format!("Podman {version}"), "Podman 4.0"));
                 }
-                // What it does not tell is taken for the worst.
-                let info = tokio::time::timeout(limit, docker.info()).await;
-                let info = info.map_err(|_| Error::Silent {
-                    socket: socket.to_owned(),
-                    limit,
-                })?;
-                let info = info.unwrap_or_else(|error| {
-                    tracing::debug!(%error, "podman does not tell about itself");
-                    SystemInfo::default()
-                });
-                podman_flavour(&info, major, is_rootless(socket), service.is_some())
+                let (rootless, own) = (is_rootless(socket), service.is_some());
+                Flavour {
+                    kind: Kind::Podman,
+                    rootless,
+                    own,
+                    major,
+                    crun,
+                    limits: match own {
+                        true => CanLimit::NONE,
+                        false => what_podman_limits(&docker, rootless, limit).await,
+                    },
+                }
             }
         };
         let engine = Self {
@@ -189,7 +206,7 @@ impl Engine {
             flavour,
             version: podman.or(answer.version).unwrap_or_default(),
             architecture: answer.arch.unwrap_or_default(),
-            _service: service,
+            service,
         };
         tracing::debug!(
             socket = %engine.socket.display(), origin, version = engine.version, api = shown,
@@ -199,26 +216,23 @@ impl Engine {
     }
 }
 
-/// What Podman tells of itself in docker's words.
-fn podman_flavour(info: &SystemInfo, major: u32, rootless: bool, own: bool) -> Flavour {
-    let runtime = info.default_runtime.as_deref().unwrap_or_default();
-    let limits = match rootless {
-        _ if own => CanLimit::NONE,
+/// Which limits a service of Podman's says that it sets; what it does not tell is taken for the
+/// worst. It looks at every container for that, so it is asked only where it matters.
+async fn what_podman_limits(docker: &Docker, rootless: bool, limit: Duration) -> CanLimit {
+    if rootless && cgroups_are_old(Path::new("/")) {
         // It says that it can, and then ignores them.
-        true if cgroups_are_old(Path::new("/")) => CanLimit::NONE,
-        _ => CanLimit {
+        return CanLimit::NONE;
+    }
+    match tokio::time::timeout(limit, docker.info()).await {
+        Ok(Ok(info)) => CanLimit {
             memory: info.memory_limit == Some(true),
             cpuset: info.cpu_set == Some(true),
             pids: info.pids_limit == Some(true),
         },
-    };
-    Flavour {
-        kind: Kind::Podman,
-        rootless,
-        own,
-        major,
-        crun: runtime.contains("crun"),
-        limits,
+        told => {
+            tracing::debug!(?told, "podman does not tell about itself");
+            CanLimit::NONE
+        }
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Engine {
     version: String,
     architecture: String,
     /// What serves the socket, where that is a child of ours.
-    _service: Option<Arc<Service>>,
+    service: Option<Arc<Service>>,
 }
 
 /// Which engine answered.

@@ -12,8 +12,9 @@ pub(crate) enum Engine {
     Podman,
 }
 
-/// Podman's command for the store of qdebug's own service, as its processes call it.
-const PODMAN: &str = "XDG_RUNTIME_DIR=/var/tmp/qdebug-2001/podman/run \
+/// Podman's command for the store of qdebug's own service, as its processes call it. A runtime
+/// folder that is not there yet would be passed over for another, for good.
+const PODMAN: &str = "umask 077; mkdir -p /var/tmp/qdebug-2001/podman/run; XDG_RUNTIME_DIR=/var/tmp/qdebug-2001/podman/run \
      podman --root /var/tmp/qdebug-2001/podman/storage \
      --runroot /var/tmp/qdebug-2001/podman/runroot --storage-driver overlay";
 

@@ -153,6 +153,7 @@ impl Home {
 /// A service of ours, for as long as this is held.
 #[derive(Debug)]
 pub(in crate::engine) struct Service {
+    home: Home,
     child: Child,
     socket: PathBuf,
     keeping: Option<JoinHandle<()>>,
@@ -238,6 +239,7 @@ impl Service {
             error => failed(crate::text::chain(&error)),
         })?;
         let mut service = Self {
+            home: home.clone(),
             child,
             socket,
             keeping: None,
@@ -259,6 +261,11 @@ impl Service {
                 limit: START_LIMIT,
             }),
         }
+    }
+
+    /// Where it keeps its things.
+    pub(in crate::engine) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// Its socket.
