@@ -17,7 +17,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long the engine may take for that; one that takes longer hangs.
 const STOP_LIMIT: Duration = Duration::from_millis(3500);
 /// How long an engine that ended with the job may take to come again.
-const REVIVE_LIMIT: Duration = Duration::from_secs(2);
+const REVIVE_LIMIT: Duration = Duration::from_secs(4);
 /// How long removing by force may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(3);
 /// How long whatever else there is may take to appear and go.

@@ -103,9 +103,30 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     let ended = match launched {
         Ok(Some(reason)) => Ok(reason),
         Ok(None) => supervise(&mut made, &mut interruptions, keys, job.deadline).await,
+        // An engine that was a child of ours ends by the signal that is meant for all of the job.
+        Err(error) if may_be_a_signals(&error) => {
+            let outside = timeout(SIGNAL_LIMIT, first_end(&mut interruptions, &mut keys));
+            outside.await.map_err(|_| error)
+        }
         Err(error) => Err(error),
     };
     finish(ended, &mut made, &mut reporter, &request.token, options).await
+}
+
+/// Whether what failed may have failed by a signal that this process has not looked at yet.
+fn may_be_a_signals(error: &Error) -> bool {
+    use engine::Error as E;
+    let engine = |error: &E| {
+        matches!(
+            error,
+            E::Gone { .. } | E::NoSuchContainer { .. } | E::Podman { .. }
+        )
+    };
+    match error {
+        Error::Engine(error) => engine(error),
+        Error::Died { .. } => true,
+        _ => false,
+    }
 }
 
 /// A job that the scheduler runs again under its old id finds a session that is over.
@@ -268,6 +289,20 @@ mod tests {
             detail: String::new(),
         };
         assert_eq!(reason_of_exit(Err(gone)), EndReason::EngineGone);
+    }
+
+    #[test]
+    fn an_engine_that_went_may_have_gone_with_the_job() {
+        let gone = engine::Error::Gone {
+            doing: "making the container",
+            detail: String::new(),
+        };
+        assert!(may_be_a_signals(&gone.into()));
+        let missing = engine::Error::NoSuchImage {
+            reference: "x".to_owned(),
+            detail: String::new(),
+        };
+        assert!(!may_be_a_signals(&missing.into()));
     }
 
     #[test]
