@@ -140,6 +140,7 @@ impl Trial {
             cpus: None,
             memory_bytes: Some(1 << 30),
             shm_bytes: None,
+            idle_timeout_seconds: None,
             image: ImageSource::Reference { reference: image },
             sshd: Sshd::Kit,
             engine: EngineChoice::Auto,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::args::{Connect, Forward, Global, Ssh};
 use super::setting::Setting;
+use super::values::shown;
 use super::{Exit, Failure, output, show};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui};
 use crate::session::Status;
@@ -220,11 +221,29 @@ fn told(event: &Event, detach: bool) -> String {
             let mut lines = vec![format!("connected: ssh {alias} (127.0.0.1:{port})")];
             let notices = status.details.iter().flat_map(|details| &details.notices);
             lines.extend(notices.map(|notice| format!("notice: {notice}")));
+            lines.extend(
+                status
+                    .left()
+                    .map(|left| format!("it ends in {}", shown(left))),
+            );
             if !detach {
                 lines.push("the tunnel stays open until the session ends or Ctrl-C".to_owned());
             }
             lines.join("\n")
         }
+        Event::EndsSoon { left } => {
+            format!("notice: the session ends in {} (walltime)", shown(*left))
+        }
+        Event::Moved { left } => format!(
+            "notice: the walltime was changed; the session now ends in {}",
+            shown(*left)
+        ),
+        Event::Unused { left } => format!(
+            "notice: nobody is connected and no GPU works; the session ends in {} unless somebody \
+             connects",
+            shown(*left)
+        ),
+        Event::UsedAgain => "the session is used again and stays".to_owned(),
         Event::Lost(reason) => format!("reconnecting: {reason}"),
         Event::Back => "connected again".to_owned(),
         Event::ForwardLost(reason) => format!("a forwarded port is tried again: {reason}"),

@@ -20,6 +20,7 @@ mod args;
 mod cleanup;
 mod config;
 mod connect;
+mod env_file;
 mod exit;
 mod failure;
 mod gpus;

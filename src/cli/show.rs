@@ -24,7 +24,13 @@ fn row(status: &Status, now: Timestamp) -> Vec<String> {
         status.state.name().to_owned(),
         gpus(status.gpu.as_ref()),
         status.node.as_deref().map_or_else(dash, harmless),
-        left.map_or_else(dash, |deadline| shown(deadline.duration_since(now))),
+        left.map_or_else(dash, |deadline| {
+            shown(
+                status
+                    .left()
+                    .unwrap_or_else(|| deadline.duration_since(now)),
+            )
+        }),
         harmless(image(&status.image)),
     ]
 }
@@ -61,7 +67,22 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
     if let Some(deadline) = status.deadline {
         add(
             "ends",
-            format!("in {}", shown(deadline.duration_since(now))),
+            format!(
+                "in {}",
+                shown(
+                    status
+                        .left()
+                        .unwrap_or_else(|| deadline.duration_since(now))
+                )
+            ),
+        );
+    }
+    let idle = status.details.as_ref();
+    if let Some(until) = idle.and_then(|details| details.idle_until) {
+        let left = shown(until.duration_since(status.now.unwrap_or(now)));
+        add(
+            "idle",
+            format!("nobody is connected and no GPU works: it ends in {left}"),
         );
     }
     for pair in status.began.windows(2) {

@@ -104,6 +104,8 @@ impl Submit {
             Failure::new(Exit::Usage, "which image? there is no default for it")
                 .hint("add `-i IMAGE`, as you would name it to `docker run`")
         })?;
+        let files = self.env_file.iter().flat_map(|file| file.0.clone());
+        let env = files.chain(self.env.iter().cloned()).collect();
         let catalogue = setting.config.catalogue();
         let gpu = (!gpu.eq_ignore_ascii_case("none"))
             .then(|| gpus::asked(catalogue, &gpu, self.count))
@@ -130,10 +132,14 @@ impl Submit {
                 Some(EngineFlag::Podman) => EngineChoice::Podman,
             },
             mounts,
-            env: self.env.iter().cloned().collect(),
+            env,
             cpus: self.cpus.or(limits.cpus),
             memory_bytes: self.memory.or(limits.memory_bytes),
             shm_bytes: self.shm_size,
+            idle_timeout: self
+                .idle_timeout
+                .or(defaults.idle_timeout)
+                .and_then(|timeout| timeout.0),
             queue: self.queue.clone().or(limits.queue).or(defaults.queue),
             project: self.project.clone().or(defaults.project),
             account: self.account.clone().or(defaults.account),

@@ -23,8 +23,15 @@ const TOP: [&str; 9] = [
     "clusters",
     "gpus",
 ];
-const SUBMIT: [&str; 7] = [
-    "gpu", "walltime", "image", "mounts", "queue", "project", "account",
+const SUBMIT: [&str; 8] = [
+    "gpu",
+    "walltime",
+    "image",
+    "mounts",
+    "queue",
+    "project",
+    "account",
+    "idle_timeout",
 ];
 const PROFILE: [&str; 2] = ["login", "qdebug"];
 const GPU: [&str; 8] = [
@@ -150,6 +157,8 @@ pub struct SubmitDefaults {
     pub project: Option<String>,
     /// `-A`.
     pub account: Option<String>,
+    /// `--idle-timeout`.
+    pub idle_timeout: Option<String>,
 }
 
 impl SubmitDefaults {
@@ -163,6 +172,7 @@ impl SubmitDefaults {
             queue: self.queue.or(other.queue),
             project: self.project.or(other.project),
             account: self.account.or(other.account),
+            idle_timeout: self.idle_timeout.or(other.idle_timeout),
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct ContainerSpec {
     pub unlabelled: bool,
     /// The engine removes it when it exits.
     pub auto_remove: bool,
+    /// It has a stdin, which hangs up when whoever attached to it is gone.
+    pub stdin: bool,
 }
 
 /// A file or directory of this machine, seen in the container.
@@ -358,6 +360,9 @@ fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
         exposed_ports: port.map(|(key, _)| vec![key]),
         working_dir: spec.workdir.clone(),
         hostname: spec.hostname.clone(),
+        open_stdin: Some(spec.stdin),
+        attach_stdin: Some(spec.stdin),
+        stdin_once: Some(spec.stdin),
         host_config: Some(host),
         ..ContainerCreateBody::default()
     }

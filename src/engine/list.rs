@@ -62,6 +62,14 @@ struct Entry {
     created: Option<i64>,
 }
 
+/// What an inspection says of a container's state.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    running: bool,
+    pid: Option<i64>,
+}
+
 impl Entry {
     fn into_listed(self) -> Option<Listed> {
         let name = self.names.unwrap_or_default().into_iter().next();
@@ -137,6 +145,15 @@ impl Engine {
         Ok(self.running(id, "looking at the container").await? == Some(true))
     }
 
+    /// The process id, on the engine's machine, of a container's first process while it runs.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn main_process(&self, id: &ContainerId) -> Result<Option<u32>, Error> {
+        let pid = self.state(id, "looking at the container").await?.pid;
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0)))
+    }
+
     /// Whether a container is there at all.
     pub(super) async fn is_there(
         &self,
@@ -148,33 +165,30 @@ impl Engine {
 
     /// Whether it runs; `None` where it is not there.
     async fn running(&self, id: &ContainerId, doing: &'static str) -> Result<Option<bool>, Error> {
+        match self.state(id, doing).await {
+            Ok(state) => Ok(Some(state.running)),
+            Err(Error::NoSuchContainer { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn state(&self, id: &ContainerId, doing: &'static str) -> Result<State, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Inspected {
             state: State,
         }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct State {
-            running: bool,
+        if self.kind() == Kind::Podman {
+            let answer = self.get(doing, &format!("/containers/{id}/json")).await?;
+            return Ok(answer.json::<Inspected>(doing)?.state);
         }
-        let found = match self.kind() {
-            Kind::Podman => {
-                let answer = self.get(doing, &format!("/containers/{id}/json")).await;
-                answer.and_then(|answer| Ok(answer.json::<Inspected>(doing)?.state.running))
-            }
-            Kind::Docker => {
-                let found = self.docker.inspect_container(id.as_str(), None).await;
-                found
-                    .map(|found| found.state.and_then(|state| state.running).unwrap_or(false))
-                    .map_err(|error| from_api(doing, error))
-            }
-        };
-        match found {
-            Ok(running) => Ok(Some(running)),
-            Err(Error::NoSuchContainer { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let found = self.docker.inspect_container(id.as_str(), None).await;
+        let state = found.map_err(|error| from_api(doing, error))?.state;
+        let state = state.unwrap_or_default();
+        Ok(State {
+            running: state.running.unwrap_or(false),
+            pid: state.pid,
+        })
     }
 
     /// Asks for a path and returns the answer when it is a good one.

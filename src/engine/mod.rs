@@ -19,6 +19,7 @@ mod connect;
 mod container;
 mod error;
 mod flavour;
+mod hand_over;
 mod image;
 mod list;
 mod peek;

@@ -54,7 +54,7 @@ pub fn inventory() -> Result<Vec<Gpu>, Error> {
     Ok(gpus)
 }
 
-fn at_init(error: &NvmlError) -> Error {
+pub(super) fn at_init(error: &NvmlError) -> Error {
     match error {
         NvmlError::LibloadingError(_)
         | NvmlError::DriverNotLoaded

@@ -7,7 +7,8 @@
 //! - [`inventory`] asks NVML;
 //! - [`Granted`] is what the environment of a job says;
 //! - [`TypePattern`] says which names a type stands for;
-//! - [`select`] joins the three, pure.
+//! - [`select`] joins the three, pure;
+//! - [`at_work`] tells whether anything computes on them.
 //!
 //! Health, strangers' processes and picking where nothing is granted have their place in
 //! [`select`]; [`Gpu::processes`] is already there for them.
@@ -16,11 +17,13 @@ mod grant;
 mod inventory;
 mod pattern;
 mod select;
+mod work;
 
 pub use grant::{GrantError, Granted};
 pub use inventory::{Gpu, GpuProcess, inventory};
 pub use pattern::TypePattern;
 pub use select::{Selected, select};
+pub use work::at_work;
 
 /// Why a session gets no GPU.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
+use super::countdown::Countdown;
 use super::error::Error;
 use super::forwards::{self, Forward};
 use super::known::{self, Known};
@@ -61,6 +63,23 @@ pub enum Event {
         /// The session.
         status: Box<Status>,
     },
+    /// The walltime ends soon.
+    EndsSoon {
+        /// How soon.
+        left: SignedDuration,
+    },
+    /// Somebody gave the session more time, or less.
+    Moved {
+        /// How much it has now.
+        left: SignedDuration,
+    },
+    /// Nobody uses the session, and it will end for that.
+    Unused {
+        /// How soon.
+        left: SignedDuration,
+    },
+    /// Somebody uses it again.
+    UsedAgain,
     /// A connection could not be carried; told once.
     Lost(String),
     /// Connections are carried again.
@@ -223,7 +242,11 @@ async fn stay(
         return Ok(Outcome::Open);
     }
     let until_end = async {
+        let mut countdown = Countdown::default();
         loop {
+            for event in countdown.heed(watch.last(), watch.age()) {
+                ui.tell(event);
+            }
             let status = watch.next().await?;
             if status.state.is_final() {
                 return Ok::<_, Error>(Outcome::Ended(Box::new(status.clone())));

@@ -17,6 +17,7 @@
 
 mod cluster;
 mod connect;
+mod countdown;
 mod error;
 mod forwards;
 mod known;

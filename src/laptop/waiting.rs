@@ -21,6 +21,7 @@ pub(super) struct Watch<'a> {
     ui: &'a Ui,
     last: Status,
     began: Instant,
+    heard: Instant,
     silent: bool,
 }
 
@@ -34,6 +35,7 @@ impl<'a> Watch<'a> {
             ui,
             last,
             began: Instant::now(),
+            heard: Instant::now(),
             silent: false,
         })
     }
@@ -41,6 +43,11 @@ impl<'a> Watch<'a> {
     /// What was heard last.
     pub(super) fn last(&self) -> &Status {
         &self.last
+    }
+
+    /// How long ago that was.
+    pub(super) fn age(&self) -> Duration {
+        self.heard.elapsed()
     }
 
     /// Waits a while and asks again; always gives what is known then.
@@ -58,10 +65,11 @@ impl<'a> Watch<'a> {
                 if status.state != self.last.state {
                     self.began = Instant::now();
                 }
-                if status != self.last {
+                if !status.says_the_same(&self.last) {
                     self.ui.tell(Event::Status(Box::new(status.clone())));
-                    self.last = status;
                 }
+                self.last = status;
+                self.heard = Instant::now();
             }
             // No patience mends these.
             Err(error @ (Error::Versions { .. } | Error::Program(_))) => return Err(error),

@@ -10,8 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::deadline;
 use super::end::Made;
 use super::environment::{self, Parts};
+use super::folders;
 use super::gc::{self, Sweep};
 use super::host::{self, User};
 use super::image::{self, Lookup};
@@ -22,7 +24,7 @@ use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
-use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
+use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{self, Granted, Selected, TypePattern};
 use crate::kit::{Kit, paths};
 use crate::session::{
@@ -35,8 +37,6 @@ const SSH_PORT: u16 = 2222;
 const PORT_TRIES: u32 = 8;
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
-/// How long after the walltime the container ends by itself, should everything else have failed.
-const GRACE: Duration = Duration::from_secs(120);
 
 /// What a session is launched from.
 pub(super) struct Plan<'a> {
@@ -58,7 +58,7 @@ pub(super) async fn launch(
         Some(wanted) => Some(choose_gpus(wanted)?),
         None => None,
     };
-    check_folders(request)?;
+    folders::check(request)?;
 
     let base = plan.options.node_dir.as_deref();
     let node_dir = NodeDir::open(base.unwrap_or(Path::new(DEFAULT_BASE)))?;
@@ -118,27 +118,6 @@ fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
     })?;
     tracing::info!(?selected, "GPUs chosen");
     Ok(selected)
-}
-
-/// Home, project and mounts must be there before anything is made.
-fn check_folders(request: &Request) -> Result<(), Error> {
-    let missing = |what, path: &Path| match path.metadata() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Error::NoFolder {
-            what,
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }),
-    };
-    missing("the home directory", &request.home)?;
-    missing("the project", &request.project)?;
-    for mount in &request.mounts {
-        mount.source().metadata().map_err(|error| Error::Mount {
-            source_path: mount.source().to_owned(),
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(())
 }
 
 struct Launching<'a> {
@@ -201,6 +180,7 @@ impl Launching<'_> {
             folder: self.folder,
             user: self.user,
             home: &request.home,
+            project: &request.project,
             known: &known,
             environment: &environment,
             sshd: request.sshd,
@@ -235,6 +215,7 @@ impl Launching<'_> {
 
     /// Makes and starts the container on a port that is free in the end, and waits for sshd.
     async fn start(&self, made: &mut Made, mut spec: ContainerSpec) -> Result<u16, Error> {
+        let request = self.plan.request;
         let mut taken = String::new();
         for attempt in 1..=PORT_TRIES {
             let Some(port) = port::pick() else {
@@ -246,9 +227,20 @@ impl Launching<'_> {
                 container_port: SSH_PORT,
             });
             made.making = true;
-            let id = self.engine.create(&spec).await?;
+            let id = match self.engine.create(&spec).await {
+                Ok(id) => id,
+                Err(error) if !spec.stdin && self.is_unseen(&error) => {
+                    tracing::warn!(%error, "the engine does not see this node's folder: uploading");
+                    spec = self.without_binds(made, spec);
+                    continue;
+                }
+                Err(error) => return Err(folders::explain(error, request)),
+            };
             made.container = Some(id.clone());
             made.making = false;
+            if spec.stdin {
+                self.hand_over(made, &id).await?;
+            }
             let log = |line: &str| tracing::info!(line, "the container says");
             // Podman takes the port when it is attached to.
             let starting = async {
@@ -266,7 +258,7 @@ impl Launching<'_> {
                     taken = detail;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(folders::explain(error, request)),
             };
             let exit = made.exit.insert(exit);
             let deadline = Instant::now() + SERVING_LIMIT;
@@ -294,6 +286,42 @@ impl Launching<'_> {
         })
     }
 
+    /// Whether the engine was refused, or could not find, what lies in the node's own folder.
+    fn is_unseen(&self, error: &engine::Error) -> bool {
+        let folder = self.node_dir.shown();
+        matches!(error, engine::Error::MountSource { detail, .. } if detail.contains(&folder))
+    }
+
+    /// The same container, with everything of ours uploaded and its stdin for a lease.
+    fn without_binds(&self, made: &mut Made, mut spec: ContainerSpec) -> ContainerSpec {
+        if let Some(server) = &mut made.server {
+            server.go_without_binds();
+            spec.argv = server.argv();
+        }
+        spec.binds = folders::binds(self.plan.request);
+        spec.stdin = true;
+        spec
+    }
+
+    /// Gives a container that was made without mounts what it needs, before its start.
+    async fn hand_over(&self, made: &mut Made, id: &engine::ContainerId) -> Result<(), Error> {
+        let Some(server) = &mut made.server else {
+            return Ok(());
+        };
+        let (archive, lease) = server.hand_over(self.ends_in())?;
+        self.engine.upload(id, archive).await?;
+        let mut stdin = self.engine.attach_stdin(id).await?;
+        let mut lease = tokio::net::unix::pipe::Receiver::from_owned_fd(lease)
+            .map_err(Error::io("read", Path::new("the lease")))?;
+        // Ends with the lease, which the node half drops or takes along when it dies.
+        tokio::spawn(async move {
+            if let Err(error) = tokio::io::copy(&mut lease, &mut stdin).await {
+                tracing::warn!(%error, "the lease does not reach the container any more");
+            }
+        });
+        Ok(())
+    }
+
     fn spec(
         &self,
         labels: &[(String, String)],
@@ -304,7 +332,7 @@ impl Launching<'_> {
         let request = self.plan.request;
         let limits = Limits::of_this_process(Path::new("/"), request.memory_bytes);
         tracing::debug!(?limits, "limits of the job");
-        let mut binds = folders(request);
+        let mut binds = folders::binds(request);
         binds.extend(server.binds());
         // As root, sshd drops to its own user for a login and needs what that takes.
         let capabilities = match self.user.uid {
@@ -378,8 +406,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        let seconds = self.plan.job.deadline.as_second() - Timestamp::now().as_second();
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + GRACE
+        deadline::lease(self.plan.job.deadline, Timestamp::now())
     }
 
     fn details(
@@ -399,6 +426,13 @@ impl Launching<'_> {
             notices.push(format!(
                 "these variables could not be carried into the session: {}",
                 server.dropped.join(", ")
+            ));
+        }
+        if made.server.as_ref().is_some_and(Server::is_uploaded) {
+            notices.push(format!(
+                "the container engine does not see {}, so the kit was copied into the container; \
+                 `node_dir` in the site file moves it",
+                self.node_dir.shown()
             ));
         }
         ConnectionDetails {
@@ -429,88 +463,9 @@ impl Launching<'_> {
                 .collect(),
             started: Timestamp::now(),
             deadline: Some(job.deadline),
+            idle_until: None,
             project: request.project.clone(),
             notices,
         }
-    }
-}
-
-/// Home, mounts and the project at the paths the user knows; the project only where neither home
-/// nor a mount has it already.
-fn folders(request: &Request) -> Vec<Bind> {
-    let same = |path: &PathBuf| Bind::new(path.clone(), path.to_string_lossy());
-    let mut binds: Vec<Bind> = Vec::new();
-    let mut add = |bind: Bind| {
-        // The same target twice is refused by the engine; the later wish counts.
-        binds.retain(|other| other.target != bind.target);
-        binds.push(bind);
-    };
-    add(same(&request.home));
-    for mount in &request.mounts {
-        let bind = Bind::new(mount.source(), mount.target().to_string_lossy());
-        add(if mount.is_read_only() {
-            bind.read_only()
-        } else {
-            bind
-        });
-    }
-    let targets = request.mounts.iter().map(|mount| mount.target());
-    let covered = targets
-        .chain([request.home.as_path()])
-        .any(|target| request.project.starts_with(target));
-    if !covered {
-        add(same(&request.project));
-    }
-    binds
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::samples::request;
-
-    fn targets(request: &Request) -> Vec<(String, bool)> {
-        let binds = folders(request).into_iter();
-        binds.map(|bind| (bind.target, bind.read_only)).collect()
-    }
-
-    #[test]
-    fn the_project_is_mounted_where_nothing_has_it() {
-        let mut asked = request("otter");
-        asked.project = "/home/alice/a b".into();
-        assert_eq!(targets(&asked), [("/home/alice".to_owned(), false)]);
-        asked.project = "/scratch/alice".into();
-        assert_eq!(targets(&asked).len(), 2);
-        asked.mounts = vec!["/scratch:/scratch:ro".parse().unwrap()];
-        assert_eq!(
-            targets(&asked),
-            [
-                ("/home/alice".to_owned(), false),
-                ("/scratch".to_owned(), true)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_mount_over_home_takes_its_place() {
-        let mut asked = request("otter");
-        asked.mounts = vec!["/other:/home/alice".parse().unwrap()];
-        let binds = folders(&asked);
-        assert_eq!(binds.len(), 1);
-        assert_eq!(binds[0].source, Path::new("/other"));
-    }
-
-    #[test]
-    fn what_is_not_on_the_node_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let mut asked = request("otter");
-        let error = check_folders(&asked).unwrap_err().to_string();
-        assert!(error.contains("/home/alice"), "{error}");
-        asked.home = home.path().to_owned();
-        asked.project = home.path().to_owned();
-        check_folders(&asked).unwrap();
-        asked.mounts = vec!["/no such/folder:/x".parse().unwrap()];
-        let error = check_folders(&asked).unwrap_err().to_string();
-        assert!(error.contains("/no such/folder"), "{error}");
     }
 }

@@ -11,12 +11,15 @@
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
 mod cleanup;
+mod deadline;
 mod end;
 mod environment;
 mod error;
+mod folders;
 mod gc;
 pub mod hooks;
 mod host;
+mod idle;
 mod image;
 mod interrupt;
 mod job;
@@ -32,6 +35,7 @@ mod report;
 mod rootless;
 mod run;
 mod server;
+mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
 pub use error::Error;

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
+use super::deadline::{self, Words};
 use super::end::Made;
+use super::idle::{Idle, IdleWatch};
 use super::interrupt::{Interruption, Interruptions, until};
 use super::job::OwnJob;
 use super::report::Reporter;
@@ -78,8 +80,14 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     let told = session.job()?;
     let job = OwnJob::of_environment(&request, told.as_ref(), lookup, Timestamp::now())?;
     refuse_second_run(&session, &request.token)?;
+    let words = Words::ask(
+        &request.cluster.scheduler,
+        &job.id,
+        request.name.as_str(),
+        job.deadline,
+    );
     let mut interruptions =
-        Interruptions::listen(session.clone(), request.token.clone(), job.deadline)?;
+        Interruptions::listen(session.clone(), request.token.clone(), job.deadline, words)?;
     let mut reporter = Reporter::new(
         session.clone(),
         request.token.clone(),
@@ -89,7 +97,7 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     reporter.enter(Phase::Starting).await?;
 
     let mut made = Made::default();
-    let mut keys = None;
+    let mut heard = Heard::default();
     let plan = launch::Plan {
         session: &session,
         request: &request,
@@ -98,14 +106,22 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     };
     let launched = tokio::select! {
         launched = launch::launch(&plan, &mut made, &mut reporter) => launched.map(|()| None),
-        reason = first_end(&mut interruptions, &mut keys) => Ok(Some(reason)),
+        reason = first_end(&mut interruptions, &mut heard) => Ok(Some(reason)),
     };
     let ended = match launched {
         Ok(Some(reason)) => Ok(reason),
-        Ok(None) => supervise(&mut made, &mut interruptions, keys, job.deadline).await,
+        Ok(None) => {
+            let mut supervision = Supervision {
+                made: &mut made,
+                reporter: &mut reporter,
+                deadline: job.deadline,
+                idle_timeout: request.idle_timeout_seconds.map(Duration::from_secs),
+            };
+            supervision.until_end(&mut interruptions, heard).await
+        }
         // An engine that was a child of ours ends by the signal that is meant for all of the job.
         Err(error) if may_be_a_signals(&error) => {
-            let outside = timeout(SIGNAL_LIMIT, first_end(&mut interruptions, &mut keys));
+            let outside = timeout(SIGNAL_LIMIT, first_end(&mut interruptions, &mut heard));
             outside.await.map_err(|_| error)
         }
         Err(error) => Err(error),
@@ -140,71 +156,160 @@ fn refuse_second_run(session: &SessionDir, token: &crate::session::Token) -> Res
     }
 }
 
-/// The first reason to end; keys that come meanwhile are kept for later.
-async fn first_end(interruptions: &mut Interruptions, keys: &mut Option<Vec<u8>>) -> EndReason {
+/// What was heard while the session was launched, for when it is ready.
+#[derive(Debug, Default)]
+struct Heard {
+    keys: Option<Vec<u8>>,
+    deadline: Option<Timestamp>,
+}
+
+/// The first reason to end; what else comes meanwhile is kept for later.
+async fn first_end(interruptions: &mut Interruptions, heard: &mut Heard) -> EndReason {
     loop {
         match interruptions.next().await {
             Interruption::End(reason) => return reason,
-            Interruption::Keys(fresh) => *keys = Some(fresh),
+            Interruption::Keys(fresh) => heard.keys = Some(fresh),
+            Interruption::Deadline(at) => heard.deadline = Some(at),
         }
     }
 }
 
-/// Watches a session that is ready, until something ends it.
-async fn supervise(
-    made: &mut Made,
-    interruptions: &mut Interruptions,
-    mut keys: Option<Vec<u8>>,
+/// What is done with a session that is ready.
+struct Supervision<'a> {
+    made: &'a mut Made,
+    reporter: &'a mut Reporter,
     deadline: Timestamp,
-) -> Result<EndReason, Error> {
-    let (Some(exit), Some(server)) = (&mut made.exit, &made.server) else {
-        return Ok(EndReason::Other);
-    };
-    let mut notices = notices(deadline, Timestamp::now());
-    loop {
-        let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
-        if let Some(keys) = keys.take()
-            && let Err(error) = server.replace_keys(&keys)
-        {
+    idle_timeout: Option<Duration>,
+}
+
+impl Supervision<'_> {
+    /// Watches the session until something ends it.
+    async fn until_end(
+        &mut self,
+        interruptions: &mut Interruptions,
+        heard: Heard,
+    ) -> Result<EndReason, Error> {
+        let mut idle = self.watch_use().await;
+        if let Some(keys) = &heard.keys {
+            self.replace_keys(keys).await;
+        }
+        if let Some(at) = heard.deadline {
+            self.move_deadline(at).await;
+        }
+        let mut notices = deadline::notices(self.deadline, Timestamp::now());
+        loop {
+            let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
+            let Some(exit) = &mut self.made.exit else {
+                return Ok(EndReason::Other);
+            };
+            tokio::select! {
+                seen = exit.exited() => return Ok(match seen {
+                    Ok(exit) if exit != EXIT_BY_TERM => reason_of_exit(Ok(exit)),
+                    // A scheduler's signal reaches everything of the job: Podman's processes may
+                    // be faster than we are.
+                    seen => {
+                        let mut late = Heard::default();
+                        let outside = timeout(SIGNAL_LIMIT, first_end(interruptions, &mut late));
+                        outside.await.unwrap_or_else(|_| reason_of_exit(seen))
+                    }
+                }),
+                () = until(next_notice) => if let Some((_, text)) = notices.pop() {
+                    self.notice(&text);
+                },
+                told = idle.next() => if let Some(reason) = self.mind_idle(told).await {
+                    return Ok(reason);
+                },
+                next = interruptions.next() => match next {
+                    Interruption::End(reason) => return Ok(reason),
+                    Interruption::Keys(fresh) => self.replace_keys(&fresh).await,
+                    Interruption::Deadline(at) => {
+                        self.move_deadline(at).await;
+                        notices = deadline::notices(at, Timestamp::now());
+                    }
+                },
+            }
+        }
+    }
+
+    async fn replace_keys(&self, keys: &[u8]) {
+        let Made {
+            engine: Some(engine),
+            server: Some(server),
+            container: Some(id),
+            ..
+        } = &*self.made
+        else {
+            return;
+        };
+        let replaced = match server.replace_keys(keys) {
+            Ok(Some(archive)) => engine.upload(id, archive).await.map_err(Error::from),
+            replaced => replaced.map(|_| ()),
+        };
+        if let Err(error) = replaced {
             tracing::warn!(error = error.sentence(), "cannot hand fresh keys on");
         }
-        tokio::select! {
-            seen = exit.exited() => {
-                // A scheduler's signal reaches everything of the job: Podman's processes may be
-                // faster than we are.
-                let outside = timeout(SIGNAL_LIMIT, first_end(interruptions, &mut keys));
-                let reason = match &seen {
-                    Ok(exit) if *exit != EXIT_BY_TERM => None,
-                    _ => outside.await.ok(),
-                };
-                return Ok(reason.unwrap_or_else(|| reason_of_exit(seen)));
-            }
-            () = until(next_notice) => if let Some((_, text)) = notices.pop() {
-                server.notice(text);
-            },
-            next = interruptions.next() => match next {
-                Interruption::End(reason) => return Ok(reason),
-                Interruption::Keys(fresh) => keys = Some(fresh),
-            },
+    }
+
+    fn notice(&self, text: &str) {
+        if let Some(server) = &self.made.server {
+            server.notice(text);
         }
     }
-}
 
-/// What the terminals are told of the walltime, the last first; what is past already is not said.
-fn notices(deadline: Timestamp, now: Timestamp) -> Vec<(Timestamp, &'static str)> {
-    let before = |minutes, text| {
-        let at = deadline
-            .checked_sub(SignedDuration::from_mins(minutes))
-            .ok()?;
-        (at > now).then_some((at, text))
-    };
-    [
-        before(1, "qdebug: this session ends in 1 minute (walltime)"),
-        before(10, "qdebug: this session ends in 10 minutes (walltime)"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    /// Follows the scheduler: the lease first, without which the container would not live so long.
+    async fn move_deadline(&mut self, at: Timestamp) {
+        let now = Timestamp::now();
+        let before = std::mem::replace(&mut self.deadline, at);
+        if let Some(server) = &self.made.server {
+            server.renew(deadline::lease(at, now));
+        }
+        if deadline::is_worth_telling(before, at) {
+            self.notice(&deadline::moved(at, now));
+        }
+        self.reporter
+            .change(|details| details.deadline = Some(at))
+            .await;
+    }
+
+    /// Begins to watch whether the session is used, where that matters.
+    async fn watch_use(&self) -> IdleWatch {
+        let (Some(timeout), Some(engine), Some(id)) =
+            (self.idle_timeout, &self.made.engine, &self.made.container)
+        else {
+            return IdleWatch::never();
+        };
+        let pid = match engine.main_process(id).await {
+            Ok(pid) => pid,
+            Err(error) => {
+                tracing::warn!(%error, "cannot find the container's processes");
+                None
+            }
+        };
+        IdleWatch::start(timeout, pid, self.reporter.gpus())
+    }
+
+    /// What follows from the session's not being used; the reason to end, if it is one.
+    async fn mind_idle(&mut self, told: Idle) -> Option<EndReason> {
+        tracing::info!(?told, "the use of the session");
+        let until = match told {
+            Idle::Over => {
+                let seconds = self.idle_timeout.unwrap_or_default().as_secs();
+                return Some(EndReason::Idle { seconds });
+            }
+            Idle::NoMore => None,
+            Idle::Soon(left) => {
+                self.notice(&format!(
+                    "qdebug: nobody is connected and no GPU works; this session ends in {} s",
+                    left.as_secs()
+                ));
+                Timestamp::now().checked_add(left).ok()
+            }
+        };
+        self.reporter
+            .change(|details| details.idle_until = until)
+            .await;
+        None
+    }
 }
 
 /// What the container's end means. The numbers are the init's own.
@@ -233,6 +338,9 @@ async fn finish(
             let ending = Phase::Ending {
                 reason: reason.clone(),
             };
+            if let Some(server) = &made.server {
+                server.notice(&format!("qdebug: this session ends now: {reason}"));
+            }
             let (seen, ()) = tokio::join!(
                 made.undo(token),
                 reporter.at_the_end(ending, LAST_WORD_LIMIT)
@@ -303,23 +411,6 @@ mod tests {
             detail: String::new(),
         };
         assert!(!may_be_a_signals(&missing.into()));
-    }
-
-    #[test]
-    fn the_walltime_is_told_twice_when_there_is_time() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let after = |minutes| {
-            let deadline = now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
-            notices(deadline, now)
-        };
-        assert_eq!(after(60).len(), 2);
-        assert!(
-            after(60)[1].1.contains("10 minutes"),
-            "the earlier one is popped first"
-        );
-        assert_eq!(after(5).len(), 1);
-        assert_eq!(after(1), []);
-        assert_eq!(notices(Timestamp::MIN, now), []);
     }
 
     #[tokio::test]

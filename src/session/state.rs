@@ -123,6 +123,11 @@ pub enum EndReason {
         #[serde(default)]
         exit: Option<i64>,
     },
+    /// Nobody was connected and no GPU worked for as long as `--idle-timeout` allows.
+    Idle {
+        /// For how long, in seconds.
+        seconds: u64,
+    },
     /// The container engine went away.
     EngineGone,
     /// The job ended and its node half could say nothing any more (SIGKILL, node crash).
@@ -145,6 +150,11 @@ impl std::fmt::Display for EndReason {
                 write!(f, "its container exited with status {exit}")
             }
             Self::ContainerExited { exit: None } => f.write_str("its container exited"),
+            Self::Idle { seconds } => match (seconds / 60, seconds % 60) {
+                (1, 0) => f.write_str("idle for 1 minute"),
+                (minutes, 0) => write!(f, "idle for {minutes} minutes"),
+                _ => write!(f, "idle for {seconds} seconds"),
+            },
             Self::EngineGone => f.write_str("the container engine of its node went away"),
             Self::JobEnded { detail } => f.write_str(detail),
             Self::Other => f.write_str("for a reason that a newer qdebug knows"),
@@ -181,6 +191,10 @@ pub struct ConnectionDetails {
     /// When the walltime ends, where it is known.
     #[serde(default)]
     pub deadline: Option<Timestamp>,
+    /// When the node half gives the node back unless somebody connects or a GPU works: only while
+    /// nobody does, and shortly before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_until: Option<Timestamp>,
     /// Where terminals and IDEs open.
     pub project: PathBuf,
     /// What the user should know, such as what an IDE will miss.
@@ -216,6 +230,18 @@ pub struct End {
     pub at: Timestamp,
 }
 
+/// `deadline.json`: when the scheduler will end the job, where that is not what `state.json` says.
+/// The node half reads it, since a node may have no way to ask the scheduler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// The session.
+    pub token: Token,
+    /// The scheduler's word.
+    pub until: Timestamp,
+    /// When status heard it.
+    pub at: Timestamp,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +258,14 @@ mod tests {
         );
         let reason: EndReason = serde_json::from_str(r#"{"why":"meteor","size":3}"#).unwrap();
         assert_eq!(reason, EndReason::Other);
+    }
+
+    #[test]
+    fn being_idle_is_told_in_minutes() {
+        let told = |seconds| EndReason::Idle { seconds }.to_string();
+        assert_eq!(told(1800), "idle for 30 minutes");
+        assert_eq!(told(60), "idle for 1 minute");
+        assert_eq!(told(90), "idle for 90 seconds");
     }
 
     #[test]

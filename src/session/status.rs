@@ -64,6 +64,10 @@ pub struct Status {
     pub began: Vec<(String, Timestamp)>,
     /// When the walltime ends.
     pub deadline: Option<Timestamp>,
+    /// When this was answered, by the clock that `deadline` is on: how much is left does not depend
+    /// on the reader's clock.
+    #[serde(default)]
+    pub now: Option<Timestamp>,
     /// The node.
     pub node: Option<String>,
     /// What was asked for.
@@ -119,6 +123,12 @@ impl Record {
         }
     }
 
+    /// A session that its files know no more of, for tests of what reads its status.
+    #[cfg(test)]
+    pub(crate) fn of_test(request: Request, state: State) -> Self {
+        Self::new(request, None, Some(state), (None, None), Vec::new())
+    }
+
     /// The same, with how long the node half has been silent.
     pub(super) fn heard(mut self, silence: Option<Duration>) -> Self {
         self.silence = silence;
@@ -166,6 +176,7 @@ impl Record {
             created: request.created,
             began: state.map(in_order).unwrap_or_default(),
             deadline: deadline(request, state, word),
+            now: Some(now),
             node: state.and_then(|state| state.node.clone()),
             gpu: request.gpu.clone(),
             image: request.image.clone(),
@@ -231,6 +242,21 @@ fn deadline(request: &Request, state: Option<&State>, word: &JobWord) -> Option<
 }
 
 impl Status {
+    /// How much of the walltime is left.
+    pub fn left(&self) -> Option<SignedDuration> {
+        Some(self.deadline?.duration_since(self.now?))
+    }
+
+    /// Whether the other says the same, if perhaps at another time.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let now = self.now;
+        *self
+            == Self {
+                now,
+                ..other.clone()
+            }
+    }
+
     fn tell(&mut self, phase: &Phase) {
         self.state = match phase {
             Phase::Starting => Standing::Starting,

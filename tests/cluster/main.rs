@@ -7,9 +7,11 @@
 
 mod ends;
 mod engine;
+mod gc;
 mod hooks;
 mod host;
 mod images;
+mod inside;
 mod local;
 mod podman;
 mod refusals;
@@ -17,3 +19,5 @@ mod scheduler;
 mod session;
 mod story;
 mod the_cluster;
+mod time;
+mod unseen;

@@ -83,6 +83,21 @@ impl Scheduler {
         session.node().root(&format!("{line}; true")).ok();
     }
 
+    /// The admin's line of shell on login that gives the job `JOB` so many minutes in all; `None`
+    /// where this scheduler's stand-in knows no such thing.
+    pub(crate) fn walltime_of(self, minutes: u32) -> Option<String> {
+        match self {
+            Self::Slurm => Some(format!("scontrol update jobid=JOB timelimit={minutes}")),
+            Self::OpenPbs | Self::Torque => {
+                let there = Host::Login.sh("command -v qalter").code == 0;
+                if !there {
+                    eprintln!("skipped: this stand-in of {self:?} has no qalter");
+                }
+                there.then(|| format!("qalter -l walltime=00:{minutes:02}:00 JOB"))
+            }
+        }
+    }
+
     /// An option behind `--` that would make a job an array.
     pub(crate) fn array_option(self) -> &'static str {
         match self {

@@ -41,6 +41,7 @@ impl Failure {
                 .hint("the lines above say which step; it needs apt and the network"),
             E::Mount { .. } => failure(Exit::Failed)
                 .hint("the path must be there on the node, not only on the login node"),
+            E::ClosedToEngine { closed, .. } => closed_to_engine(failure(Exit::Permission), closed),
             E::NodeDir { .. } => failure(Exit::Permission).hint(
                 "it must belong to you, be 0700 and no link; `node_dir` in the site file moves it",
             ),
@@ -169,6 +170,23 @@ fn podman_hint(trouble: engine::Trouble) -> &'static str {
         }
         T::Other => "`podman info` on the node should show the same; tell the admin",
     }
+}
+
+/// The engine's root is nobody there: NFS with root_squash, or FUSE without allow_other.
+fn closed_to_engine(failure: Failure, closed: &[std::path::PathBuf]) -> Failure {
+    let paths = closed.iter().map(|path| path.to_string_lossy());
+    let open = shell_words::join(paths);
+    let failure = match closed {
+        [] => failure.hint(
+            "the engine's root is shut out there (FUSE without allow_root, NFS with Kerberos): use \
+             another folder",
+        ),
+        _ => failure.hint(format!(
+            "the engine's root is nobody there (NFS with root_squash); let others pass through, \
+             which shows them no file: chmod o+x {open}"
+        )),
+    };
+    failure.hint("or use a rootless engine (podman), which sees what you see")
 }
 
 fn gpu_hint(error: &gpu::Error) -> &'static str {

@@ -14,6 +14,7 @@
 
 mod args;
 mod lease;
+mod processes;
 #[allow(dead_code, unreachable_pub)] // The qdebug crate uses it too, the holder's half.
 mod protocol;
 mod sys;
@@ -37,6 +38,9 @@ const LEASE_LIMIT: Duration = Duration::from_secs(10);
 /// The longest grace when the lease is lost: the job is over by then, and its GPUs may be somebody
 /// else's already.
 const LOST_GRACE: Duration = Duration::from_millis(500);
+
+/// How often is looked whether the user's processes have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The longest single sleep; the deadline's clock goes on while the machine sleeps, poll's not.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -212,7 +216,8 @@ impl Init {
         }
     }
 
-    /// TERM to all, the grace or less, and out. The kernel kills what is left when PID 1 exits.
+    /// TERM to the user's processes, then to all, within the grace, and out. The kernel kills what
+    /// is left when PID 1 exits.
     fn end(&mut self, reason: Reason, grace: Duration) -> u8 {
         let (text, status) = match reason {
             Reason::Deadline => ("the deadline has passed".to_owned(), exit::DEADLINE),
@@ -225,6 +230,9 @@ impl Init {
         };
         say(&text);
         let limit = sys::since_boot() + grace;
+        if self.is_pid_1 {
+            self.end_users(sys::since_boot() + grace * 3 / 4);
+        }
         self.signal_all(sys::SIGTERM);
         while !self.is_alone() {
             let left = limit.saturating_sub(sys::since_boot());
@@ -236,6 +244,25 @@ impl Init {
             self.signal();
         }
         status
+    }
+
+    /// Lets the user's processes end before sshd does, so that their last words reach whoever is
+    /// connected. Elsewhere than in a container everybody else is somebody else's.
+    fn end_users(&mut self, limit: Duration) {
+        let proc = Path::new("/proc");
+        for process in processes::of_the_user(proc) {
+            sys::send(process.pid, sys::SIGTERM);
+        }
+        loop {
+            while let sys::Reaped::Child(..) = sys::reap() {}
+            let waited_for = processes::of_the_user(proc);
+            let left = limit.saturating_sub(sys::since_boot());
+            if left.is_zero() || waited_for.iter().all(|process| process.ignores_term) {
+                return;
+            }
+            sys::wait([self.signals.as_fd()], left.min(LOOK_EVERY));
+            self.signal();
+        }
     }
 
     /// To everybody in the container but us; without one, to the program's group.
