@@ -16,6 +16,9 @@ use super::{Choice, Engine, Error, Kind, REQUEST_LIMIT, error, socket};
 
 /// How long connecting and negotiating may take. A node under load answers late, not never.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// The same for Podman, which tells its version only after a look at every container, and waits for
+/// one that is being made or removed by another of its processes: 10 s of that were seen.
+const PODMAN_LIMIT: Duration = Duration::from_secs(30);
 /// Docker 20.10 speaks 1.41; device requests came with 1.40.
 const OLDEST_API: (usize, usize) = (1, 40);
 /// The first with the API that is spoken here, and with what 4.3 was tried for.
@@ -84,7 +87,7 @@ impl Engine {
         if wanted != Choice::Docker {
             for found in socket::podman(&socket::Environment::of_this_process()) {
                 let connected = match found {
-                    Ok(found) => Self::connect_to(&found, CONNECT_LIMIT, None).await,
+                    Ok(found) => Self::connect_to(&found, PODMAN_LIMIT, None).await,
                     Err(error) => Err(error),
                 };
                 match connected {
@@ -114,7 +117,7 @@ impl Engine {
         let mut missing = Error::NoPodman;
         for found in socket::podman(&environment) {
             let found = found?;
-            match Self::connect_to(&found, CONNECT_LIMIT, None).await {
+            match Self::connect_to(&found, PODMAN_LIMIT, None).await {
                 // A socket that a service of the past has left.
                 Err(error @ (Error::Refused { .. } | Error::NoSocket { .. })) => missing = error,
                 connected => return connected,
@@ -135,7 +138,7 @@ impl Engine {
             path: service.socket().to_owned(),
             origin: "our own service".to_owned(),
         };
-        Self::connect_to(&found, CONNECT_LIMIT, Some(Arc::new(service))).await
+        Self::connect_to(&found, PODMAN_LIMIT, Some(Arc::new(service))).await
     }
 
     async fn connect_to(
