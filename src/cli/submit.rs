@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::args::{Global, SshdChoice, Submit};
+use super::args::{EngineFlag, Global, SshdChoice, Submit};
 use super::setting::Setting;
 use super::{Exit, Failure, gpus, output, show, wait};
 use crate::login::{Submission, Submitted};
-use crate::session::{GpuRequest, ImageSource, Mount, Sshd};
+use crate::session::{EngineChoice, GpuRequest, ImageSource, Mount, Sshd};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -127,6 +127,11 @@ impl Submit {
             sshd: match self.sshd {
                 SshdChoice::Kit => Sshd::Kit,
                 SshdChoice::Image => Sshd::Image,
+            },
+            engine: match self.engine {
+                None | Some(EngineFlag::Auto) => EngineChoice::Auto,
+                Some(EngineFlag::Docker) => EngineChoice::Docker,
+                Some(EngineFlag::Podman) => EngineChoice::Podman,
             },
             mounts,
             env,

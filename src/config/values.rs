@@ -97,6 +97,7 @@ fn built_in() -> Vec<Value> {
     let mut values = vec![
         value("home".to_owned(), "~/.qdebug".into()),
         value("node_dir".to_owned(), "/var/tmp".into()),
+        value("engine".to_owned(), "auto".into()),
     ];
     for kind in Catalogue::built_in().types() {
         let key = |name: &str| format!("gpus.{}.{name}", kind.name);

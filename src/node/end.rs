@@ -18,6 +18,8 @@ use crate::session::Token;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long the engine may take for that; one that takes longer hangs.
 const STOP_LIMIT: Duration = Duration::from_millis(3500);
+/// How long an engine that ended with the job may take to come again.
+const REVIVE_LIMIT: Duration = Duration::from_secs(4);
 /// How long removing by force may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(3);
 /// How long whatever else there is may take to appear and go.
@@ -56,6 +58,7 @@ impl Made {
         // Closing the lease is the second way to the same end, and the only one with an engine that
         // is away or hangs.
         self.server = None;
+        self.revive().await;
         if let Some(engine) = self.engine.clone() {
             if let Some(id) = &container {
                 remove(&engine, id).await;
@@ -68,6 +71,17 @@ impl Made {
             tracing::warn!(%error, "cannot remove the session's folder of this node");
         }
         seen
+    }
+
+    /// An engine that was a child of ours may have got the job's signal as well.
+    async fn revive(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        match tokio::time::timeout(REVIVE_LIMIT, engine.revived()).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(revived)) => self.engine = revived,
+            Ok(Err(error)) => tracing::warn!(%error, "cannot start the engine again"),
+            Err(_) => tracing::warn!("the engine does not come again"),
+        }
     }
 
     async fn stop(&mut self, engine: &Engine, id: &ContainerId) -> Option<i64> {

@@ -29,7 +29,9 @@ use super::{Error, label, port};
 use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
-use crate::session::{ConnectionDetails, Gpu, ImageSource, Phase, Request, SessionDir, Sshd};
+use crate::session::{
+    ConnectionDetails, EngineChoice, Gpu, ImageSource, Phase, Request, SessionDir, Sshd,
+};
 
 /// The port of sshd in the container.
 const SSH_PORT: u16 = 2222;
@@ -66,10 +68,18 @@ pub(super) async fn launch(
     };
     folders::check(request)?;
 
-    let (engine, user) = tokio::join!(Engine::connect(), User::of_this_process());
+    let node_dir = NodeDir::open(base)?;
+    let wanted = match request.engine {
+        EngineChoice::Auto => plan.options.engine,
+        EngineChoice::Docker => engine::Choice::Docker,
+        EngineChoice::Podman => engine::Choice::Podman,
+    };
+    let (engine, user) = tokio::join!(
+        Engine::connect(wanted, Some(node_dir.path())),
+        User::of_this_process()
+    );
     let engine = engine?;
     made.engine = Some(engine.clone());
-    let node_dir = NodeDir::open(base)?;
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
@@ -166,13 +176,14 @@ impl Launching<'_> {
             ends_in: self.ends_in(),
         })?;
         let server = made.server.insert(prepared);
-        let spec = self.spec(&labels, uuids, &environment, server);
-        let (port, notices) = tokio::join!(self.start(made, spec), async {
+        let (spec, mut unmet) = self.spec(&labels, uuids, &environment, server);
+        let (port, mut notices) = tokio::join!(self.start(made, spec), async {
             match looking {
                 Some(looking) => looking.finish(known).await,
                 None => known.notices,
             }
         });
+        notices.append(&mut unmet);
         Ok(self.details(made, port?, notices, address.await))
     }
 
@@ -225,10 +236,15 @@ impl Launching<'_> {
                     let _ = reports.send(report);
                 }
             };
-            let mut output = self.engine.collect_output(&id, log).await?;
-            let exit = made.exit.insert(self.engine.watch_exit(&id).await?);
-            match self.engine.start(&id).await {
-                Ok(()) => {}
+            // Podman takes the port when it is attached to.
+            let starting = async {
+                let output = self.engine.collect_output(&id, log).await?;
+                let exit = self.engine.watch_exit(&id).await?;
+                self.engine.start(&id).await?;
+                Ok((output, exit))
+            };
+            let (mut output, exit) = match starting.await {
+                Ok(started) => started,
                 Err(engine::Error::PortTaken { detail }) => {
                     tracing::info!(port, attempt, detail, "somebody was faster");
                     self.engine.remove(&id).await?;
@@ -237,7 +253,8 @@ impl Launching<'_> {
                     continue;
                 }
                 Err(error) => return Err(folders::explain(error, request)),
-            }
+            };
+            let exit = made.exit.insert(exit);
             let deadline = Instant::now() + SERVING_LIMIT;
             let banner = tokio::select! {
                 banner = port::banner(port, deadline) => banner,
@@ -315,7 +332,7 @@ impl Launching<'_> {
         gpus: Vec<String>,
         environment: &std::collections::BTreeMap<String, String>,
         server: &Server,
-    ) -> ContainerSpec {
+    ) -> (ContainerSpec, Vec<String>) {
         let request = self.plan.request;
         let limits = self.limits();
         tracing::debug!(?limits, "limits of the job");
@@ -336,7 +353,7 @@ impl Launching<'_> {
             .to_vec(),
             _ => Vec::new(),
         };
-        ContainerSpec {
+        let spec = ContainerSpec {
             name: format!("qdebug-{}-{}", request.name, request.token.short()),
             image: self.image.id.clone(),
             argv: server.argv(),
@@ -361,7 +378,16 @@ impl Launching<'_> {
             unlabelled: engine::selinux_is_on(),
             auto_remove: true,
             ..ContainerSpec::default()
+        };
+        let mut unmet = self.engine.unmet(&spec);
+        if self.engine.shares_our_limits() && limits.memory_is_only_asked_for {
+            unmet.push(
+                "the scheduler does not hold this job to its memory, and Podman without root \
+                 cannot either"
+                    .to_owned(),
+            );
         }
+        (spec, unmet)
     }
 
     fn limits(&self) -> Limits {

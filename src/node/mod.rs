@@ -34,6 +34,7 @@ mod place;
 mod poll;
 mod port;
 mod report;
+mod rootless;
 mod run;
 mod server;
 mod upload;

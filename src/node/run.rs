@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::deadline::{self, Words};
 use super::end::Made;
@@ -20,6 +21,10 @@ const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 
 /// How many notices a session keeps; a GPU that comes and goes must not fill the file system.
 const NOTICES_KEPT: usize = 20;
+/// How much later than the container's end the signal may be seen that ended both.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(1);
+/// The exit status of a container whose first process was asked to end.
+const EXIT_BY_TERM: i64 = 128 + 15;
 
 /// What the site and the command line say.
 #[derive(Debug, Clone)]
@@ -28,6 +33,8 @@ pub struct Options {
     pub node_dir: Option<PathBuf>,
     /// Whether idle GPUs are picked where the scheduler shows no grant.
     pub may_pick_gpus: bool,
+    /// The engine of sessions that do not ask for one.
+    pub engine: engine::Choice,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
     /// Says what the user can do about an error; made in `cli`, once for all.
@@ -116,9 +123,30 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
             };
             supervision.until_end(&mut interruptions, heard).await
         }
+        // An engine that was a child of ours ends by the signal that is meant for all of the job.
+        Err(error) if may_be_a_signals(&error) => {
+            let outside = timeout(SIGNAL_LIMIT, first_end(&mut interruptions, &mut heard));
+            outside.await.map_err(|_| error)
+        }
         Err(error) => Err(error),
     };
     finish(ended, &mut made, &mut reporter, &request.token, options).await
+}
+
+/// Whether what failed may have failed by a signal that this process has not looked at yet.
+fn may_be_a_signals(error: &Error) -> bool {
+    use engine::Error as E;
+    let engine = |error: &E| {
+        matches!(
+            error,
+            E::Gone { .. } | E::NoSuchContainer { .. } | E::Podman { .. }
+        )
+    };
+    match error {
+        Error::Engine(error) => engine(error),
+        Error::Died { .. } => true,
+        _ => false,
+    }
 }
 
 /// A job that the scheduler runs again under its old id finds a session that is over.
@@ -179,7 +207,16 @@ impl Supervision<'_> {
                 return Ok(EndReason::Other);
             };
             tokio::select! {
-                seen = exit.exited() => return Ok(reason_of_exit(seen)),
+                seen = exit.exited() => return Ok(match seen {
+                    Ok(exit) if exit != EXIT_BY_TERM => reason_of_exit(Ok(exit)),
+                    // A scheduler's signal reaches everything of the job: Podman's processes may
+                    // be faster than we are.
+                    seen => {
+                        let mut late = Heard::default();
+                        let outside = timeout(SIGNAL_LIMIT, first_end(interruptions, &mut late));
+                        outside.await.unwrap_or_else(|_| reason_of_exit(seen))
+                    }
+                }),
                 () = until(next_notice) => if let Some((_, text)) = notices.pop() {
                     self.notice(&text);
                 },
@@ -361,6 +398,7 @@ mod tests {
         Options {
             node_dir: None,
             may_pick_gpus: true,
+            engine: engine::Choice::Auto,
             pass_env: Vec::new(),
             explain: |_| Explanation::default(),
         }
@@ -378,6 +416,20 @@ mod tests {
             detail: String::new(),
         };
         assert_eq!(reason_of_exit(Err(gone)), EndReason::EngineGone);
+    }
+
+    #[test]
+    fn an_engine_that_went_may_have_gone_with_the_job() {
+        let gone = engine::Error::Gone {
+            doing: "making the container",
+            detail: String::new(),
+        };
+        assert!(may_be_a_signals(&gone.into()));
+        let missing = engine::Error::NoSuchImage {
+            reference: "x".to_owned(),
+            detail: String::new(),
+        };
+        assert!(!may_be_a_signals(&missing.into()));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::engine;
 use crate::host::{Host, within};
 use crate::scheduler::here;
 use crate::session::Session;
@@ -109,7 +110,8 @@ fn kill_9_while_it_is_being_made() {
 fn the_container_is_killed_from_outside() {
     let session = Session::ready("end-container", &SMALL);
     let container = session.containers().remove(0);
-    session.node().run(&["docker", "kill", &container]).ok();
+    let kill = format!("kill {container}");
+    engine().run(session.node(), &kill).ok();
     session.is_gone();
     ended(&session, &["container exited"]);
     // The job ends with it: nothing holds the node for an hour.

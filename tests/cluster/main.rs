@@ -10,6 +10,7 @@
 
 mod blows;
 mod ends;
+mod engine;
 mod gc;
 mod gpus;
 mod hooked;
@@ -20,6 +21,7 @@ mod inside;
 mod job;
 mod last;
 mod local;
+mod podman;
 mod refusals;
 mod scheduler;
 mod session;
