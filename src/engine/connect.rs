@@ -230,6 +230,7 @@ async fn what_podman_limits(docker: &Docker, rootless: bool, limit: Duration) ->
         Ok(Ok(info)) => CanLimit {
             memory: info.memory_limit == Some(true),
             cpuset: info.cpu_set == Some(true),
+            cpu_time: info.cpu_cfs_quota == Some(true),
             pids: info.pids_limit == Some(true),
         },
         told => {

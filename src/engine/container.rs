@@ -153,6 +153,11 @@ impl fmt::Display for ContainerId {
 }
 
 impl Engine {
+    /// How it is asked for GPUs, in words for the user.
+    pub fn gpu_way(&self) -> &'static str {
+        self.flavour.gpu_way()
+    }
+
     /// Makes a container.
     ///
     /// # Errors
@@ -349,7 +354,7 @@ fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
         }),
         nano_cpus: spec
             .millicpus
-            .filter(|_| limits.cpuset)
+            .filter(|_| limits.cpu_time)
             .map(|share| signed(share.saturating_mul(1_000_000))),
         cpuset_cpus: spec.cpuset.clone().filter(|_| limits.cpuset),
         pids_limit: spec.pids.filter(|_| limits.pids).map(signed),

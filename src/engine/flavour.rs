@@ -34,6 +34,7 @@ pub(super) struct Flavour {
 pub(super) struct CanLimit {
     pub(super) memory: bool,
     pub(super) cpuset: bool,
+    pub(super) cpu_time: bool,
     pub(super) pids: bool,
 }
 
@@ -41,11 +42,13 @@ impl CanLimit {
     pub(super) const ALL: Self = Self {
         memory: true,
         cpuset: true,
+        cpu_time: true,
         pids: true,
     };
     pub(super) const NONE: Self = Self {
         memory: false,
         cpuset: false,
+        cpu_time: false,
         pids: false,
     };
 }
@@ -138,12 +141,25 @@ impl Flavour {
         (Some(vec![request]), None)
     }
 
+    /// How GPUs are asked for, in words for the user.
+    pub(super) fn gpu_way(&self) -> &'static str {
+        match (self.kind, self.major) {
+            (Kind::Podman, ..5) => "Podman 4, by NVIDIA's OCI hook",
+            (Kind::Podman, _) => "Podman, by CDI (nvidia.com/gpu)",
+            (Kind::Docker, _) => "Docker, by a device request (nvidia)",
+        }
+    }
+
     /// What of this container's description it cannot do, in words for the user.
     pub(super) fn unmet(&self, spec: &ContainerSpec) -> Vec<String> {
         let mut unmet = Vec::new();
         let limits = [
             (spec.memory_bytes.is_some() && !self.limits.memory, "memory"),
             (spec.cpuset.is_some() && !self.limits.cpuset, "CPUs"),
+            (
+                spec.millicpus.is_some() && !self.limits.cpu_time,
+                "CPU time",
+            ),
             (spec.pids.is_some() && !self.limits.pids, "processes"),
         ];
         let missing: Vec<&str> = limits

@@ -272,7 +272,7 @@ impl Launching<'_> {
             };
             tracing::info!(port, banner, id = id.short(), "sshd answers");
             let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
-            if let Err(source) = heard.arrived(gpus, "by its device request").await {
+            if let Err(source) = heard.arrived(gpus, self.engine.gpu_way()).await {
                 let wanted = match &request.gpu {
                     Some(gpu) => format!("{} x {}", gpu.count, gpu.kind),
                     None => "no GPU".to_owned(),

@@ -9,8 +9,10 @@ use crate::session::Session;
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "10m", "-i", "qdebug/busybox"];
 
-fn not_podman() -> bool {
-    engine() != Engine::Podman
+/// These tests are chosen by name, where the engine is Podman.
+#[track_caller]
+fn on_podman() {
+    assert_eq!(engine(), Engine::Podman, "QDEBUG_TEST_ENGINE=podman");
 }
 
 /// Labels as a node half writes them.
@@ -46,9 +48,7 @@ fn orphan(name: &str, labels: &str) {
 /// every process of Podman's that serves the session.
 #[test]
 fn when_everything_of_podmans_is_killed_the_process_goes_and_the_record_at_the_next_gc() {
-    if not_podman() {
-        return;
-    }
+    on_podman();
     let session = Session::ready("pm-dead", &SMALL);
     let (node, container) = (session.node(), session.containers().remove(0));
     let label = format!("qdebug.token={}", session.token);
@@ -67,9 +67,7 @@ fn when_everything_of_podmans_is_killed_the_process_goes_and_the_record_at_the_n
 
 #[test]
 fn no_service_of_podmans_outlives_its_node_half() {
-    if not_podman() {
-        return;
-    }
+    on_podman();
     let session = Session::ready("pm-service", &SMALL);
     let node = session.node();
     let half = node.root(&format!("pgrep -f 'qdebug node .*/{}$'", session.name));
@@ -93,9 +91,7 @@ fn no_service_of_podmans_outlives_its_node_half() {
 
 #[test]
 fn roots_cleanup_removes_what_a_job_left_as_its_owner_and_nothing_else() {
-    if not_podman() {
-        return;
-    }
+    on_podman();
     // What is left from an earlier run.
     let names = ["pm-mine", "pm-bobs", "pm-other"];
     // The first name that is not there would end the command, and well.
@@ -124,9 +120,7 @@ fn roots_cleanup_removes_what_a_job_left_as_its_owner_and_nothing_else() {
 /// Slurm's Epilog with Podman, as it is installed.
 #[test]
 fn the_epilog_removes_podmans_containers() {
-    if not_podman() {
-        return;
-    }
+    on_podman();
     engine().run(Host::Node2, "rm -f -t 0 pm-epilog");
     Host::Node2
         .root("qdebug hooks install --scheduler slurm --yes")
@@ -141,9 +135,7 @@ fn the_epilog_removes_podmans_containers() {
 /// A folder that somebody else laid under alice's name gets nobody to run anything.
 #[test]
 fn a_folder_that_is_not_its_users_is_passed_over() {
-    if not_podman() {
-        return;
-    }
+    on_podman();
     let lay = "rm -rf /tmp/pm-base; mkdir -p /tmp/pm-base/qdebug-2001/podman; \
                chown -R bob /tmp/pm-base; ln -s / /tmp/pm-base/qdebug-2002; \
                echo 'node_dir = \"/tmp/pm-base\"' >/tmp/pm-site.toml";
@@ -161,9 +153,7 @@ fn a_folder_that_is_not_its_users_is_passed_over() {
 /// namespace of an earlier service is joined.
 #[test]
 fn what_keeps_podman_from_working_is_told_with_its_cure() {
-    if not_podman() {
-        return;
-    }
+    on_podman();
     for (name, spoil, cure) in [
         (
             "tun",
@@ -197,4 +187,18 @@ fn what_keeps_podman_from_working_is_told_with_its_cure() {
         assert!(ran.err.contains(cure), "{name}: {ran}");
         assert_eq!(ran.code, 10, "{ran}");
     }
+}
+
+#[test]
+fn a_gpu_that_does_not_arrive_is_missed() {
+    on_podman();
+    let words = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
+    let session = Session::submit("pm-gpu", &words);
+    let status = session.await_state("failed");
+    let told = status.to_string();
+    for word in ["/dev/nvidia", "OCI hook"] {
+        assert!(told.contains(word), "no {word:?} in {status:#}");
+    }
+    assert_eq!(status["code"], 9, "{status:#}");
+    session.is_gone();
 }
