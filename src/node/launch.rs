@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::deadline;
 use super::end::Made;
 use super::environment::{self, Parts};
@@ -35,6 +36,9 @@ use crate::session::{
 const SSH_PORT: u16 = 2222;
 /// How often a port is picked anew when somebody was faster.
 const PORT_TRIES: u32 = 8;
+/// How long the NVIDIA driver may take to answer; one that has to wake its GPUs first takes many
+/// seconds.
+const DRIVER_LIMIT: Duration = Duration::from_secs(120);
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,6 +47,7 @@ pub(super) struct Plan<'a> {
     pub(super) session: &'a SessionDir,
     pub(super) request: &'a Request,
     pub(super) job: &'a OwnJob,
+    pub(super) clock: Clock,
     pub(super) options: &'a Options,
 }
 
@@ -55,7 +60,7 @@ pub(super) async fn launch(
     let request = plan.request;
     reporter.enter(Phase::CheckingGpus).await?;
     let gpus = match &request.gpu {
-        Some(wanted) => Some(choose_gpus(wanted)?),
+        Some(wanted) => Some(choose_gpus(wanted).await?),
         None => None,
     };
     folders::check(request)?;
@@ -93,10 +98,11 @@ pub(super) async fn launch(
 }
 
 /// The granted GPUs, held against what was asked for.
-fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
+async fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
+    let inventory = inventory().await?;
     let choose = || {
         let granted = Granted::from_environment(|name| std::env::var(name).ok())?;
-        let inventory = gpu::inventory()?;
+        let inventory = inventory?;
         tracing::debug!(?granted, ?inventory, "GPUs");
         let pattern = match &wanted.pattern {
             Some(pattern) => TypePattern::of_regex(&wanted.kind, pattern)?,
@@ -110,6 +116,23 @@ fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
     })?;
     tracing::info!(?selected, "GPUs chosen");
     Ok(selected)
+}
+
+/// What the driver says, asked on a thread of its own: one that hangs must not keep a signal from
+/// being heard.
+async fn inventory() -> Result<Result<Vec<gpu::Gpu>, gpu::Error>, Error> {
+    let hanging = |detail: String| Error::Hanging {
+        doing: "asking the NVIDIA driver",
+        detail,
+    };
+    let asking = tokio::task::spawn_blocking(gpu::inventory);
+    match tokio::time::timeout(DRIVER_LIMIT, asking).await {
+        Ok(answer) => answer.map_err(|error| hanging(error.to_string())),
+        Err(_) => Err(hanging(format!(
+            "no answer within {} s",
+            DRIVER_LIMIT.as_secs()
+        ))),
+    }
 }
 
 struct Launching<'a> {
@@ -382,7 +405,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        deadline::lease(self.plan.job.deadline, Timestamp::now())
+        deadline::lease(self.plan.job.deadline, self.plan.clock.now())
     }
 
     fn details(
@@ -438,7 +461,7 @@ impl Launching<'_> {
                 })
                 .collect(),
             started: Timestamp::now(),
-            deadline: Some(job.deadline),
+            deadline: Some(self.plan.clock.told(job.deadline)),
             idle_until: None,
             project: request.project.clone(),
             notices,
