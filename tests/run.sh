@@ -112,8 +112,10 @@ nothing_left() {
 cluster_suite() {
     local text=$1 run=(cargo test --locked --no-fail-fast --test cluster --)
     shift
-    stage "$text" "${run[@]}" --skip blows:: --skip last:: "$@" || true
+    stage "$text" "${run[@]}" --skip blows:: --skip faults:: --skip last:: "$@" || true
     stage "$text: blows" "${run[@]}" blows:: --test-threads=8 || true
+    # They say which seed has the same again.
+    stage "$text: faults" "${run[@]}" faults:: --nocapture || true
     stage "$text: the last" "${run[@]}" last:: || true
     stage "$text: nothing left" nothing_left || true
 }

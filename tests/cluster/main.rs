@@ -10,6 +10,7 @@
 
 mod blows;
 mod ends;
+mod faults;
 mod gc;
 mod hooked;
 mod hooks;
