@@ -13,24 +13,40 @@ const PROMISE: Duration = Duration::from_secs(5);
 /// How long a scheduler may take to say that a job is over, on a machine that is busy.
 const VERDICT: Duration = Duration::from_secs(90);
 
-/// No process of its container is left on the node: asked of the kernel, which always answers. A
-/// container's first process carries the session's host name.
-#[track_caller]
-pub(super) fn no_process(session: &Session, node: Host, away: Duration) {
+/// The processes of its container on the node, one a line: asked of the kernel, which always answers.
+/// What a container of ours runs is the kit's, and carries the session's host name.
+fn processes(session: &Session, node: Host) -> String {
     let line = format!(
-        "for pid in $(pgrep -x init; pgrep -x qdebug-init; pgrep -f '/.qdebug/'); do
+        "for pid in $(pgrep -f '/[.]qdebug/'); do
              [ \"$(nsenter -u -t $pid hostname 2>/dev/null)\" != {} ] || echo $pid
          done",
         session.name
     );
+    node.root(&line).text().to_owned()
+}
+
+/// No process of its container is left on the node.
+#[track_caller]
+pub(super) fn no_process(session: &Session, node: Host, away: Duration) {
     within(
         away + PROMISE,
         "no process of the container",
-        || match node.root(&line).text() {
-            "" => Ok(()),
+        || match processes(session, node) {
+            none if none.is_empty() => Ok(()),
             some => Err(format!("{some}\n{}", session.logs())),
         },
     );
+}
+
+/// Who sees nothing would find every promise kept.
+#[test]
+fn the_processes_of_a_container_are_seen() {
+    let small = ["-g", "none", "-w", "10m", "-i", "qdebug/busybox"];
+    let session = Session::ready("fault-seen", &small);
+    let node = session.node();
+    assert_ne!(processes(&session, node), "");
+    here().delete(&session.job).ok();
+    no_process(&session, node, Duration::ZERO);
 }
 
 /// No container and no file of it is left on the node, once gc was there.
