@@ -39,6 +39,7 @@ fn as_the_node_half() {
     };
     let options = Options {
         node_dir: std::env::var_os(NODE_DIR).map(PathBuf::from),
+        may_pick_gpus: true,
         pass_env: Vec::new(),
         explain: |_| Explanation {
             hint: Some("a hint".into()),
@@ -522,6 +523,7 @@ fn an_engine_that_cannot_hand_out_gpus_says_so_after_the_right_ones_were_chosen(
             kind: "V100".into(),
             count: 1,
             pattern: None,
+            allow_busy: false,
         });
     };
     let Some(mut trial) = Trial::new(change) else {
@@ -605,6 +607,7 @@ fn what_cannot_be_is_said_and_leaves_nothing() {
                 kind: "V100".into(),
                 count: 1,
                 pattern: None,
+                allow_busy: false,
             });
         },
     ];

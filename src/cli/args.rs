@@ -152,6 +152,9 @@ pub(super) struct Submit {
     /// How many GPUs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) count: u32,
+    /// Take GPUs on which somebody else's processes are, too
+    #[arg(long)]
+    pub(super) allow_busy: bool,
     /// The image, as docker names it
     #[arg(short, long)]
     pub(super) image: Option<Reference>,

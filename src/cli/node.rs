@@ -17,6 +17,7 @@ pub(super) async fn run(session: &Path) -> Result<u8, Failure> {
     let setting = Setting::load()?;
     let options = node::Options {
         node_dir: Some(setting.config.node_dir().to_owned()),
+        may_pick_gpus: !setting.config.refuses_picked_gpus(),
         pass_env: setting.config.environment().map(str::to_owned).collect(),
         explain: failure::explain,
     };

@@ -1,14 +1,12 @@
 //! `qdebug submit`: flags and configuration become a submission.
 
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::args::{Global, SshdChoice, Submit};
 use super::setting::Setting;
-use super::{Exit, Failure, gpus, output, show};
-use crate::laptop;
-use crate::login::{Login, Submission, Submitted};
-use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
+use super::{Exit, Failure, gpus, output, show, wait};
+use crate::login::{Submission, Submitted};
+use crate::session::{GpuRequest, ImageSource, Mount, Sshd};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -67,7 +65,7 @@ impl Submit {
             self.tell(&submitted, &submission);
         }
         if self.wait {
-            wait(&login, &submitted).await
+            wait::until_ready(&login, &submitted).await
         } else {
             Ok(0)
         }
@@ -111,6 +109,10 @@ impl Submit {
             .then(|| gpus::asked(catalogue, &gpu, self.count))
             .unzip();
         let (gpu, limits): (Option<GpuRequest>, Option<gpus::Limits>) = gpu;
+        let gpu = gpu.map(|gpu| GpuRequest {
+            allow_busy: self.allow_busy,
+            ..gpu
+        });
         let limits = limits.unwrap_or_default();
         let mut mounts: Vec<Mount> = defaults.mounts;
         mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));
@@ -143,26 +145,5 @@ impl Submit {
             workdir: self.workdir.clone().map(std::path::absolute).transpose()?,
             extra: self.extra.clone(),
         })
-    }
-}
-
-/// Waits until the session is ready or over, telling each change.
-async fn wait(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
-    let (mut told, mut since, mut last) = (String::new(), Instant::now(), None);
-    loop {
-        let status: Status = login.status(submitted.name.as_str()).await?;
-        if last.replace(status.state) != Some(status.state) {
-            since = Instant::now();
-        }
-        let line = show::line(&status);
-        if line != told {
-            output::talk(&format!("{}: {line}", status.name));
-            told = line;
-        }
-        match status.state {
-            Standing::Ready => return Ok(0),
-            state if state.is_final() => return Err(Failure::over(&status)),
-            state => tokio::time::sleep(laptop::pause(state, since.elapsed())).await,
-        }
     }
 }

@@ -12,11 +12,12 @@ use super::origin::{self, Leaf};
 use crate::text::nearest;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 8] = [
+const TOP: [&str; 9] = [
     "home",
     "node_dir",
     "scheduler",
     "environment",
+    "gpu_pick",
     "default_cluster",
     "submit",
     "clusters",
@@ -127,10 +128,21 @@ pub(super) struct File {
     pub(super) node_dir: Option<PathBuf>,
     pub(super) scheduler: Option<String>,
     pub(super) environment: Vec<String>,
+    pub(super) gpu_pick: Option<GpuPick>,
     pub(super) default_cluster: Option<String>,
     pub(super) submit: SubmitDefaults,
     pub(super) clusters: BTreeMap<String, Profile>,
     pub(super) gpus: BTreeMap<TypeName, GpuKeys>,
+}
+
+/// `gpu_pick`: what to do where the scheduler shows no grant of GPUs to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum GpuPick {
+    /// Idle ones of the type are picked.
+    Idle,
+    /// The session fails.
+    Refuse,
 }
 
 /// `[submit]`: the texts of flags that are not given.

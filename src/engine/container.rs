@@ -51,8 +51,12 @@ pub struct ContainerSpec {
     pub gpus: Vec<String>,
     /// Size of /dev/shm in bytes.
     pub shm_bytes: Option<u64>,
-    /// Memory in bytes; swap is not given on top of it.
+    /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// Swap in bytes on top of it; none when absent.
+    pub swap_bytes: Option<u64>,
+    /// CPU time, in thousandths of a CPU.
+    pub millicpus: Option<u64>,
     /// The CPUs it may use, as the kernel lists them (`0-3,8`).
     pub cpuset: Option<String>,
     /// How many processes and threads it may have.
@@ -428,7 +432,12 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         group_add: Some(spec.groups.iter().map(u32::to_string).collect()),
         shm_size: spec.shm_bytes.map(signed),
         memory: spec.memory_bytes.map(signed),
-        memory_swap: spec.memory_bytes.map(signed),
+        memory_swap: spec
+            .memory_bytes
+            .map(|memory| signed(memory.saturating_add(spec.swap_bytes.unwrap_or(0)))),
+        nano_cpus: spec
+            .millicpus
+            .map(|share| signed(share.saturating_mul(1_000_000))),
         cpuset_cpus: spec.cpuset.clone(),
         pids_limit: spec.pids.map(signed),
         device_requests: devices,

@@ -37,7 +37,7 @@ pub use error::Error;
 pub use host_key::generate as generate_host_key;
 #[cfg(unix)]
 pub use lease::Lease;
-pub use protocol::{LEASE_PROTOCOL, exit};
+pub use protocol::{LEASE_PROTOCOL, exit, report};
 
 /// The manifest's format that this qdebug reads.
 ///

@@ -23,6 +23,8 @@ pub(super) struct Countdown {
     /// The last of [`BEFORE`] that was told.
     told: Option<i64>,
     idle_until: Option<Timestamp>,
+    /// The notices of the session; those of the beginning are told with the connection.
+    notices: Option<Vec<String>>,
 }
 
 impl Countdown {
@@ -58,6 +60,14 @@ impl Countdown {
                 Some(left) => Event::Unused { left },
                 None => Event::UsedAgain,
             });
+        }
+        if let Some(details) = &status.details {
+            let before = self.notices.replace(details.notices.clone());
+            if let Some(before) = before {
+                let new = details.notices.iter();
+                let new = new.filter(|notice| !before.contains(notice));
+                told.extend(new.cloned().map(Event::Notice));
+            }
         }
         told
     }
@@ -114,6 +124,21 @@ mod tests {
         // A few seconds are two clocks.
         let other = status(Some("2026-01-01T02:00:09Z"), None);
         assert_eq!(told(&mut countdown, &other, 96), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_notice_that_comes_later_is_told_once() {
+        let mut countdown = Countdown::default();
+        let mut status = status(None, None);
+        let mut with = |notices: &[&str]| {
+            if let Some(details) = &mut status.details {
+                details.notices = notices.iter().map(|text| (*text).to_owned()).collect();
+            }
+            told(&mut countdown, &status, 0)
+        };
+        assert_eq!(with(&["no bash"]), Vec::<String>::new());
+        assert!(with(&["no bash", "GPU gone"])[0].contains("GPU gone"));
+        assert_eq!(with(&["no bash", "GPU gone"]), Vec::<String>::new());
     }
 
     #[test]

@@ -12,21 +12,23 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::deadline;
+use super::devices::{self, Devices};
 use super::end::Made;
 use super::environment::{self, Parts};
 use super::folders;
 use super::gc::{self, Sweep};
+use super::gpus;
 use super::host::{self, User};
 use super::image::{self, Lookup};
 use super::job::OwnJob;
-use super::limits::Limits;
+use super::limits::{Asked, Limits};
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
 use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
-use crate::gpu::{self, Granted, Selected, TypePattern};
+use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
 use crate::session::{
     ConnectionDetails, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
@@ -59,8 +61,14 @@ pub(super) async fn launch(
 ) -> Result<(), Error> {
     let request = plan.request;
     reporter.enter(Phase::CheckingGpus).await?;
+    let base = plan.options.node_dir.as_deref();
+    let base = base.unwrap_or(Path::new(DEFAULT_BASE));
     let gpus = match &request.gpu {
-        Some(wanted) => Some(choose_gpus(wanted).await?),
+        Some(wanted) => {
+            let (selected, held) = choose_gpus(wanted, base, plan.options.may_pick_gpus).await?;
+            made.gpus = held;
+            Some(selected)
+        }
         None => None,
     };
     folders::check(request)?;
@@ -68,8 +76,7 @@ pub(super) async fn launch(
     let (engine, user) = tokio::join!(Engine::connect(), User::of_this_process());
     let engine = engine?;
     made.engine = Some(engine.clone());
-    let base = plan.options.node_dir.as_deref();
-    let node_dir = NodeDir::open(base.unwrap_or(Path::new(DEFAULT_BASE)))?;
+    let node_dir = NodeDir::open(base)?;
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
@@ -97,37 +104,21 @@ pub(super) async fn launch(
     reporter.ready(details).await
 }
 
-/// The granted GPUs, held against what was asked for.
-async fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
-    let inventory = inventory().await?;
-    let choose = || {
-        let granted = Granted::from_environment(|name| std::env::var(name).ok())?;
-        let inventory = inventory?;
-        tracing::debug!(?granted, ?inventory, "GPUs");
-        let pattern = match &wanted.pattern {
-            Some(pattern) => TypePattern::of_regex(&wanted.kind, pattern)?,
-            None => TypePattern::of_type(&wanted.kind),
-        };
-        gpu::select(&inventory, &granted, &pattern, wanted.count as usize)
-    };
-    let selected = choose().map_err(|source| Error::Gpu {
-        wanted: format!("{} x {}", wanted.count, wanted.kind),
-        source,
-    })?;
-    tracing::info!(?selected, "GPUs chosen");
-    Ok(selected)
-}
-
-/// What the driver says, asked on a thread of its own: one that hangs must not keep a signal from
-/// being heard.
-async fn inventory() -> Result<Result<Vec<gpu::Gpu>, gpu::Error>, Error> {
+/// Chooses the GPUs on a thread of its own: a driver that hangs must not keep a signal from being
+/// heard.
+async fn choose_gpus(
+    wanted: &GpuRequest,
+    base: &Path,
+    may_pick: bool,
+) -> Result<(Selected, gpus::Held), Error> {
     let hanging = |detail: String| Error::Hanging {
         doing: "asking the NVIDIA driver",
         detail,
     };
-    let asking = tokio::task::spawn_blocking(gpu::inventory);
-    match tokio::time::timeout(DRIVER_LIMIT, asking).await {
-        Ok(answer) => answer.map_err(|error| hanging(error.to_string())),
+    let (wanted, base) = (wanted.clone(), base.to_owned());
+    let choosing = tokio::task::spawn_blocking(move || gpus::choose(&wanted, &base, may_pick));
+    match tokio::time::timeout(DRIVER_LIMIT, choosing).await {
+        Ok(chosen) => chosen.map_err(|error| hanging(error.to_string()))?,
         Err(_) => Err(hanging(format!(
             "no answer within {} s",
             DRIVER_LIMIT.as_secs()
@@ -255,7 +246,14 @@ impl Launching<'_> {
             if spec.stdin {
                 self.hand_over(made, &id).await?;
             }
-            let log = |line: &str| tracing::info!(line, "the container says");
+            let (reports, mut heard) = Devices::listen();
+            let log = move |line: &str| {
+                tracing::info!(line, "the container says");
+                if let Some(report) = devices::parse(line) {
+                    // Nobody listens any more at the end.
+                    let _ = reports.send(report);
+                }
+            };
             let mut output = self.engine.collect_output(&id, log).await?;
             let exit = made.exit.insert(self.engine.watch_exit(&id).await?);
             match self.engine.start(&id).await {
@@ -285,6 +283,16 @@ impl Launching<'_> {
                 });
             };
             tracing::info!(port, banner, id = id.short(), "sshd answers");
+            let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
+            if let Err(source) = heard.arrived(gpus, "by its device request").await {
+                let wanted = match &request.gpu {
+                    Some(gpu) => format!("{} x {}", gpu.count, gpu.kind),
+                    None => "no GPU".to_owned(),
+                };
+                return Err(Error::Gpu { wanted, source });
+            }
+            heard.watch(self.gpu_uuids());
+            made.devices = Some(heard);
             output.detach();
             return Ok(port);
         }
@@ -338,7 +346,7 @@ impl Launching<'_> {
         server: &Server,
     ) -> ContainerSpec {
         let request = self.plan.request;
-        let limits = Limits::of_this_process(Path::new("/"), request.memory_bytes);
+        let limits = self.limits();
         tracing::debug!(?limits, "limits of the job");
         let mut binds = folders::binds(request);
         binds.extend(server.binds());
@@ -373,14 +381,25 @@ impl Launching<'_> {
             gpus,
             shm_bytes: request.shm_bytes.or_else(|| limits.default_shm()),
             memory_bytes: limits.memory,
+            swap_bytes: limits.swap,
+            millicpus: limits.millicpus,
             cpuset: limits.cpuset,
-            pids: limits.pids,
+            pids: Some(limits.pids),
             workdir: Some("/".to_owned()),
             hostname: Some(request.name.to_string()),
             unlabelled: engine::selinux_is_on(),
             auto_remove: true,
             ..ContainerSpec::default()
         }
+    }
+
+    fn limits(&self) -> Limits {
+        let request = self.plan.request;
+        let asked = Asked {
+            memory: request.memory_bytes,
+            cpus: request.cpus,
+        };
+        Limits::of_this_process(Path::new("/"), asked)
     }
 
     fn labels(&self) -> Vec<(String, String)> {
@@ -434,7 +453,16 @@ impl Launching<'_> {
                 self.node_dir.shown()
             ));
         }
+        let exclusive = gpus.iter().filter(|gpu| gpu.mode == Mode::Exclusive);
+        notices.extend(exclusive.map(|gpu| {
+            format!(
+                "GPU {} takes one process at a time (compute mode \"exclusive\")",
+                gpu.uuid
+            )
+        }));
+        let limits = self.limits();
         ConnectionDetails {
+            limits: limits.told(request.shm_bytes.or_else(|| limits.default_shm())),
             node: host::node_name(),
             address,
             node_host_keys: host::ssh_host_keys(Path::new("/etc/ssh")),

@@ -13,11 +13,13 @@
 mod cleanup;
 mod clock;
 mod deadline;
+mod devices;
 mod end;
 mod environment;
 mod error;
 mod folders;
 mod gc;
+mod gpus;
 pub mod hooks;
 mod host;
 mod idle;

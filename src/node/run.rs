@@ -21,12 +21,16 @@ const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long the engine may take for what is done beside the watching.
 const ASIDE_LIMIT: Duration = Duration::from_secs(2);
+/// How many notices a session keeps; a GPU that comes and goes must not fill the file system.
+const NOTICES_KEPT: usize = 20;
 
 /// What the site and the command line say.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where the node's own folder is made; `/var/tmp` when absent.
     pub node_dir: Option<PathBuf>,
+    /// Whether idle GPUs are picked where the scheduler shows no grant.
+    pub may_pick_gpus: bool,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
     /// Says what the user can do about an error; made in `cli`, once for all.
@@ -182,7 +186,7 @@ impl Supervision<'_> {
         let mut notices = deadline::notices(self.deadline, self.clock.now());
         loop {
             let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
-            let Some(exit) = &mut self.made.exit else {
+            let (Some(exit), Some(devices)) = (&mut self.made.exit, &mut self.made.devices) else {
                 return Ok(EndReason::Other);
             };
             tokio::select! {
@@ -190,6 +194,7 @@ impl Supervision<'_> {
                 () = self.clock.until(next_notice) => if let Some((_, text)) = notices.pop() {
                     self.notice(&text);
                 },
+                text = devices.next() => self.tell_of_gpus(text).await,
                 told = idle.next() => if let Some(reason) = self.mind_idle(told).await {
                     return Ok(reason);
                 },
@@ -228,6 +233,19 @@ impl Supervision<'_> {
         if let Some(server) = &self.made.server {
             server.notice(text);
         }
+    }
+
+    /// Tells the terminals, and whoever asks for the status, what has become of the GPUs.
+    async fn tell_of_gpus(&mut self, text: String) {
+        tracing::warn!(text, "the session's GPUs");
+        self.notice(&format!("qdebug: {text}"));
+        self.reporter
+            .change(|details| {
+                details.notices.push(text);
+                let many = details.notices.len().saturating_sub(NOTICES_KEPT);
+                details.notices.drain(..many);
+            })
+            .await;
     }
 
     /// Follows the scheduler: the lease first, without which the container would not live so long.
@@ -376,6 +394,7 @@ mod tests {
     fn options() -> Options {
         Options {
             node_dir: None,
+            may_pick_gpus: true,
             pass_env: Vec::new(),
             explain: |_| Explanation::default(),
         }

@@ -49,7 +49,7 @@ pub use request::{
     Request, Sshd, Stop,
 };
 pub use standing::{JobWord, Standing};
-pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Phase, State};
+pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Limits, Phase, State};
 pub use status::{Record, Status};
 pub use store::{SessionDir, Store};
 pub use token::Token;

@@ -94,6 +94,9 @@ pub struct GpuRequest {
     /// type's own words say when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Somebody else's processes on them are no hindrance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_busy: bool,
 }
 
 /// Where the image comes from.

@@ -6,12 +6,13 @@
 //! sessions of its own; none leaves a container behind, which the last line of `tests/run.sh`
 //! checks once more on both nodes.
 
-#![allow(clippy::expect_used, clippy::print_stderr, clippy::disallowed_methods)] // A test.
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stderr)] // A test.
 
 mod blows;
 mod ends;
 mod faults;
 mod gc;
+mod gpus;
 mod hooked;
 mod hooks;
 mod host;

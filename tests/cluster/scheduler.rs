@@ -120,7 +120,7 @@ impl Scheduler {
 
     /// Whether the node's daemon takes its jobs along when it is told to stop.
     pub(crate) fn stop_of_mom_ends_jobs(self) -> bool {
-        matches!(self, Self::OpenPbs | Self::Torque)
+        self == Self::OpenPbs
     }
 
     /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.

@@ -154,7 +154,10 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
              or submit with `-g none`"
         }
         gpu::Error::Nvml { .. } => "`nvidia-smi` on the node should show the same; tell the admin",
-        gpu::Error::Grant(_) | gpu::Error::Missing { .. } | gpu::Error::Mig { .. } => {
+        gpu::Error::Grant(_)
+        | gpu::Error::Missing { .. }
+        | gpu::Error::NoSuchPart { .. }
+        | gpu::Error::NoParts { .. } => {
             "the scheduler's grant does not fit the node; tell the admin"
         }
         gpu::Error::WrongType { .. } => {
@@ -164,5 +167,28 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
             "mend `pattern` of this type in the configuration; `qdebug config` shows where it is"
         }
         gpu::Error::TooFew { .. } => "ask for fewer by `-n`",
+        gpu::Error::Prohibited { .. } => {
+            "the admin opens it: nvidia-smi --compute-mode=DEFAULT; submit again for another one"
+        }
+        gpu::Error::Unhealthy { .. } => {
+            "tell the admin, who resets or drains it; submit again for another one"
+        }
+        gpu::Error::Busy { .. } => {
+            "tell the admin, or the owner of these processes; `--allow-busy` takes them all the same"
+        }
+        gpu::Error::NoneIdle { .. } => {
+            "submit again when one is free; `--allow-busy` takes one with others' processes on it"
+        }
+        gpu::Error::PickRefused => {
+            "the scheduler must hand GPUs out (its cgroups hook or GRES), or the site says \
+             `gpu_pick = \"idle\"`: tell the admin"
+        }
+        gpu::Error::Hold { .. } => {
+            "it must be a folder open to all, as /tmp is (mode 1777); tell the admin"
+        }
+        gpu::Error::NotArrived { .. } => {
+            "the engine of the node does not hand out what it is asked for: it needs the NVIDIA \
+             container toolkit, and CDI specs made by `nvidia-ctk cdi generate`; tell the admin"
+        }
     }
 }

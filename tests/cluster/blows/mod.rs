@@ -42,6 +42,8 @@ const KILLED: &[&str] = &[
     "restarted",
     "requeued",
     "forgotten",
+    // What Torque calls a job whose mom was killed.
+    "completed",
 ];
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/busybox"];
@@ -355,7 +357,7 @@ fn the_server_is_down_at_the_end() {
     let blow = Blow::at_once(text, &[Cleanup::NodeHalf], &["cancelled"]);
     alone(&blow, "blow-server", |session, witness, node| {
         let pid = node_half(session);
-        let down = Daemon::Server.stop(Host::Login);
+        let down = Daemon::Server.kill(Host::Login);
         witness.struck_now();
         node.root(&format!("kill -TERM {pid}")).ok();
         // The session's files alone know it, and tell it.

@@ -1,17 +1,22 @@
 """The server's books of OpenPBS' hooks: their attributes and texts, as qmgr changes them. The moms
-get copies; nothing runs here."""
+get copies; nothing runs here.
+
+The real server takes the `freq` of a hook that is enabled and has a text as an order to run it
+itself, whatever its event, and is lost when such a hook is deleted. So is this one, at once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import Callable
 
 from events import EVENTS
 from settings import SERVER, Json, Refusal, home
 
-# The status of qmgr when the server refuses.
-REFUSED = 1
+# The status of qmgr when the server refuses a change, and when it has nothing to list.
+REFUSED = 32
+NOT_LISTED = 1
 # What a new hook is, in the order in which it is told.
 NEW: Json = {
     "type": "site",
@@ -28,29 +33,41 @@ NEW: Json = {
 
 def events(value: str) -> str:
     """A list of events in the server's order."""
-    asked = {word.strip() for word in value.split(",")}
-    for word in asked - set(EVENTS):
-        raise Refusal(REFUSED, "event: invalid event: " + word)
-    return ",".join(event for event in EVENTS if event in asked)
+    asked = [word.strip() for word in value.split(",") if word.strip()]
+    for word in asked:
+        if word not in EVENTS:
+            said = "invalid argument ({}) to event. Should be one or more of: {} or \"\" for no event"
+            raise Refusal(REFUSED, said.format(word, ",".join(EVENTS)))
+    return ",".join(event for event in EVENTS if event in asked) or '""'
 
 
-def number(least: int, most: int) -> Callable[[str], str]:
-    """A number between two."""
+def seconds(name: str) -> Callable[[str], str]:
+    """A number of seconds."""
 
     def read(value: str) -> str:
-        if not value.isdigit() or not least <= int(value) <= most:
-            raise Refusal(REFUSED, "value must be between {} and {}".format(least, most))
+        if not value.isdigit() or int(value) == 0:
+            said = "set_hook_{0}: {0} value '{1}' of a hook must be > 0"
+            raise Refusal(REFUSED, said.format(name, value))
         return value
 
     return read
 
 
+def order(value: str) -> str:
+    """A place in the order of a site's hooks."""
+    if not value.isdigit() or not 1 <= int(value) <= 1000:
+        said = "order given ({}) is outside the acceptable range of [1, 1000] for type 'site'."
+        raise Refusal(REFUSED, said.format(value))
+    return value
+
+
 def truth(value: str) -> str:
     """`true` or `false`, of the words for them."""
-    words = {"true": "true", "t": "true", "y": "true", "1": "true"}
-    words.update({"false": "false", "f": "false", "n": "false", "0": "false"})
+    words = {**dict.fromkeys("ty1", "true"), **dict.fromkeys("fn0", "false")}
+    words.update(true="true", false="false")
     if value.lower() not in words:
-        raise Refusal(REFUSED, "value must be true or false")
+        said = "unexpected value '{}', must be (not case sensitive) true|t|y|1|false|f|n|0"
+        raise Refusal(REFUSED, said.format(value))
     return words[value.lower()]
 
 
@@ -58,9 +75,9 @@ SETTERS: dict[str, Callable[[str], str]] = {
     "event": events,
     "enabled": truth,
     "debug": truth,
-    "alarm": number(1, 1 << 31),
-    "freq": number(1, 1 << 31),
-    "order": number(1, 1000),
+    "alarm": seconds("alarm"),
+    "freq": seconds("freq"),
+    "order": order,
 }
 
 
@@ -86,7 +103,8 @@ class HookBook:
         """One directive of qmgr."""
         if request["user"] != "root":
             said = "{user}@{host} is unauthorized to access hooks data from server "
-            raise Refusal(REFUSED, said.format(**request) + SERVER)
+            status = NOT_LISTED if request["action"] == "list" else REFUSED
+            raise Refusal(status, said.format(**request) + SERVER)
         actions: dict[str, Callable[[str, Json], Json]] = {
             "create": self.create,
             "delete": self.delete,
@@ -117,26 +135,35 @@ class HookBook:
 
     def delete(self, name: str, _: Json) -> Json:
         """It goes, from the moms too."""
-        self.get(name)
+        if self.get(name).get("ordered"):
+            print("deleted hook", name, "is still to be run by the server", flush=True)
+            os._exit(1)
         del self.hooks[name]
         return {}
 
     def set(self, name: str, request: Json) -> Json:
         """Attributes: all or none."""
-        attributes = dict(self.get(name)["attributes"])
+        hook = self.get(name)
+        attributes = dict(hook["attributes"])
+        ordered = hook.get("ordered", False)
         for key, value in request["attributes"]:
             if key not in SETTERS:
-                raise Refusal(REFUSED, "unexpected attribute: " + key)
+                raise Refusal(REFUSED, "Undefined attribute  - " + key)
             if key == "freq" and "periodic" not in attributes["event"]:
-                raise Refusal(REFUSED, "Can't set hook freq: event is not periodic")
+                said = "set_hook_freq: Can't set hook freq value: hook event must contain at least"
+                raise Refusal(REFUSED, said + "'exechost_periodic' or 'periodic'")
             attributes[key] = SETTERS[key](value)
-        self.hooks[name]["attributes"] = attributes
+            if key == "enabled" and "periodic" in attributes["event"].split(","):
+                ordered = attributes["enabled"] == "true"
+            if key == "freq" and attributes["enabled"] == "true" and hook["text"] is not None:
+                ordered = True
+        hook.update(attributes=attributes, ordered=ordered)
         return {}
 
     def list(self, name: str, _: Json) -> Json:
         """The attributes, of one or of all."""
         if name and name not in self.hooks:
-            raise Refusal(REFUSED, "hook not found")
+            raise Refusal(NOT_LISTED, "hook not found")
         told: dict[str, Json] = {}
         for one in [name] if name else self.hooks:
             told[one] = dict(self.hooks[one]["attributes"])
@@ -152,8 +179,5 @@ class HookBook:
         return {"said": said}
 
     def export(self, name: str, _: Json) -> Json:
-        """The text."""
-        hook = self.get(name)
-        if hook["text"] is None:
-            raise Refusal(REFUSED, "no hook content for " + name)
-        return {"text": hook["text"]}
+        """The text, empty where there is none."""
+        return {"text": self.get(name)["text"] or ""}

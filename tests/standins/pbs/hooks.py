@@ -1,5 +1,5 @@
 """OpenPBS' hooks on a node: the mom's copies, and how one is run: as root, by a Python that knows
-the module `pbs`, with an alarm, in an environment of nothing but PATH."""
+the module `pbs`, with an alarm, in an environment of next to nothing."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Hooks:
             json.dump({**told, "words": words}, file)
         return subprocess.Popen(
             [sys.executable, "-B", str(PYTHON), file.name, str(script)],
-            env={"PATH": "/bin:/usr/bin"},
+            env={"PATH": "/bin:/usr/bin", "PBS_CONF_FILE": "/etc/pbs.conf"},
             cwd=home() / "spool",
             stdin=subprocess.DEVNULL,
             start_new_session=True,

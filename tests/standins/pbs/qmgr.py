@@ -1,4 +1,4 @@
-"""OpenPBS' qmgr, as far as hooks go: `-c DIRECTIVE`. Refusals are told on stderr, with status 1."""
+"""OpenPBS' qmgr, as far as hooks go: `-c DIRECTIVE`, with the real one's words and statuses."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def qmgr(words: list[str]) -> None:
             try:
                 request["text"] = Path(content[1]).read_text()
             except OSError as error:
-                leave("qmgr", 1, "{}: {}".format(content[1], error.strerror))
+                print("{} - {}".format(content[1], error.strerror), file=sys.stderr)
+                raise SystemExit(1) from None
     elif action not in ("delete", "list"):
         leave("qmgr", 1, "Illegal command: " + action)
     try:
