@@ -113,8 +113,13 @@ cluster_suite() {
     local text=$1 run=(cargo test --locked --no-fail-fast --test cluster --)
     shift
     # Podman's have a stage of their own.
-    stage "$text" "${run[@]}" --skip blows:: --skip last:: --skip podman:: "$@" || true
+    stage "$text" "${run[@]}" --skip blows:: --skip faults:: --skip last:: --skip podman:: "$@" ||
+        true
     stage "$text: blows" "${run[@]}" blows:: --test-threads=8 || true
+    # What strikes a phase of the node half is the same on every scheduler: one of them will do. It
+    # says which seed has the same again.
+    [[ ${QDEBUG_TEST_SCHEDULER:-slurm} != slurm ]] ||
+        stage "$text: faults" "${run[@]}" faults:: --nocapture || true
     stage "$text: the last" "${run[@]}" last:: || true
     stage "$text: nothing left" nothing_left || true
 }
@@ -127,7 +132,7 @@ podman_suite() {
     local words=(--skip hooks:: --skip gc:: --skip kill_9_of_everything --skip start_files
         --skip groups_that_have_no_name --skip closed_to_the_engines_root
         --skip the_jobs_gpus --skip shows_the_queue --skip prints_the_job_id --skip gpus::
-        --skip blows:: --skip last::)
+        --skip blows:: --skip faults:: --skip last::)
     [[ -n ${QDEBUG_TEST_FULL:-} ]] ||
         words+=(story:: images:: podman:: ends::qdebug_stop ends::the ends::kill_9)
     cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 "${words[@]}"

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::{Error, label};
 use crate::engine::{Choice, Engine};
+use crate::kit;
 use crate::session::{Cluster, Token};
 
 /// Whether what is found goes, or is only told.
@@ -95,6 +96,9 @@ pub(super) async fn sweep(
                 swept.failed.push((container.name, error.to_string()));
             }
         }
+    }
+    if how == Sweep::Remove {
+        kit::sweep_half_made(node_dir.path());
     }
     for (token, lives) in node_dir.all_sessions() {
         if lives {

@@ -91,9 +91,10 @@ async fn pull(
         let _ = sender.send(progress);
     });
     tokio::pin!(pulling);
+    // Told for certain: a registry may hang before there is any progress.
     reporter
-        .progress(step(reference, PullProgress::default()))
-        .await;
+        .enter(step(reference, PullProgress::default()))
+        .await?;
     loop {
         tokio::select! {
             image = &mut pulling => return Ok(image?),

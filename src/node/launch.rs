@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::deadline;
 use super::devices::{self, Devices};
 use super::end::Made;
@@ -30,13 +31,16 @@ use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
 use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
 use crate::session::{
-    ConnectionDetails, EngineChoice, Gpu, ImageSource, Phase, Request, SessionDir, Sshd,
+    ConnectionDetails, EngineChoice, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
 };
 
 /// The port of sshd in the container.
 const SSH_PORT: u16 = 2222;
 /// How often a port is picked anew when somebody was faster.
 const PORT_TRIES: u32 = 8;
+/// How long the NVIDIA driver may take to answer; one that has to wake its GPUs first takes many
+/// seconds.
+const DRIVER_LIMIT: Duration = Duration::from_secs(120);
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
 
@@ -45,6 +49,7 @@ pub(super) struct Plan<'a> {
     pub(super) session: &'a SessionDir,
     pub(super) request: &'a Request,
     pub(super) job: &'a OwnJob,
+    pub(super) clock: Clock,
     pub(super) options: &'a Options,
 }
 
@@ -60,7 +65,7 @@ pub(super) async fn launch(
     let base = base.unwrap_or(Path::new(DEFAULT_BASE));
     let gpus = match &request.gpu {
         Some(wanted) => {
-            let (selected, held) = gpus::choose(wanted, base, plan.options.may_pick_gpus)?;
+            let (selected, held) = choose_gpus(wanted, base, plan.options.may_pick_gpus).await?;
             made.gpus = held;
             Some(selected)
         }
@@ -105,6 +110,28 @@ pub(super) async fn launch(
     };
     let details = launching.container(made).await?;
     reporter.ready(details).await
+}
+
+/// Chooses the GPUs on a thread of its own: a driver that hangs must not keep a signal from being
+/// heard.
+async fn choose_gpus(
+    wanted: &GpuRequest,
+    base: &Path,
+    may_pick: bool,
+) -> Result<(Selected, gpus::Held), Error> {
+    let hanging = |detail: String| Error::Hanging {
+        doing: "asking the NVIDIA driver",
+        detail,
+    };
+    let (wanted, base) = (wanted.clone(), base.to_owned());
+    let choosing = tokio::task::spawn_blocking(move || gpus::choose(&wanted, &base, may_pick));
+    match tokio::time::timeout(DRIVER_LIMIT, choosing).await {
+        Ok(chosen) => chosen.map_err(|error| hanging(error.to_string()))?,
+        Err(_) => Err(hanging(format!(
+            "no answer within {} s",
+            DRIVER_LIMIT.as_secs()
+        ))),
+    }
 }
 
 struct Launching<'a> {
@@ -421,7 +448,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        deadline::lease(self.plan.job.deadline, Timestamp::now())
+        deadline::lease(self.plan.job.deadline, self.plan.clock.now())
     }
 
     fn details(
@@ -486,7 +513,7 @@ impl Launching<'_> {
                 })
                 .collect(),
             started: Timestamp::now(),
-            deadline: Some(job.deadline),
+            deadline: Some(self.plan.clock.told(job.deadline)),
             idle_until: None,
             project: request.project.clone(),
             notices,

@@ -6,10 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
+use super::clock::Clock;
 use super::deadline::{self, Words};
 use super::end::Made;
 use super::idle::{Idle, IdleWatch};
-use super::interrupt::{Interruption, Interruptions, until};
+use super::interrupt::{Interruption, Interruptions};
 use super::job::OwnJob;
 use super::report::Reporter;
 use super::{Error, host, launch, log};
@@ -19,6 +20,8 @@ use crate::{engine, kit};
 /// How long each of the last words may take to write: the container goes first.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long the engine may take for what is done beside the watching.
+const ASIDE_LIMIT: Duration = Duration::from_secs(2);
 /// How many notices a session keeps; a GPU that comes and goes must not fill the file system.
 const NOTICES_KEPT: usize = 20;
 /// How much later than the container's end the signal may be seen that ended both.
@@ -82,7 +85,8 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     let request = session.request()?;
     let lookup = |name: &str| std::env::var(name).ok();
     let told = session.job()?;
-    let job = OwnJob::of_environment(&request, told.as_ref(), lookup, Timestamp::now())?;
+    let clock = Clock::start();
+    let job = OwnJob::of_environment(&request, told.as_ref(), lookup, clock.now())?;
     refuse_second_run(&session, &request.token)?;
     let words = Words::ask(
         &request.cluster.scheduler,
@@ -90,8 +94,12 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
         request.name.as_str(),
         job.deadline,
     );
-    let mut interruptions =
-        Interruptions::listen(session.clone(), request.token.clone(), job.deadline, words)?;
+    let mut interruptions = Interruptions::listen(
+        session.clone(),
+        request.token.clone(),
+        (clock, job.deadline),
+        words,
+    )?;
     let mut reporter = Reporter::new(
         session.clone(),
         request.token.clone(),
@@ -106,6 +114,7 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
         session: &session,
         request: &request,
         job: &job,
+        clock,
         options,
     };
     let launched = tokio::select! {
@@ -118,6 +127,7 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
             let mut supervision = Supervision {
                 made: &mut made,
                 reporter: &mut reporter,
+                clock,
                 deadline: job.deadline,
                 idle_timeout: request.idle_timeout_seconds.map(Duration::from_secs),
             };
@@ -182,6 +192,7 @@ async fn first_end(interruptions: &mut Interruptions, heard: &mut Heard) -> EndR
 struct Supervision<'a> {
     made: &'a mut Made,
     reporter: &'a mut Reporter,
+    clock: Clock,
     deadline: Timestamp,
     idle_timeout: Option<Duration>,
 }
@@ -200,7 +211,7 @@ impl Supervision<'_> {
         if let Some(at) = heard.deadline {
             self.move_deadline(at).await;
         }
-        let mut notices = deadline::notices(self.deadline, Timestamp::now());
+        let mut notices = deadline::notices(self.deadline, self.clock.now());
         loop {
             let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
             let (Some(exit), Some(devices)) = (&mut self.made.exit, &mut self.made.devices) else {
@@ -217,7 +228,7 @@ impl Supervision<'_> {
                         outside.await.unwrap_or_else(|_| reason_of_exit(seen))
                     }
                 }),
-                () = until(next_notice) => if let Some((_, text)) = notices.pop() {
+                () = self.clock.until(next_notice) => if let Some((_, text)) = notices.pop() {
                     self.notice(&text);
                 },
                 text = devices.next() => self.tell_of_gpus(text).await,
@@ -229,7 +240,7 @@ impl Supervision<'_> {
                     Interruption::Keys(fresh) => self.replace_keys(&fresh).await,
                     Interruption::Deadline(at) => {
                         self.move_deadline(at).await;
-                        notices = deadline::notices(at, Timestamp::now());
+                        notices = deadline::notices(at, self.clock.now());
                     }
                 },
             }
@@ -247,7 +258,7 @@ impl Supervision<'_> {
             return;
         };
         let replaced = match server.replace_keys(keys) {
-            Ok(Some(archive)) => engine.upload(id, archive).await.map_err(Error::from),
+            Ok(Some(archive)) => bounded("handing fresh keys on", engine.upload(id, archive)).await,
             replaced => replaced.map(|_| ()),
         };
         if let Err(error) = replaced {
@@ -276,7 +287,7 @@ impl Supervision<'_> {
 
     /// Follows the scheduler: the lease first, without which the container would not live so long.
     async fn move_deadline(&mut self, at: Timestamp) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let before = std::mem::replace(&mut self.deadline, at);
         if let Some(server) = &self.made.server {
             server.renew(deadline::lease(at, now));
@@ -284,8 +295,9 @@ impl Supervision<'_> {
         if deadline::is_worth_telling(before, at) {
             self.notice(&deadline::moved(at, now));
         }
+        let told = self.clock.told(at);
         self.reporter
-            .change(|details| details.deadline = Some(at))
+            .change(|details| details.deadline = Some(told))
             .await;
     }
 
@@ -296,10 +308,14 @@ impl Supervision<'_> {
         else {
             return IdleWatch::never();
         };
-        let pid = match engine.main_process(id).await {
+        let asking = bounded("finding the container's processes", engine.main_process(id));
+        let pid = match asking.await {
             Ok(pid) => pid,
             Err(error) => {
-                tracing::warn!(%error, "cannot find the container's processes");
+                tracing::warn!(
+                    error = error.sentence(),
+                    "cannot find the container's processes"
+                );
                 None
             }
         };
@@ -327,6 +343,24 @@ impl Supervision<'_> {
             .change(|details| details.idle_until = until)
             .await;
         None
+    }
+}
+
+/// What the engine is asked while nobody listens to signals: one that hangs must not eat up the
+/// grace of one that comes now.
+async fn bounded<T>(
+    doing: &'static str,
+    asking: impl Future<Output = Result<T, engine::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(ASIDE_LIMIT, asking).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::Hanging {
+            doing,
+            detail: format!(
+                "the engine does not answer within {} s",
+                ASIDE_LIMIT.as_secs()
+            ),
+        }),
     }
 }
 

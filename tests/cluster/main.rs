@@ -11,6 +11,7 @@
 mod blows;
 mod ends;
 mod engine;
+mod faults;
 mod gc;
 mod gpus;
 mod hooked;
