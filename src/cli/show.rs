@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::output::{harmless, table};
 use super::values::shown;
-use crate::session::{GpuRequest, ImageSource, Standing, Status};
+use crate::session::{GpuRequest, Standing, Status};
 
 /// Statuses as a table.
 pub(super) fn list(statuses: &[Status], now: Timestamp) -> String {
@@ -25,7 +25,7 @@ fn row(status: &Status, now: Timestamp) -> Vec<String> {
         gpus(status.gpu.as_ref()),
         status.node.as_deref().map_or_else(dash, harmless),
         left.map_or_else(dash, |deadline| shown(deadline.duration_since(now))),
-        harmless(image(&status.image)),
+        harmless(&status.image.to_string()),
     ]
 }
 
@@ -42,7 +42,7 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
     }
     add(
         "asked",
-        format!("{}, {}", gpus(status.gpu.as_ref()), image(&status.image)),
+        format!("{}, {}", gpus(status.gpu.as_ref()), status.image),
     );
     if let Some(details) = &status.details {
         for gpu in &details.gpus {
@@ -126,12 +126,6 @@ pub(super) fn gpus(gpu: Option<&GpuRequest>) -> String {
         None => "no GPU".to_owned(),
         Some(gpu) if gpu.count == 1 => harmless(&gpu.kind),
         Some(gpu) => format!("{} x {}", gpu.count, harmless(&gpu.kind)),
-    }
-}
-
-fn image(image: &ImageSource) -> &str {
-    match image {
-        ImageSource::Reference { reference } => reference,
     }
 }
 

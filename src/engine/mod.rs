@@ -6,18 +6,23 @@
 //!
 //! - [`Engine::connect`] finds the socket and negotiates the version;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
+//! - `build`: building them ([`Build`], [`Context`]);
+//! - `store`: saving, loading, listing and removing them ([`Stored`]);
 //! - `container`: making ([`ContainerSpec`]), starting, stopping, removing, listing;
 //! - `watch`: the exit and the output of a running container;
 //! - `peek`: looking into a container that does not run;
 //! - `throwaway`: a container that is run to its end and removed.
 
 mod auth;
+mod build;
 mod container;
 mod error;
 mod image;
 mod peek;
+mod pipe;
 mod reference;
 mod socket;
+mod store;
 mod throwaway;
 mod watch;
 
@@ -26,11 +31,13 @@ use std::time::Duration;
 
 use bollard::{ClientVersion, Docker};
 
+pub use build::{Build, BuildError, BuildProgress, Built, Context};
 pub use container::{Bind, ContainerId, ContainerSpec, ContainerState, Listed, Publish};
 pub use error::Error;
 pub use image::{Image, PullProgress};
 pub use peek::{FileKind, FileStat};
 pub use reference::{Reference, ReferenceError};
+pub use store::Stored;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};
 

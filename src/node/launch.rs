@@ -14,7 +14,7 @@ use super::end::Made;
 use super::environment::{self, Parts};
 use super::gc::{self, Sweep};
 use super::host::{self, User};
-use super::image::{self, Lookup};
+use super::image::{self, CacheOptions, Lookup, Obtained, Sources, Teller, Wish};
 use super::job::OwnJob;
 use super::limits::Limits;
 use super::place::{DEFAULT_BASE, NodeDir};
@@ -22,7 +22,7 @@ use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
-use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish, Reference};
+use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish};
 use crate::gpu::{self, Granted, Selected, TypePattern};
 use crate::kit::{Kit, paths};
 use crate::session::{
@@ -73,9 +73,9 @@ pub(super) async fn launch(
         Err(error) => tracing::warn!(error = error.sentence(), "cannot sweep"),
     }
 
-    let ImageSource::Reference { reference } = &request.image;
-    let reference: Reference = reference.parse()?;
-    let image = image::obtain(&engine, &reference, reporter).await?;
+    let cache = plan.options.cache.as_ref();
+    let mut obtained = obtain_image(&engine, node_dir.path(), cache, request, reporter).await?;
+    made.saving = obtained.saving.take();
 
     reporter.enter(Phase::Launching).await?;
     let launching = Launching {
@@ -84,12 +84,52 @@ pub(super) async fn launch(
         user: &user,
         node_dir: &node_dir,
         folder: &folder,
-        image: &image,
-        reference: &reference,
+        image: &obtained.image,
+        image_name: &obtained.name,
+        image_notices: &obtained.notices,
         gpus: gpus.as_ref(),
     };
     let details = launching.container(made).await?;
     reporter.ready(details).await
+}
+
+/// The image that the request asks for, and on top of it what serves ssh where that is asked for.
+async fn obtain_image(
+    engine: &Engine,
+    node_dir: &Path,
+    cache: Option<&CacheOptions>,
+    request: &Request,
+    reporter: &mut Reporter,
+) -> Result<Obtained, Error> {
+    let wish = match &request.image {
+        ImageSource::Reference { reference } => Wish::Reference(reference.parse()?),
+        ImageSource::Recipe {
+            recipe,
+            context,
+            args,
+        } => Wish::Recipe {
+            recipe: recipe.clone(),
+            context: context.clone(),
+            args: args
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), value.clone()))
+                .collect(),
+        },
+    };
+    reporter
+        .enter(Phase::PreparingImage {
+            step: format!("looking for {}", request.image),
+            progress: None,
+        })
+        .await?;
+    let (sources, notice) = Sources::of_node(engine, node_dir, cache).await;
+    let mut teller = Teller::session(reporter);
+    let mut obtained = image::obtain(&sources, &wish, &mut teller).await?;
+    if request.sshd == Sshd::Layer {
+        obtained = image::with_sshd(&sources, obtained, &mut teller).await?;
+    }
+    obtained.notices.extend(notice);
+    Ok(obtained)
 }
 
 /// The granted GPUs, held against what was asked for.
@@ -140,7 +180,8 @@ struct Launching<'a> {
     node_dir: &'a NodeDir,
     folder: &'a Path,
     image: &'a Image,
-    reference: &'a Reference,
+    image_name: &'a str,
+    image_notices: &'a [String],
     gpus: Option<&'a Selected>,
 }
 
@@ -181,9 +222,9 @@ impl Launching<'_> {
         let (known, looking) = known?;
         made.making = false;
         let kit = kit?;
-        if request.sshd == Sshd::Image && !known.has_sshd() {
+        if request.sshd != Sshd::Kit && !known.has_sshd() {
             return Err(Error::NoSshd {
-                image: self.reference.to_string(),
+                image: self.image_name.to_owned(),
             });
         }
         // Keys that cannot be read now come with the next look.
@@ -367,6 +408,7 @@ impl Launching<'_> {
     ) -> ConnectionDetails {
         let Plan { request, job, .. } = self.plan;
         let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
+        notices.extend_from_slice(self.image_notices);
         if let Some(server) = made
             .server
             .as_ref()

@@ -56,6 +56,16 @@ impl Reporter {
         self.enter(Phase::Ready).await
     }
 
+    /// Adds something that the user should know. Failing is no error.
+    pub(super) async fn notice(&mut self, text: String) {
+        if let Some(details) = &mut self.state.details {
+            details.notices.push(text);
+        }
+        if let Err(error) = self.write(WRITE_LIMIT).await {
+            tracing::warn!(%error, "cannot tell a notice");
+        }
+    }
+
     /// Tells progress within a phase, unless it has just been told. Failing is no error.
     pub(super) async fn progress(&mut self, phase: Phase) {
         self.set(phase);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::end::Made;
+use super::image::{CacheOptions, Saving};
 use super::interrupt::{Interruption, Interruptions, until};
 use super::job::OwnJob;
 use super::report::Reporter;
@@ -23,6 +24,8 @@ pub struct Options {
     pub node_dir: Option<PathBuf>,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
+    /// The shared cache of images, where it is switched on.
+    pub cache: Option<CacheOptions>,
     /// Says what the user can do about an error; made in `cli`, once for all.
     pub explain: fn(&Error) -> Explanation,
 }
@@ -94,7 +97,16 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     };
     let ended = match launched {
         Ok(Some(reason)) => Ok(reason),
-        Ok(None) => supervise(&mut made, &mut interruptions, keys, job.deadline).await,
+        Ok(None) => {
+            supervise(
+                &mut made,
+                &mut interruptions,
+                &mut reporter,
+                keys,
+                job.deadline,
+            )
+            .await
+        }
         Err(error) => Err(error),
     };
     finish(ended, &mut made, &mut reporter, &request.token, options).await
@@ -125,12 +137,14 @@ async fn first_end(interruptions: &mut Interruptions, keys: &mut Option<Vec<u8>>
 async fn supervise(
     made: &mut Made,
     interruptions: &mut Interruptions,
+    reporter: &mut Reporter,
     mut keys: Option<Vec<u8>>,
     deadline: Timestamp,
 ) -> Result<EndReason, Error> {
     let (Some(exit), Some(server)) = (&mut made.exit, &made.server) else {
         return Ok(EndReason::Other);
     };
+    let saving = &mut made.saving;
     let mut notices = notices(deadline, Timestamp::now());
     loop {
         let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
@@ -147,6 +161,10 @@ async fn supervise(
             next = interruptions.next() => match next {
                 Interruption::End(reason) => return Ok(reason),
                 Interruption::Keys(fresh) => keys = Some(fresh),
+            },
+            note = Saving::end_of(saving) => if let Some(note) = note {
+                server.notice(&note);
+                reporter.notice(note).await;
             },
         }
     }
@@ -234,6 +252,7 @@ mod tests {
         Options {
             node_dir: None,
             pass_env: Vec::new(),
+            cache: None,
             explain: |_| Explanation::default(),
         }
     }
