@@ -114,7 +114,9 @@ pub struct BuildProgress {
     pub step: u32,
     /// How many there are.
     pub steps: u32,
-    /// The instruction, or the line last printed.
+    /// The instruction that runs.
+    pub instruction: String,
+    /// The line that was printed; empty when the step has just begun.
     pub line: String,
 }
 
@@ -231,14 +233,17 @@ impl Output {
             let plain = |c: char| if c.is_control() && c != '\t' { ' ' } else { c };
             let line: String = line.chars().take(LINE_LIMIT).map(plain).collect();
             let line = line.trim_end();
-            if line.is_empty() || line.starts_with(" --->") {
+            // What the builder says of itself.
+            let chatter = [" --->", "Removing intermediate container ", "--> "];
+            if line.is_empty() || chatter.into_iter().any(|words| line.starts_with(words)) {
                 continue;
             }
             if let Some((step, steps, instruction)) = step_of(line) {
                 self.progress = BuildProgress {
                     step,
                     steps,
-                    line: instruction.to_owned(),
+                    instruction: instruction.to_owned(),
+                    line: String::new(),
                 };
             } else {
                 line.clone_into(&mut self.progress.line);

@@ -10,6 +10,8 @@ use crate::cache::Key;
 use crate::engine::{self, Build, BuildProgress, Context, Image, Reference};
 use crate::node::Error;
 
+/// How much of an instruction is shown, in characters.
+const INSTRUCTION_LIMIT: usize = 60;
 /// The name in the engine of what was built.
 pub(super) const REPOSITORY: &str = "qdebug-built";
 
@@ -116,12 +118,23 @@ async fn run(
 }
 
 async fn tell(name: &str, progress: &BuildProgress, teller: &mut Teller<'_>) {
-    teller.output(&progress.line);
     let BuildProgress { step, steps, .. } = *progress;
     if steps > 0 {
         let part = f64::from(step.saturating_sub(1)) / f64::from(steps);
-        let told = format!("building {name}, step {step} of {steps}");
+        let instruction = shortened(&progress.instruction);
+        let told = format!("building {name}, step {step} of {steps}: {instruction}");
         teller.step(&told, Some(part)).await;
+    }
+    if !progress.line.is_empty() {
+        teller.output(&progress.line);
+    }
+}
+
+/// An instruction as it fits into a line.
+fn shortened(instruction: &str) -> String {
+    match instruction.char_indices().nth(INSTRUCTION_LIMIT) {
+        Some((at, _)) => format!("{}...", &instruction[..at]),
+        None => instruction.to_owned(),
     }
 }
 

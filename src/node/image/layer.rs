@@ -91,7 +91,11 @@ fn explained(error: Error, image: &str) -> Error {
             (_, true) => "it has no shell".to_owned(),
             _ => "its package manager did not install one; has the node internet?".to_owned(),
         },
-        lines,
+        // The recipe is ours: what was run is no news.
+        lines: lines
+            .into_iter()
+            .filter(|line| !line.to_lowercase().starts_with("step "))
+            .collect(),
     }
 }
 

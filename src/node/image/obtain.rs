@@ -153,7 +153,11 @@ pub(super) async fn reference(
         let _ = sources.records().find(&key);
         return Ok(Obtained::here(image, name));
     }
-    if let Some(image) = sources.recorded(&key).await? {
+    // By its digest the engine does not know what came from the cache. A tag that is not there is
+    // not there: whoever took it away wants what the registry has now.
+    if wanted.name_with_tag().is_none()
+        && let Some(image) = sources.recorded(&key).await?
+    {
         return Ok(Obtained::here(image, name));
     }
     if wanted.is_id() {

@@ -146,6 +146,12 @@ impl Shared<'_> {
         {
             return Ok(Some(image));
         }
+        if self
+            .local
+            .is_some_and(|local| local.name_with_tag().is_some())
+        {
+            return Ok(None);
+        }
         self.sources.recorded(self.key).await
     }
 
@@ -384,10 +390,7 @@ fn waiting_for(name: &str, owner: Option<&Owner>) -> String {
         Some(owner) if owner.doing.is_empty() => {
             format!("waiting for {}, which prepares {name}", owner.node)
         }
-        Some(owner) => format!(
-            "waiting for {}, which prepares {name} ({})",
-            owner.node, owner.doing
-        ),
+        Some(owner) => format!("waiting for {}: {}", owner.node, owner.doing),
         None => format!("waiting for another node, which prepares {name}"),
     }
 }
