@@ -41,6 +41,7 @@ fn as_the_node_half() {
     };
     let options = Options {
         node_dir: std::env::var_os(NODE_DIR).map(PathBuf::from),
+        may_pick_gpus: true,
         pass_env: Vec::new(),
         cache: std::env::var_os(CACHE).map(|folder| node::CacheOptions {
             folder: folder.into(),
@@ -143,6 +144,7 @@ impl Trial {
             cpus: None,
             memory_bytes: Some(1 << 30),
             shm_bytes: None,
+            idle_timeout_seconds: None,
             image: ImageSource::Reference { reference: image },
             sshd: Sshd::Kit,
             mounts: Vec::new(),
@@ -527,6 +529,7 @@ fn an_engine_that_cannot_hand_out_gpus_says_so_after_the_right_ones_were_chosen(
             kind: "V100".into(),
             count: 1,
             pattern: None,
+            allow_busy: false,
         });
     };
     let Some(mut trial) = Trial::new(change) else {
@@ -610,6 +613,7 @@ fn what_cannot_be_is_said_and_leaves_nothing() {
                 kind: "V100".into(),
                 count: 1,
                 pattern: None,
+                allow_busy: false,
             });
         },
     ];

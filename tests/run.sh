@@ -106,11 +106,16 @@ nothing_left() {
     return "$rc"
 }
 
-# pbs_suite: the suite on a stand-in, without the hooks, which belong to the real schedulers, and
-# without the test that asks srun.
-pbs_suite() {
-    cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 \
-        --skip hooks:: --skip a_job_gets_the_gpus
+# cluster_suite TEXT [OPTION...]: all tests on the cluster that is up; those that strike its daemons,
+# then those that change it for everybody, when nothing else runs there; and what must be so after
+# them.
+cluster_suite() {
+    local text=$1 run=(cargo test --locked --no-fail-fast --test cluster --)
+    shift
+    stage "$text" "${run[@]}" --skip blows:: --skip last:: "$@" || true
+    stage "$text: blows" "${run[@]}" blows:: --test-threads=8 || true
+    stage "$text: the last" "${run[@]}" last:: || true
+    stage "$text: nothing left" nothing_left || true
 }
 
 # standin KIND TEXT: a cluster with the stand-in of that scheduler, the suite on it, and away again.
@@ -120,8 +125,7 @@ standin() {
     up+=("$QDEBUG_CLUSTER")
     if stage "$text: up" examples/cluster/up --fresh --standin "$kind" \
         --qdebug "$folder/qdebug"; then
-        stage "$text" pbs_suite || true
-        stage "$text: nothing left" nothing_left || true
+        cluster_suite "$text" --test-threads=4
     fi
     ((keep)) || examples/cluster/down
 }
@@ -150,14 +154,16 @@ step "qdebug and its kit" build
 
 # A stage that fails does not hide what the next would find.
 stage "format" cargo fmt --all --check || true
+# The cluster's tests are no target of `all`.
 stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings || true
+stage "lints of the cluster's tests" cargo clippy --locked --quiet --test cluster -- -D warnings ||
+    true
 stage "shell scripts" check_scripts || true
 # Down again at the end, also when it came up by half.
 up+=("$QDEBUG_CLUSTER")
 examples/cluster/up --fresh --qdebug "$folder/qdebug"
 # The tests with an engine need the cluster's images.
 stage "tests" cargo test --workspace --locked --no-fail-fast || true
-stage "cluster" cargo test --locked --no-fail-fast --test cluster || true
-stage "nothing left" nothing_left || true
+cluster_suite "cluster, Slurm"
 standin openpbs "OpenPBS"
 standin torque "Torque"

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../lib/host.sh"
 
 hosts=(login node1 node2 laptop)
-CLUSTER_IMAGE=qdebug-cluster:bookworm
+CLUSTER_IMAGE=qdebug-cluster:gpu
 DEMO_IMAGE=qdebug/demo:latest
 BUSYBOX_IMAGE=qdebug/busybox:latest
 SSHD_IMAGE=qdebug/sshd:latest
@@ -20,7 +20,7 @@ prefix=
 
 # Without one, a program stands in for OpenPBS or Torque.
 standin=${QDEBUG_CLUSTER_STANDIN:-}
-STANDIN=$here/../../tests/standins/pbs.py
+STANDIN=$here/../../tests/standins/pbs
 
 # Every container, network and volume of a cluster begins with its name, so that several live side
 # by side.
@@ -62,7 +62,7 @@ role_of() {
 images_made() {
     image_made "$CLUSTER_IMAGE" "$here/image" &&
         image_made "$DEMO_IMAGE" "$here/demo" &&
-        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
+        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=qdebug-cluster:bookworm" &&
         image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
     [[ $(host_image) == "$CLUSTER_IMAGE" ]] ||
         image_made "$(host_image)" "$here/$scheduler" \
@@ -154,7 +154,7 @@ make_host() {
         done
     fi
     if [[ $scheduler == standin && $role != laptop ]]; then
-        docker cp -L "$STANDIN" "$container:/usr/local/sbin/pbs_standin" || return
+        docker cp -L "$STANDIN" "$container:/usr/local/lib/pbs_standin" || return
     fi
     if [[ $role == login ]]; then
         docker network connect --alias login "$cluster-outside" "$container" || return

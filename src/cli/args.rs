@@ -156,6 +156,9 @@ pub(super) struct Submit {
     /// How many GPUs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) count: u32,
+    /// Take GPUs on which somebody else's processes are, too
+    #[arg(long)]
+    pub(super) allow_busy: bool,
     /// The image, as docker names it
     #[arg(short, long, conflicts_with = "dockerfile")]
     pub(super) image: Option<Reference>,
@@ -167,6 +170,9 @@ pub(super) struct Submit {
     /// Set NAME=VALUE in the session; NAME alone takes the value of here; repeatable
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = values::variable)]
     pub(super) env: Vec<(EnvName, String)>,
+    /// Set what FILE says, a NAME=VALUE a line as for docker; repeatable, --env beats it
+    #[arg(long, value_name = "FILE", value_parser = super::env_file::read)]
+    pub(super) env_file: Vec<super::env_file::EnvFile>,
     /// Cores
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) cpus: Option<u32>,
@@ -176,6 +182,10 @@ pub(super) struct Submit {
     /// Size of /dev/shm, such as 8G
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(super) shm_size: Option<u64>,
+    /// End the session when nobody is connected and no GPU works for this long, such as 30m; never
+    /// when not given
+    #[arg(long, value_name = "TIME|never", value_parser = values::idle_timeout)]
+    pub(super) idle_timeout: Option<values::IdleTimeout>,
     /// Queue or partition
     #[arg(short, long, value_name = "NAME", help_heading = SCHEDULER)]
     pub(super) queue: Option<String>,

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::args::{Connect, Forward, Global, Ssh};
 use super::setting::Setting;
-use super::{Exit, Failure, output, show};
+use super::values::shown;
+use super::{Exit, Failure, output, show, wait};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui};
 use crate::session::Status;
 use crate::ssh::config_file::IncludePlan;
@@ -142,8 +143,19 @@ impl Connect {
                 }
             }
             Outcome::Open => Ok(0),
-            Outcome::Interrupted => {
-                output::talk("the tunnel is closed; the session goes on (`qdebug stop` ends it)");
+            Outcome::Never(status) => {
+                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
+                Err(wait::never(&jobs, &status).await?)
+            }
+            Outcome::Interrupted {
+                by,
+                waited: Some(status),
+            } => {
+                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
+                wait::interrupted(&jobs, wait::job_of(&status), by).await
+            }
+            Outcome::Interrupted { waited: None, .. } => {
+                output::talk("disconnected; the session goes on (`qdebug stop` ends it)");
                 Ok(Exit::Interrupted.code())
             }
         }
@@ -220,11 +232,30 @@ fn told(event: &Event, detach: bool) -> String {
             let mut lines = vec![format!("connected: ssh {alias} (127.0.0.1:{port})")];
             let notices = status.details.iter().flat_map(|details| &details.notices);
             lines.extend(notices.map(|notice| format!("notice: {notice}")));
+            lines.extend(
+                status
+                    .left()
+                    .map(|left| format!("it ends in {}", shown(left))),
+            );
             if !detach {
                 lines.push("the tunnel stays open until the session ends or Ctrl-C".to_owned());
             }
             lines.join("\n")
         }
+        Event::EndsSoon { left } => {
+            format!("notice: the session ends in {} (walltime)", shown(*left))
+        }
+        Event::Moved { left } => format!(
+            "notice: the walltime was changed; the session now ends in {}",
+            shown(*left)
+        ),
+        Event::Unused { left } => format!(
+            "notice: nobody is connected and no GPU works; the session ends in {} unless somebody \
+             connects",
+            shown(*left)
+        ),
+        Event::Notice(text) => format!("notice: {}", output::harmless(text)),
+        Event::UsedAgain => "the session is used again and stays".to_owned(),
         Event::Lost(reason) => format!("reconnecting: {reason}"),
         Event::Back => "connected again".to_owned(),
         Event::ForwardLost(reason) => format!("a forwarded port is tried again: {reason}"),

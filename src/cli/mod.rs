@@ -9,6 +9,7 @@
 //! | `failure` | errors as the user sees them |
 //! | `output` | the only place that prints |
 //! | `show` | a session's status for people |
+//! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
 //! | `connect` | commands of the laptop half |
@@ -20,6 +21,7 @@ mod args;
 mod cleanup;
 mod config;
 mod connect;
+mod env_file;
 mod exit;
 mod failure;
 mod gpus;
@@ -33,6 +35,7 @@ mod setting;
 mod show;
 mod submit;
 mod values;
+mod wait;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::{Gc, Global, Kit};
 use super::setting::Setting;
-use super::{Failure, failure, output};
+use super::{Exit, Failure, failure, output};
 use crate::node::Sweep;
 use crate::scheduler::local;
 use crate::{kit, node};
@@ -17,6 +17,7 @@ pub(super) async fn run(session: &Path) -> Result<u8, Failure> {
     let setting = Setting::load()?;
     let options = node::Options {
         node_dir: Some(setting.config.node_dir().to_owned()),
+        may_pick_gpus: !setting.config.refuses_picked_gpus(),
         pass_env: setting.config.environment().map(str::to_owned).collect(),
         cache: setting.cache(),
         explain: failure::explain,
@@ -93,6 +94,7 @@ impl Gc {
         };
         let swept = node::gc(Some(setting.config.node_dir()), None, how).await?;
         if global.json {
+            let exit = exit_of(&swept);
             output::json(&Swept {
                 format: crate::session::FORMAT,
                 dry_run: self.dry_run,
@@ -100,7 +102,7 @@ impl Gc {
                 failed: swept.failed,
                 folders: swept.folders,
             });
-            return Ok(0);
+            return Ok(exit);
         }
         for name in &swept.containers {
             output::data(&format!("{removed} {name}"));
@@ -108,9 +110,24 @@ impl Gc {
         for (name, reason) in &swept.failed {
             output::talk(&format!("cannot remove {name}: {reason}"));
         }
-        if swept.containers.is_empty() && swept.failed.is_empty() {
+        if swept.folders > 0 {
+            output::data(&format!(
+                "{removed} the files of {} dead session{}",
+                swept.folders,
+                if swept.folders == 1 { "" } else { "s" }
+            ));
+        }
+        if swept == node::Swept::default() {
             output::talk("nothing is left over on this machine");
         }
-        Ok(0)
+        Ok(exit_of(&swept))
+    }
+}
+
+/// What could not be removed is no success.
+fn exit_of(swept: &node::Swept) -> u8 {
+    match swept.failed[..] {
+        [] => Exit::Done.code(),
+        _ => Exit::Failed.code(),
     }
 }

@@ -24,6 +24,7 @@ pub(super) struct SubmitDefaults {
     pub(super) queue: Option<String>,
     pub(super) project: Option<String>,
     pub(super) account: Option<String>,
+    pub(super) idle_timeout: Option<values::IdleTimeout>,
 }
 
 impl Setting {
@@ -147,6 +148,7 @@ impl Setting {
         let gpu = texts.gpu.as_deref().map(values::gpu_type).transpose();
         let image = texts.image.as_deref().map(str::parse).transpose();
         let walltime = texts.walltime.as_deref().map(values::walltime).transpose();
+        let idle = texts.idle_timeout.as_deref().map(values::idle_timeout);
         let mounts = texts.mounts.iter().map(|text| Mount::parse_list(text));
         let mounts: Result<Vec<_>, _> = mounts.collect();
         Ok(SubmitDefaults {
@@ -159,6 +161,9 @@ impl Setting {
             queue: texts.queue,
             project: texts.project,
             account: texts.account,
+            idle_timeout: idle
+                .transpose()
+                .map_err(|reason| wrong("idle_timeout", reason))?,
         })
     }
 }

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::args::{Global, Recipe, SshdChoice, Submit};
 use super::setting::Setting;
-use super::{Exit, Failure, gpus, output, show};
-use crate::laptop;
-use crate::login::{Login, Submission, Submitted};
-use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
+use super::{Exit, Failure, gpus, output, show, wait};
+use crate::login::{Submission, Submitted};
+use crate::session::{GpuRequest, ImageSource, Mount, Sshd};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -69,7 +67,7 @@ impl Submit {
             self.tell(&submitted, &submission);
         }
         if self.wait {
-            wait(&login, &submitted).await
+            wait::until_ready(&login, &submitted).await
         } else {
             Ok(0)
         }
@@ -115,11 +113,17 @@ impl Submit {
                 }
             }
         };
+        let files = self.env_file.iter().flat_map(|file| file.0.clone());
+        let env = files.chain(self.env.iter().cloned()).collect();
         let catalogue = setting.config.catalogue();
         let gpu = (!gpu.eq_ignore_ascii_case("none"))
             .then(|| gpus::asked(catalogue, &gpu, self.count))
             .unzip();
         let (gpu, limits): (Option<GpuRequest>, Option<gpus::Limits>) = gpu;
+        let gpu = gpu.map(|gpu| GpuRequest {
+            allow_busy: self.allow_busy,
+            ..gpu
+        });
         let limits = limits.unwrap_or_default();
         let mut mounts: Vec<Mount> = defaults.mounts;
         mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));
@@ -135,10 +139,14 @@ impl Submit {
                 SshdChoice::Layer => Sshd::Layer,
             },
             mounts,
-            env: self.env.iter().cloned().collect(),
+            env,
             cpus: self.cpus.or(limits.cpus),
             memory_bytes: self.memory.or(limits.memory_bytes),
             shm_bytes: self.shm_size,
+            idle_timeout: self
+                .idle_timeout
+                .or(defaults.idle_timeout)
+                .and_then(|timeout| timeout.0),
             queue: self.queue.clone().or(limits.queue).or(defaults.queue),
             project: self.project.clone().or(defaults.project),
             account: self.account.clone().or(defaults.account),
@@ -174,26 +182,5 @@ impl Recipe {
             None => recipe.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         Ok(Some((recipe, context)))
-    }
-}
-
-/// Waits until the session is ready or over, telling each change.
-async fn wait(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
-    let (mut told, mut since, mut last) = (String::new(), Instant::now(), None);
-    loop {
-        let status: Status = login.status(submitted.name.as_str()).await?;
-        if last.replace(status.state) != Some(status.state) {
-            since = Instant::now();
-        }
-        let line = show::line(&status);
-        if line != told {
-            output::talk(&format!("{}: {line}", status.name));
-            told = line;
-        }
-        match status.state {
-            Standing::Ready => return Ok(0),
-            state if state.is_final() => return Err(Failure::over(&status)),
-            state => tokio::time::sleep(laptop::pause(state, since.elapsed())).await,
-        }
     }
 }

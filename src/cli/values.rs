@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The shortest time without use that may end a session: one may want to see the end of it.
+const SHORTEST_IDLE: Duration = Duration::from_secs(30);
+
 /// Reads a walltime: `4h`, `90m`, `1h30m`, `2d`, or `HH:MM:SS`. A bare number is refused, since
 /// schedulers disagree on its unit.
 ///
@@ -21,6 +24,31 @@ pub(super) fn walltime(text: &str) -> Result<Duration, String> {
             "{text} of what? write {text}h, {text}m or HH:MM:SS"
         )),
         None => Err("a walltime is written 4h, 90m, 1h30m or HH:MM:SS".to_owned()),
+    }
+}
+
+/// How long a session may be unused; `None` is for ever, and beats a default of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IdleTimeout(pub(super) Option<Duration>);
+
+/// Reads an idle time-out: a time as a walltime is written, or `never`.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn idle_timeout(text: &str) -> Result<IdleTimeout, String> {
+    if text.eq_ignore_ascii_case("never") {
+        return Ok(IdleTimeout(None));
+    }
+    match walltime(text) {
+        Ok(time) if time < SHORTEST_IDLE => Err(format!(
+            "a session cannot be ended after less than {} s without use",
+            SHORTEST_IDLE.as_secs()
+        )),
+        Ok(time) => Ok(IdleTimeout(Some(time))),
+        Err(reason) => Err(format!(
+            "{}, or never",
+            reason.replace("a walltime", "a time")
+        )),
     }
 }
 
@@ -144,12 +172,23 @@ pub(super) fn variable(text: &str) -> Result<(crate::session::EnvName, String), 
             Err(_) => return Err(format!("{text} is not set here; write {text}=VALUE")),
         },
     };
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    plain_value(&name, &value)?;
+    Ok((name, value))
+}
+
+/// Refuses a value that no session could be given: sshd's configuration is read line by line.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn plain_value(name: &crate::session::EnvName, value: &str) -> Result<(), String> {
     if value.contains(['\n', '\r', '\0']) {
         return Err(format!(
-            "the value of {name} holds a line break, which sshd cannot pass on"
+            "the value of {} holds a line break, which sshd cannot pass on",
+            name.as_str()
         ));
     }
-    Ok((name.parse().map_err(|error| format!("{error}"))?, value))
+    Ok(())
 }
 
 /// A duration as people say it: `3 h 20 min`, `45 s`.
@@ -169,6 +208,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn an_idle_timeout_is_a_time_or_never() {
+        let read = idle_timeout;
+        let half = Some(Duration::from_secs(1800));
+        assert_eq!(read("30m"), Ok(IdleTimeout(half)));
+        assert_eq!(read("Never"), Ok(IdleTimeout(None)));
+        for bad in ["", "30", "5s", "0m", "soon"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read("soon").unwrap_err().contains("never"));
+    }
 
     #[test]
     fn walltimes_are_read_as_people_write_them() {

@@ -12,20 +12,28 @@ use super::origin::{self, Leaf};
 use crate::text::nearest;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 10] = [
+const TOP: [&str; 11] = [
     "home",
     "node_dir",
     "cache",
     "cache_size",
     "scheduler",
     "environment",
+    "gpu_pick",
     "default_cluster",
     "submit",
     "clusters",
     "gpus",
 ];
-const SUBMIT: [&str; 7] = [
-    "gpu", "walltime", "image", "mounts", "queue", "project", "account",
+const SUBMIT: [&str; 8] = [
+    "gpu",
+    "walltime",
+    "image",
+    "mounts",
+    "queue",
+    "project",
+    "account",
+    "idle_timeout",
 ];
 const PROFILE: [&str; 2] = ["login", "qdebug"];
 const GPU: [&str; 8] = [
@@ -126,10 +134,21 @@ pub(super) struct File {
     pub(super) cache_size: Option<u64>,
     pub(super) scheduler: Option<String>,
     pub(super) environment: Vec<String>,
+    pub(super) gpu_pick: Option<GpuPick>,
     pub(super) default_cluster: Option<String>,
     pub(super) submit: SubmitDefaults,
     pub(super) clusters: BTreeMap<String, Profile>,
     pub(super) gpus: BTreeMap<TypeName, GpuKeys>,
+}
+
+/// `gpu_pick`: what to do where the scheduler shows no grant of GPUs to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum GpuPick {
+    /// Idle ones of the type are picked.
+    Idle,
+    /// The session fails.
+    Refuse,
 }
 
 /// `[submit]`: the texts of flags that are not given.
@@ -150,6 +169,8 @@ pub struct SubmitDefaults {
     pub project: Option<String>,
     /// `-A`.
     pub account: Option<String>,
+    /// `--idle-timeout`.
+    pub idle_timeout: Option<String>,
 }
 
 impl SubmitDefaults {
@@ -163,6 +184,7 @@ impl SubmitDefaults {
             queue: self.queue.or(other.queue),
             project: self.project.or(other.project),
             account: self.account.or(other.account),
+            idle_timeout: self.idle_timeout.or(other.idle_timeout),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
 pub use profile::keep_profile;
 
-use file::{File, Layer};
+use file::{File, GpuPick, Layer};
 
 /// The configuration in force.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +105,15 @@ impl Config {
             .cache_size
             .or(self.site.file.cache_size)
             .unwrap_or(100 << 30)
+    }
+
+    /// Whether no GPUs may be picked where the scheduler shows no grant: `gpu_pick = "refuse"` in
+    /// either file, so that no user lifts what the site has decided.
+    pub fn refuses_picked_gpus(&self) -> bool {
+        let files = [&self.site.file, &self.user.file];
+        files
+            .iter()
+            .any(|file| file.gpu_pick == Some(GpuPick::Refuse))
     }
 
     /// The scheduler, where it is set and need not be found out: `scheduler`.
@@ -221,6 +230,20 @@ mod tests {
         assert!(below_home.is_absolute() && below_home.ends_with("a b"));
         assert!(read("cache = 'relative'", "").is_err());
         assert!(read("cache_size = '7'", "").is_err());
+    }
+
+    #[test]
+    fn no_user_lifts_the_sites_word_on_picking() {
+        let refuses = |site: &str, user: &str| read(site, user).unwrap().refuses_picked_gpus();
+        assert!(!refuses("", ""));
+        assert!(!refuses("gpu_pick = 'idle'", ""));
+        assert!(refuses("gpu_pick = 'refuse'", "gpu_pick = 'idle'"));
+        assert!(refuses("", "gpu_pick = 'refuse'"));
+        let error = read("gpu_pick = 'often'\n", "").unwrap_err().to_string();
+        assert!(
+            error.contains("site.toml:1: gpu_pick: ") && error.contains("refuse"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -51,8 +51,12 @@ pub struct ContainerSpec {
     pub gpus: Vec<String>,
     /// Size of /dev/shm in bytes.
     pub shm_bytes: Option<u64>,
-    /// Memory in bytes; swap is not given on top of it.
+    /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// Swap in bytes on top of it; none when absent.
+    pub swap_bytes: Option<u64>,
+    /// CPU time, in thousandths of a CPU.
+    pub millicpus: Option<u64>,
     /// The CPUs it may use, as the kernel lists them (`0-3,8`).
     pub cpuset: Option<String>,
     /// How many processes and threads it may have.
@@ -69,6 +73,8 @@ pub struct ContainerSpec {
     pub unlabelled: bool,
     /// The engine removes it when it exits.
     pub auto_remove: bool,
+    /// It has a stdin, which hangs up when whoever attached to it is gone.
+    pub stdin: bool,
 }
 
 /// A file or directory of this machine, seen in the container.
@@ -316,6 +322,17 @@ impl Engine {
             .collect())
     }
 
+    /// The process id, on the engine's machine, of a container's first process while it runs.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn main_process(&self, id: &ContainerId) -> Result<Option<u32>, Error> {
+        let found = self.docker.inspect_container(id.as_str(), None).await;
+        let found = found.map_err(|error| from_api("looking at the container", error))?;
+        let pid = found.state.and_then(|state| state.pid);
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0)))
+    }
+
     /// Whether a container is there and runs.
     ///
     /// # Errors
@@ -415,7 +432,12 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         group_add: Some(spec.groups.iter().map(u32::to_string).collect()),
         shm_size: spec.shm_bytes.map(signed),
         memory: spec.memory_bytes.map(signed),
-        memory_swap: spec.memory_bytes.map(signed),
+        memory_swap: spec
+            .memory_bytes
+            .map(|memory| signed(memory.saturating_add(spec.swap_bytes.unwrap_or(0)))),
+        nano_cpus: spec
+            .millicpus
+            .map(|share| signed(share.saturating_mul(1_000_000))),
         cpuset_cpus: spec.cpuset.clone(),
         pids_limit: spec.pids.map(signed),
         device_requests: devices,
@@ -436,6 +458,9 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         exposed_ports: port.map(|(key, _)| vec![key]),
         working_dir: spec.workdir.clone(),
         hostname: spec.hostname.clone(),
+        open_stdin: Some(spec.stdin),
+        attach_stdin: Some(spec.stdin),
+        stdin_once: Some(spec.stdin),
         host_config: Some(host),
         ..ContainerCreateBody::default()
     }

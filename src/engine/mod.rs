@@ -17,6 +17,7 @@ mod auth;
 mod build;
 mod container;
 mod error;
+mod hand_over;
 mod image;
 mod peek;
 mod pipe;

@@ -47,6 +47,21 @@ impl Lease {
         })
     }
 
+    /// A lease on the container's stdin: what is written here is to be carried there from the other
+    /// end, which is returned. Whoever carries it drops both when it ends.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn on_stdin() -> Result<(Self, std::os::fd::OwnedFd), Error> {
+        let path = PathBuf::from("the container's stdin");
+        let flags = rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK;
+        let (reader, writer) = rustix::pipe::pipe_with(flags)
+            .map_err(io::Error::from)
+            .map_err(Error::io("make", &path))?;
+        let fifo = writer.into();
+        Ok((Self { fifo, path }, reader))
+    }
+
     /// Lets the container live for this long from now, rounded up to a second. The first call
     /// lets init start sshd.
     ///
@@ -115,6 +130,18 @@ mod tests {
         lease.renew(Duration::from_millis(1500)).unwrap();
         lease.notice("five\nminutes").unwrap();
         assert_eq!(read(&lease), "deadline 2\nnotice five minutes\n");
+    }
+
+    #[test]
+    fn one_on_stdin_speaks_the_same_and_hangs_up() {
+        let (lease, reader) = Lease::on_stdin().unwrap();
+        lease.renew(Duration::from_secs(7)).unwrap();
+        let mut reader = File::from(reader);
+        let mut bytes = [0; 64];
+        let count = reader.read(&mut bytes).unwrap();
+        assert_eq!(&bytes[..count], b"deadline 7\n");
+        drop(lease);
+        assert_eq!(reader.read(&mut bytes).unwrap(), 0);
     }
 
     #[test]

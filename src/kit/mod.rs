@@ -37,7 +37,7 @@ pub use error::Error;
 pub use host_key::generate as generate_host_key;
 #[cfg(unix)]
 pub use lease::Lease;
-pub use protocol::{LEASE_PROTOCOL, exit};
+pub use protocol::{LEASE_PROTOCOL, exit, report};
 
 /// The manifest's format that this qdebug reads.
 ///
@@ -66,6 +66,8 @@ pub mod paths {
     pub const SESSION: &str = "/.qdebug-session";
     /// The lease's FIFO.
     pub const LEASE: &str = "/.qdebug-session/lease";
+    /// The lease where that FIFO cannot be seen: the container's stdin.
+    pub const LEASE_ON_STDIN: &str = "-";
     /// sshd's configuration.
     pub const SSHD_CONFIG: &str = "/.qdebug-session/sshd_config";
     /// The session's private host key.

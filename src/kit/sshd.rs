@@ -193,18 +193,22 @@ fn is_logins_own(name: &str) -> bool {
 }
 
 /// A text for `/etc/profile.d`: many images' `/etc/profile` sets PATH anew for login shells,
-/// which every terminal over ssh is; this sets it back.
-pub fn profile(path: &str) -> String {
-    format!("PATH={}\nexport PATH\n", shell_words::quote(path))
+/// which every terminal over ssh is; this sets it back. A terminal opens in the project.
+pub fn profile(path: &str, project: &str) -> String {
+    let (path, project) = (shell_words::quote(path), shell_words::quote(project));
+    format!(
+        "PATH={path}\nexport PATH\n\
+         if [ -n \"${{SSH_TTY-}}\" ] && [ \"$PWD\" = \"$HOME\" ]; then\n    cd {project} || :\nfi\n"
+    )
 }
 
-/// The command line of the container's PID 1.
-pub fn argv(server: Server) -> Vec<String> {
+/// The command line of the container's PID 1, with the place of its lease.
+pub fn argv(server: Server, lease: &str) -> Vec<String> {
     let sshd = match server {
         Server::Kit => paths::SSHD,
         Server::Image(_) => paths::IMAGE_SSHD,
     };
-    let init = [paths::INIT, "--lease", paths::LEASE, "--"];
+    let init = [paths::INIT, "--lease", lease, "--"];
     let sshd = [sshd, "-D", "-e", "-f", paths::SSHD_CONFIG];
     init.into_iter().chain(sshd).map(str::to_owned).collect()
 }
@@ -384,12 +388,19 @@ mod tests {
 
     #[test]
     fn paths_and_commands() {
-        assert_eq!(profile("/a b:$x"), "PATH='/a b:$x'\nexport PATH\n");
         assert_eq!(
-            argv(Server::Kit).join(" "),
+            profile("/a b:$x", "/home/it's"),
+            "PATH='/a b:$x'\nexport PATH\nif [ -n \"${SSH_TTY-}\" ] && [ \"$PWD\" = \"$HOME\" ]; \
+             then\n    cd '/home/it'\\''s' || :\nfi\n"
+        );
+        assert_eq!(
+            argv(Server::Kit, paths::LEASE).join(" "),
             "/.qdebug/init --lease /.qdebug-session/lease -- \
              /.qdebug/sbin/sshd -D -e -f /.qdebug-session/sshd_config"
         );
-        assert_eq!(argv(Server::Image(Version(9, 2)))[4], "/usr/sbin/sshd");
+        assert_eq!(
+            argv(Server::Image(Version(9, 2)), paths::LEASE)[4],
+            "/usr/sbin/sshd"
+        );
     }
 }

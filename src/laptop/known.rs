@@ -247,6 +247,11 @@ impl Known {
 
     /// Forgets it.
     pub fn forget(&self, dir: &Path) {
+        // Its name may be a later session's by now.
+        let same = |other: &Self| other.alias == self.alias && other.token == self.token;
+        if !Self::all(dir).iter().any(same) {
+            return;
+        }
         if let Ok(alias) = self.alias.parse::<Alias>() {
             let _ = std::fs::remove_file(file(dir, alias.as_ref()));
         }

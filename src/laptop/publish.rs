@@ -63,13 +63,19 @@ pub(super) fn rendered(known: &Known, paths: &Paths) -> Result<(HostEntry, Vec<K
 pub async fn sweep(cluster: &Cluster, paths: &Paths) -> Result<Vec<String>, Error> {
     let place = cluster.place();
     let here = |known: &Known| known.place.is_same(&place);
-    if !Known::all(&paths.sessions).iter().any(here) {
+    // Read before the cluster is asked: what another connect adds meanwhile is not in the answer, and
+    // is not over.
+    let known: Vec<Known> = Known::all(&paths.sessions)
+        .into_iter()
+        .filter(here)
+        .collect();
+    if known.is_empty() {
         return Ok(Vec::new());
     }
     let listed = cluster.list(false).await?;
     let mut swept = Vec::new();
-    for known in Known::all(&paths.sessions) {
-        if here(&known) && is_over(&known, &listed) {
+    for known in known {
+        if is_over(&known, &listed) {
             known.forget(&paths.sessions);
             swept.push(known.alias);
         }

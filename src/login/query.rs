@@ -10,13 +10,16 @@ use super::submit::job_name;
 use super::{Error, Login};
 use crate::scheduler::{self, JobId, JobState, JobStatus};
 use crate::session::{
-    Cluster, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
+    Cluster, Deadline, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
 };
 use crate::text::chain;
 
 /// How long a node half that ends may take to write its word anew, and how often is looked.
 const REWRITTEN: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(250);
+
+/// Ends that differ by no more seconds are one: the node half counts from its own start.
+const SAME_DEADLINE: u64 = 2;
 
 /// A session that was to be listed and could not be read.
 #[derive(Debug)]
@@ -229,7 +232,7 @@ impl Login {
                 Some(Ok(jobs)) => jobs
                     .get(&id)
                     .filter(|job| is_of(job, &record.request.name))
-                    .map_or(JobWord::Unknown, translate),
+                    .map_or(JobWord::Forgotten, translate),
                 Some(Err(detail)) => JobWord::Unreachable {
                     detail: detail.clone(),
                 },
@@ -276,7 +279,40 @@ fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
             tracing::warn!(%error, "the scheduler's word is not kept");
         }
     }
+    if let Err(error) = hand_on_deadline(session, record, word, now) {
+        tracing::warn!(%error, "the node half is not told that its end was moved");
+    }
     record.verdict(word, now)
+}
+
+/// Tells the node half, which may have no way to ask, when the scheduler will end its job, unless
+/// it knows.
+fn hand_on_deadline(
+    session: &SessionDir,
+    record: &Record,
+    word: &JobWord,
+    now: Timestamp,
+) -> Result<(), crate::session::Error> {
+    let (JobWord::Running { until: Some(until) }, Some(state)) = (word, &record.state) else {
+        return Ok(());
+    };
+    let known = state.details.as_ref().and_then(|details| details.deadline);
+    let differs =
+        known.is_some_and(|known| until.as_second().abs_diff(known.as_second()) > SAME_DEADLINE);
+    if !differs || state.phase.is_final() {
+        return Ok(());
+    }
+    let token = &record.request.token;
+    // A damaged one is written anew.
+    let told = session.deadline().ok().flatten();
+    if told.is_some_and(|told| told.token == *token && told.until == *until) {
+        return Ok(());
+    }
+    session.write_deadline(&Deadline {
+        token: token.clone(),
+        until: *until,
+        at: now,
+    })
 }
 
 /// Whether a job can be this session's, by its name where the scheduler tells it.

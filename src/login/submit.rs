@@ -45,6 +45,8 @@ pub struct Submission {
     pub memory_bytes: Option<u64>,
     /// /dev/shm in bytes.
     pub shm_bytes: Option<u64>,
+    /// How long it may be unused; for ever when absent.
+    pub idle_timeout: Option<Duration>,
     /// Queue or partition.
     pub queue: Option<String>,
     /// The scheduler's project.
@@ -221,6 +223,7 @@ impl Login {
             cpus: submission.cpus,
             memory_bytes: submission.memory_bytes,
             shm_bytes: submission.shm_bytes,
+            idle_timeout_seconds: submission.idle_timeout.map(|time| time.as_secs()),
             image: submission.image.clone(),
             sshd: submission.sshd,
             mounts: submission.mounts.clone(),
@@ -413,6 +416,7 @@ mod tests {
             cpus: None,
             memory_bytes: None,
             shm_bytes: None,
+            idle_timeout: None,
             queue: None,
             project: None,
             account: None,

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::devices::Devices;
+use super::gpus::Held;
 use super::image::Saving;
 use super::label;
 use super::place::SessionFolder;
@@ -29,6 +31,10 @@ pub(super) struct Made {
     pub(super) engine: Option<Engine>,
     /// The session's folder on the node, with the lock.
     pub(super) folder: Option<SessionFolder>,
+    /// The GPUs that were picked, held.
+    pub(super) gpus: Held,
+    /// What is heard of the container's GPUs.
+    pub(super) devices: Option<Devices>,
     /// What serves ssh, with the lease.
     pub(super) server: Option<Server>,
     /// A container is being made at this moment.

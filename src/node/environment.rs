@@ -15,6 +15,10 @@ const OF_THE_JOB: [&str; 6] = [
     "NCPUS",
 ];
 
+/// What never passes, whoever names it: a secret of the batch system, and what would make the
+/// image's programs load the node's libraries.
+const NEVER_OF_THE_JOB: [&str; 3] = ["PBS_JOBCOOKIE", "LD_LIBRARY_PATH", "LD_PRELOAD"];
+
 /// What sshd or the login shell sets for the user, and an image cannot know.
 const OF_THE_LOGIN: [&str; 8] = [
     "HOME", "USER", "LOGNAME", "SHELL", "MAIL", "PWD", "TERM", "HOSTNAME",
@@ -54,7 +58,8 @@ pub(super) fn of_session(
         }
     }
     let site = parts.site.iter().map(String::as_str);
-    for name in OF_THE_JOB.into_iter().chain(site) {
+    let may_pass = |name: &&str| is_name(name) && !NEVER_OF_THE_JOB.contains(name);
+    for name in OF_THE_JOB.into_iter().chain(site).filter(may_pass) {
         if let Some(value) = job(name) {
             all.insert(name.to_owned(), value);
         }
@@ -75,6 +80,10 @@ pub(super) fn of_session(
         .entry("PYTHONUSERBASE".to_owned())
         .or_insert(user_base)
         .clone();
+    // Debian's pip refuses to install anywhere but into a virtual environment since 2023. In a
+    // container, into a folder of its own, there is nothing to protect.
+    all.entry("PIP_BREAK_SYSTEM_PACKAGES".to_owned())
+        .or_insert_with(|| "1".to_owned());
     let path = all.remove("PATH").filter(|path| !path.is_empty());
     let path = path.as_deref().unwrap_or(DEFAULT_PATH);
     let path = format!("{base}/bin:{path}:{}", parts.path_behind);
@@ -116,7 +125,13 @@ mod tests {
             wished: wished.iter().copied().collect(),
             gpus,
             home: "/home/a b",
-            site: &["SITE_VAR".to_owned()],
+            site: &[
+                "SITE_VAR",
+                "PBS_JOBCOOKIE",
+                "LD_LIBRARY_PATH",
+                "BASH_FUNC_module%%",
+            ]
+            .map(str::to_owned),
             path_behind: "/.qdebug/bin",
         };
         of_session(&parts, |name| {

@@ -84,6 +84,18 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The engine's root may not look into a folder of the user's.
+    #[error("the container engine of the node may not look into {what} {} ({detail})", path.display())]
+    ClosedToEngine {
+        /// `your home`, `the project` or `the mount`.
+        what: &'static str,
+        /// The folder.
+        path: PathBuf,
+        /// Which folders on the way are closed to others.
+        closed: Vec<PathBuf>,
+        /// The engine's sentence.
+        detail: String,
+    },
     /// The node's own folder.
     #[error("cannot use {}: {reason}", path.display())]
     NodeDir {

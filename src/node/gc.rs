@@ -26,7 +26,7 @@ pub enum Sweep {
 pub struct Swept {
     /// Names of the containers that were removed, or would be.
     pub containers: Vec<String>,
-    /// Names of the containers that could not be removed, with the reason.
+    /// What could not be removed, with the reason.
     pub failed: Vec<(String, String)>,
     /// How many folders of dead sessions were removed, or would be.
     pub folders: usize,
@@ -86,8 +86,23 @@ pub(super) async fn sweep(
         }
     }
     for (token, lives) in node_dir.all_sessions() {
-        if !lives && (how == Sweep::Tell || matches!(node_dir.remove_dead(&token), Ok(true))) {
-            swept.folders += 1;
+        if lives {
+            continue;
+        }
+        let removed = match how {
+            Sweep::Tell => Ok(true),
+            Sweep::Remove => node_dir.remove_dead(&token),
+        };
+        match removed {
+            Ok(removed) => swept.folders += usize::from(removed),
+            Err(error) => {
+                tracing::warn!(
+                    error = error.sentence(),
+                    "cannot remove a dead session's folder"
+                );
+                let folder = format!("the folder of session {}", token.short());
+                swept.failed.push((folder, error.sentence()));
+            }
         }
     }
     Ok(swept)

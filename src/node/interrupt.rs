@@ -1,4 +1,5 @@
-//! What can end a session from outside: signals, `stop.json`, its own clock. And fresh keys.
+//! What can end a session from outside: signals, `stop.json`, its own clock. And what it hears
+//! meanwhile: fresh keys, and that the end was moved.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Error;
+use super::deadline::{self, Words};
 use super::poll::{News, Poller};
 use crate::session::{EndReason, SessionDir, Token};
 
@@ -24,6 +26,7 @@ pub(super) struct Interruptions {
     signals: [(&'static str, Signal); 3],
     poller: Poller,
     deadline: Timestamp,
+    words: Words,
     /// The signal that came. It is kept, because whoever waits for [`Self::next`] may stop to
     /// listen while the reason is still being read, and a signal comes only once.
     signal: Option<&'static str>,
@@ -36,6 +39,8 @@ pub(super) enum Interruption {
     End(EndReason),
     /// `authorized_keys` has changed.
     Keys(Vec<u8>),
+    /// The scheduler ends the job at another time than was known.
+    Deadline(Timestamp),
 }
 
 impl Interruptions {
@@ -44,6 +49,7 @@ impl Interruptions {
         session: SessionDir,
         token: Token,
         deadline: Timestamp,
+        words: Words,
     ) -> Result<Self, Error> {
         let listen = || {
             Ok(Self {
@@ -56,6 +62,7 @@ impl Interruptions {
                 session: session.clone(),
                 token,
                 deadline,
+                words,
                 signal: None,
             })
         };
@@ -66,15 +73,26 @@ impl Interruptions {
     pub(super) async fn next(&mut self) -> Interruption {
         let [(term, on_term), (int, on_int), (hup, on_hup)] = &mut self.signals;
         if self.signal.is_none() {
-            let name = tokio::select! {
-                _ = on_term.recv() => *term,
-                _ = on_int.recv() => *int,
-                _ = on_hup.recv() => *hup,
-                news = self.poller.next() => return match news {
-                    News::Stop { by } => Interruption::End(EndReason::Stopped { by }),
-                    News::Keys(keys) => Interruption::Keys(keys),
-                },
-                () = until(self.deadline) => return Interruption::End(EndReason::Walltime),
+            let name = loop {
+                let said = tokio::select! {
+                    _ = on_term.recv() => break *term,
+                    _ = on_int.recv() => break *int,
+                    _ = on_hup.recv() => break *hup,
+                    news = self.poller.next() => match news {
+                        News::Stop { by } => {
+                            return Interruption::End(EndReason::Stopped { by });
+                        }
+                        News::Keys(keys) => return Interruption::Keys(keys),
+                        News::Deadline(until) => until,
+                    },
+                    until = self.words.next() => until,
+                    () = until(self.deadline) => return Interruption::End(EndReason::Walltime),
+                };
+                if deadline::is_news(self.deadline, said, Timestamp::now()) {
+                    tracing::info!(%said, known = %self.deadline, "the end of the job was moved");
+                    self.deadline = said;
+                    return Interruption::Deadline(said);
+                }
             };
             tracing::info!(signal = name, "a signal came");
             self.signal = Some(name);
@@ -150,9 +168,39 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
-        let mut listening = Interruptions::listen(session, token, Timestamp::now()).unwrap();
+        let mut listening =
+            Interruptions::listen(session, token, Timestamp::now(), Words::none()).unwrap();
         let next = tokio::time::timeout(Duration::from_secs(5), listening.next()).await;
         assert_eq!(next, Ok(Interruption::End(EndReason::Walltime)));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_moved_is_followed_and_nonsense_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let token = Token::random().unwrap();
+        let soon = Timestamp::now().as_second() + 2;
+        let soon = Timestamp::from_second(soon).unwrap();
+        let (words, told) = (Words::none(), session.clone());
+        let mut listening = Interruptions::listen(session, token.clone(), soon, words).unwrap();
+        let write = |until| {
+            let (token, at) = (token.clone(), Timestamp::now());
+            let deadline = crate::session::Deadline { token, until, at };
+            told.write_deadline(&deadline).unwrap();
+        };
+        let limit = Duration::from_secs(5);
+        write(Timestamp::UNIX_EPOCH);
+        tokio::time::timeout(Duration::from_millis(1300), listening.next())
+            .await
+            .unwrap_err();
+        let later = Timestamp::from_second(soon.as_second() + 3600).unwrap();
+        write(later);
+        let next = tokio::time::timeout(limit, listening.next()).await;
+        assert_eq!(next, Ok(Interruption::Deadline(later)));
+        // The old end passes and means nothing.
+        tokio::time::timeout(Duration::from_millis(2500), listening.next())
+            .await
+            .unwrap_err();
     }
 
     #[tokio::test]
@@ -160,7 +208,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
-        let mut listening = Interruptions::listen(session, token, Timestamp::MAX).unwrap();
+        let mut listening =
+            Interruptions::listen(session, token, Timestamp::MAX, Words::none()).unwrap();
         let own = rustix::process::getpid();
         rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
         // Polled until the signal has come, and dropped while `stop.json` is being read.

@@ -10,24 +10,26 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::deadline;
+use super::devices::{self, Devices};
 use super::end::Made;
 use super::environment::{self, Parts};
+use super::folders;
 use super::gc::{self, Sweep};
+use super::gpus;
 use super::host::{self, User};
-use super::image::{self, CacheOptions, Lookup, Obtained, Sources, Teller, Wish};
+use super::image::{self, Lookup};
 use super::job::OwnJob;
-use super::limits::Limits;
+use super::limits::{Asked, Limits};
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
-use crate::engine::{self, Bind, ContainerSpec, Engine, Image, Publish};
-use crate::gpu::{self, Granted, Selected, TypePattern};
+use crate::engine::{self, ContainerSpec, Engine, Image, Publish};
+use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
-use crate::session::{
-    ConnectionDetails, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
-};
+use crate::session::{ConnectionDetails, Gpu, Phase, Request, SessionDir, Sshd};
 
 /// The port of sshd in the container.
 const SSH_PORT: u16 = 2222;
@@ -35,8 +37,6 @@ const SSH_PORT: u16 = 2222;
 const PORT_TRIES: u32 = 8;
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
-/// How long after the walltime the container ends by itself, should everything else have failed.
-const GRACE: Duration = Duration::from_secs(120);
 
 /// What a session is launched from.
 pub(super) struct Plan<'a> {
@@ -54,17 +54,22 @@ pub(super) async fn launch(
 ) -> Result<(), Error> {
     let request = plan.request;
     reporter.enter(Phase::CheckingGpus).await?;
+    let base = plan.options.node_dir.as_deref();
+    let base = base.unwrap_or(Path::new(DEFAULT_BASE));
     let gpus = match &request.gpu {
-        Some(wanted) => Some(choose_gpus(wanted)?),
+        Some(wanted) => {
+            let (selected, held) = gpus::choose(wanted, base, plan.options.may_pick_gpus)?;
+            made.gpus = held;
+            Some(selected)
+        }
         None => None,
     };
-    check_folders(request)?;
+    folders::check(request)?;
 
     let (engine, user) = tokio::join!(Engine::connect(), User::of_this_process());
     let engine = engine?;
     made.engine = Some(engine.clone());
-    let base = plan.options.node_dir.as_deref();
-    let node_dir = NodeDir::open(base.unwrap_or(Path::new(DEFAULT_BASE)))?;
+    let node_dir = NodeDir::open(base)?;
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
@@ -74,7 +79,8 @@ pub(super) async fn launch(
     }
 
     let cache = plan.options.cache.as_ref();
-    let mut obtained = obtain_image(&engine, node_dir.path(), cache, request, reporter).await?;
+    let mut obtained =
+        image::of_session(&engine, node_dir.path(), cache, request, reporter).await?;
     made.saving = obtained.saving.take();
 
     reporter.enter(Phase::Launching).await?;
@@ -91,86 +97,6 @@ pub(super) async fn launch(
     };
     let details = launching.container(made).await?;
     reporter.ready(details).await
-}
-
-/// The image that the request asks for, and on top of it what serves ssh where that is asked for.
-async fn obtain_image(
-    engine: &Engine,
-    node_dir: &Path,
-    cache: Option<&CacheOptions>,
-    request: &Request,
-    reporter: &mut Reporter,
-) -> Result<Obtained, Error> {
-    let wish = match &request.image {
-        ImageSource::Reference { reference } => Wish::Reference(reference.parse()?),
-        ImageSource::Recipe {
-            recipe,
-            context,
-            args,
-        } => Wish::Recipe {
-            recipe: recipe.clone(),
-            context: context.clone(),
-            args: args
-                .iter()
-                .map(|(name, value)| (name.as_str().to_owned(), value.clone()))
-                .collect(),
-        },
-    };
-    reporter
-        .enter(Phase::PreparingImage {
-            step: format!("looking for {}", request.image),
-            progress: None,
-        })
-        .await?;
-    let (sources, notice) = Sources::of_node(engine, node_dir, cache).await;
-    let mut teller = Teller::session(reporter);
-    let mut obtained = image::obtain(&sources, &wish, &mut teller).await?;
-    if request.sshd == Sshd::Layer {
-        obtained = image::with_sshd(&sources, obtained, &mut teller).await?;
-    }
-    obtained.notices.extend(notice);
-    Ok(obtained)
-}
-
-/// The granted GPUs, held against what was asked for.
-fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
-    let choose = || {
-        let granted = Granted::from_environment(|name| std::env::var(name).ok())?;
-        let inventory = gpu::inventory()?;
-        tracing::debug!(?granted, ?inventory, "GPUs");
-        let pattern = match &wanted.pattern {
-            Some(pattern) => TypePattern::of_regex(&wanted.kind, pattern)?,
-            None => TypePattern::of_type(&wanted.kind),
-        };
-        gpu::select(&inventory, &granted, &pattern, wanted.count as usize)
-    };
-    let selected = choose().map_err(|source| Error::Gpu {
-        wanted: format!("{} x {}", wanted.count, wanted.kind),
-        source,
-    })?;
-    tracing::info!(?selected, "GPUs chosen");
-    Ok(selected)
-}
-
-/// Home, project and mounts must be there before anything is made.
-fn check_folders(request: &Request) -> Result<(), Error> {
-    let missing = |what, path: &Path| match path.metadata() {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Error::NoFolder {
-            what,
-            path: path.to_owned(),
-            reason: error.to_string(),
-        }),
-    };
-    missing("the home directory", &request.home)?;
-    missing("the project", &request.project)?;
-    for mount in &request.mounts {
-        mount.source().metadata().map_err(|error| Error::Mount {
-            source_path: mount.source().to_owned(),
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(())
 }
 
 struct Launching<'a> {
@@ -234,6 +160,7 @@ impl Launching<'_> {
             folder: self.folder,
             user: self.user,
             home: &request.home,
+            project: &request.project,
             known: &known,
             environment: &environment,
             sshd: request.sshd,
@@ -267,6 +194,7 @@ impl Launching<'_> {
 
     /// Makes and starts the container on a port that is free in the end, and waits for sshd.
     async fn start(&self, made: &mut Made, mut spec: ContainerSpec) -> Result<u16, Error> {
+        let request = self.plan.request;
         let mut taken = String::new();
         for attempt in 1..=PORT_TRIES {
             let Some(port) = port::pick() else {
@@ -278,10 +206,28 @@ impl Launching<'_> {
                 container_port: SSH_PORT,
             });
             made.making = true;
-            let id = self.engine.create(&spec).await?;
+            let id = match self.engine.create(&spec).await {
+                Ok(id) => id,
+                Err(error) if !spec.stdin && self.is_unseen(&error) => {
+                    tracing::warn!(%error, "the engine does not see this node's folder: uploading");
+                    spec = self.without_binds(made, spec);
+                    continue;
+                }
+                Err(error) => return Err(folders::explain(error, request)),
+            };
             made.container = Some(id.clone());
             made.making = false;
-            let log = |line: &str| tracing::info!(line, "the container says");
+            if spec.stdin {
+                self.hand_over(made, &id).await?;
+            }
+            let (reports, mut heard) = Devices::listen();
+            let log = move |line: &str| {
+                tracing::info!(line, "the container says");
+                if let Some(report) = devices::parse(line) {
+                    // Nobody listens any more at the end.
+                    let _ = reports.send(report);
+                }
+            };
             let mut output = self.engine.collect_output(&id, log).await?;
             let exit = made.exit.insert(self.engine.watch_exit(&id).await?);
             match self.engine.start(&id).await {
@@ -293,7 +239,7 @@ impl Launching<'_> {
                     taken = detail;
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(folders::explain(error, request)),
             }
             let deadline = Instant::now() + SERVING_LIMIT;
             let banner = tokio::select! {
@@ -311,6 +257,16 @@ impl Launching<'_> {
                 });
             };
             tracing::info!(port, banner, id = id.short(), "sshd answers");
+            let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
+            if let Err(source) = heard.arrived(gpus, "by its device request").await {
+                let wanted = match &request.gpu {
+                    Some(gpu) => format!("{} x {}", gpu.count, gpu.kind),
+                    None => "no GPU".to_owned(),
+                };
+                return Err(Error::Gpu { wanted, source });
+            }
+            heard.watch(self.gpu_uuids());
+            made.devices = Some(heard);
             output.detach();
             return Ok(port);
         }
@@ -318,6 +274,42 @@ impl Launching<'_> {
             tries: PORT_TRIES,
             detail: taken,
         })
+    }
+
+    /// Whether the engine was refused, or could not find, what lies in the node's own folder.
+    fn is_unseen(&self, error: &engine::Error) -> bool {
+        let folder = self.node_dir.shown();
+        matches!(error, engine::Error::MountSource { detail, .. } if detail.contains(&folder))
+    }
+
+    /// The same container, with everything of ours uploaded and its stdin for a lease.
+    fn without_binds(&self, made: &mut Made, mut spec: ContainerSpec) -> ContainerSpec {
+        if let Some(server) = &mut made.server {
+            server.go_without_binds();
+            spec.argv = server.argv();
+        }
+        spec.binds = folders::binds(self.plan.request);
+        spec.stdin = true;
+        spec
+    }
+
+    /// Gives a container that was made without mounts what it needs, before its start.
+    async fn hand_over(&self, made: &mut Made, id: &engine::ContainerId) -> Result<(), Error> {
+        let Some(server) = &mut made.server else {
+            return Ok(());
+        };
+        let (archive, lease) = server.hand_over(self.ends_in())?;
+        self.engine.upload(id, archive).await?;
+        let mut stdin = self.engine.attach_stdin(id).await?;
+        let mut lease = tokio::net::unix::pipe::Receiver::from_owned_fd(lease)
+            .map_err(Error::io("read", Path::new("the lease")))?;
+        // Ends with the lease, which the node half drops or takes along when it dies.
+        tokio::spawn(async move {
+            if let Err(error) = tokio::io::copy(&mut lease, &mut stdin).await {
+                tracing::warn!(%error, "the lease does not reach the container any more");
+            }
+        });
+        Ok(())
     }
 
     fn spec(
@@ -328,9 +320,9 @@ impl Launching<'_> {
         server: &Server,
     ) -> ContainerSpec {
         let request = self.plan.request;
-        let limits = Limits::of_this_process(Path::new("/"), request.memory_bytes);
+        let limits = self.limits();
         tracing::debug!(?limits, "limits of the job");
-        let mut binds = folders(request);
+        let mut binds = folders::binds(request);
         binds.extend(server.binds());
         // As root, sshd drops to its own user for a login and needs what that takes.
         let capabilities = match self.user.uid {
@@ -363,14 +355,25 @@ impl Launching<'_> {
             gpus,
             shm_bytes: request.shm_bytes.or_else(|| limits.default_shm()),
             memory_bytes: limits.memory,
+            swap_bytes: limits.swap,
+            millicpus: limits.millicpus,
             cpuset: limits.cpuset,
-            pids: limits.pids,
+            pids: Some(limits.pids),
             workdir: Some("/".to_owned()),
             hostname: Some(request.name.to_string()),
             unlabelled: engine::selinux_is_on(),
             auto_remove: true,
             ..ContainerSpec::default()
         }
+    }
+
+    fn limits(&self) -> Limits {
+        let request = self.plan.request;
+        let asked = Asked {
+            memory: request.memory_bytes,
+            cpus: request.cpus,
+        };
+        Limits::of_this_process(Path::new("/"), asked)
     }
 
     fn labels(&self) -> Vec<(String, String)> {
@@ -395,8 +398,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        let seconds = self.plan.job.deadline.as_second() - Timestamp::now().as_second();
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) + GRACE
+        deadline::lease(self.plan.job.deadline, Timestamp::now())
     }
 
     fn details(
@@ -419,7 +421,23 @@ impl Launching<'_> {
                 server.dropped.join(", ")
             ));
         }
+        if made.server.as_ref().is_some_and(Server::is_uploaded) {
+            notices.push(format!(
+                "the container engine does not see {}, so the kit was copied into the container; \
+                 `node_dir` in the site file moves it",
+                self.node_dir.shown()
+            ));
+        }
+        let exclusive = gpus.iter().filter(|gpu| gpu.mode == Mode::Exclusive);
+        notices.extend(exclusive.map(|gpu| {
+            format!(
+                "GPU {} takes one process at a time (compute mode \"exclusive\")",
+                gpu.uuid
+            )
+        }));
+        let limits = self.limits();
         ConnectionDetails {
+            limits: limits.told(request.shm_bytes.or_else(|| limits.default_shm())),
             node: host::node_name(),
             address,
             node_host_keys: host::ssh_host_keys(Path::new("/etc/ssh")),
@@ -447,88 +465,9 @@ impl Launching<'_> {
                 .collect(),
             started: Timestamp::now(),
             deadline: Some(job.deadline),
+            idle_until: None,
             project: request.project.clone(),
             notices,
         }
-    }
-}
-
-/// Home, mounts and the project at the paths the user knows; the project only where neither home
-/// nor a mount has it already.
-fn folders(request: &Request) -> Vec<Bind> {
-    let same = |path: &PathBuf| Bind::new(path.clone(), path.to_string_lossy());
-    let mut binds: Vec<Bind> = Vec::new();
-    let mut add = |bind: Bind| {
-        // The same target twice is refused by the engine; the later wish counts.
-        binds.retain(|other| other.target != bind.target);
-        binds.push(bind);
-    };
-    add(same(&request.home));
-    for mount in &request.mounts {
-        let bind = Bind::new(mount.source(), mount.target().to_string_lossy());
-        add(if mount.is_read_only() {
-            bind.read_only()
-        } else {
-            bind
-        });
-    }
-    let targets = request.mounts.iter().map(|mount| mount.target());
-    let covered = targets
-        .chain([request.home.as_path()])
-        .any(|target| request.project.starts_with(target));
-    if !covered {
-        add(same(&request.project));
-    }
-    binds
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::session::samples::request;
-
-    fn targets(request: &Request) -> Vec<(String, bool)> {
-        let binds = folders(request).into_iter();
-        binds.map(|bind| (bind.target, bind.read_only)).collect()
-    }
-
-    #[test]
-    fn the_project_is_mounted_where_nothing_has_it() {
-        let mut asked = request("otter");
-        asked.project = "/home/alice/a b".into();
-        assert_eq!(targets(&asked), [("/home/alice".to_owned(), false)]);
-        asked.project = "/scratch/alice".into();
-        assert_eq!(targets(&asked).len(), 2);
-        asked.mounts = vec!["/scratch:/scratch:ro".parse().unwrap()];
-        assert_eq!(
-            targets(&asked),
-            [
-                ("/home/alice".to_owned(), false),
-                ("/scratch".to_owned(), true)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_mount_over_home_takes_its_place() {
-        let mut asked = request("otter");
-        asked.mounts = vec!["/other:/home/alice".parse().unwrap()];
-        let binds = folders(&asked);
-        assert_eq!(binds.len(), 1);
-        assert_eq!(binds[0].source, Path::new("/other"));
-    }
-
-    #[test]
-    fn what_is_not_on_the_node_is_named() {
-        let home = tempfile::tempdir().unwrap();
-        let mut asked = request("otter");
-        let error = check_folders(&asked).unwrap_err().to_string();
-        assert!(error.contains("/home/alice"), "{error}");
-        asked.home = home.path().to_owned();
-        asked.project = home.path().to_owned();
-        check_folders(&asked).unwrap();
-        asked.mounts = vec!["/no such/folder:/x".parse().unwrap()];
-        let error = check_folders(&asked).unwrap_err().to_string();
-        assert!(error.contains("/no such/folder"), "{error}");
     }
 }

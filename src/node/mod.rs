@@ -11,12 +11,17 @@
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
 mod cleanup;
+mod deadline;
+mod devices;
 mod end;
 mod environment;
 mod error;
+mod folders;
 mod gc;
+mod gpus;
 pub mod hooks;
 mod host;
+mod idle;
 mod image;
 mod interrupt;
 mod job;
@@ -31,6 +36,7 @@ mod port;
 mod report;
 mod run;
 mod server;
+mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
 pub use error::Error;

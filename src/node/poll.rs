@@ -1,4 +1,5 @@
-//! Looking into the session once a second: whether somebody asked for the end, and fresh keys.
+//! Looking into the session once a second: whether somebody asked for the end, fresh keys, and a
+//! deadline that was moved.
 //!
 //! A thread of its own, for two reasons. The session lies on a shared file system that may hang,
 //! and then only this thread hangs with it. And the node half shall wake up at most once a second
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::session::{SessionDir, Token};
@@ -32,6 +34,8 @@ pub(super) enum News {
     },
     /// `authorized_keys` has changed.
     Keys(Vec<u8>),
+    /// The scheduler will end the job then, as somebody heard who could ask it.
+    Deadline(Timestamp),
 }
 
 /// The looking thread; it ends soon after this is dropped.
@@ -92,6 +96,7 @@ struct Look {
     session: SessionDir,
     token: Token,
     keys: Option<Vec<u8>>,
+    deadline: Option<Timestamp>,
     stopped: bool,
     complained: bool,
 }
@@ -102,6 +107,7 @@ impl Look {
             session,
             token,
             keys: None,
+            deadline: None,
             stopped: false,
             complained: false,
         }
@@ -133,6 +139,14 @@ impl Look {
                 self.keys = Some(keys.clone());
                 found.push(News::Keys(keys));
             }
+        }
+        // Damaged, or of an earlier session of this name: then nobody has told.
+        if names.iter().any(|name| name == "deadline.json")
+            && let Ok(Some(told)) = self.session.deadline()
+            && told.token == self.token
+            && self.deadline.replace(told.until) != Some(told.until)
+        {
+            found.push(News::Deadline(told.until));
         }
         found
     }
@@ -187,6 +201,28 @@ mod tests {
         std::fs::write(session.authorized_keys_path(), "two").unwrap();
         assert_eq!(look.once(), [News::Keys(b"two".to_vec())]);
         std::fs::remove_file(session.authorized_keys_path()).unwrap();
+        assert_eq!(look.once(), []);
+    }
+
+    #[test]
+    fn a_deadline_is_told_when_it_moves() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let (token, other) = (Token::random().unwrap(), Token::random().unwrap());
+        let mut look = Look::new(session.clone(), token.clone());
+        let until: Timestamp = "2026-01-01T04:00:00Z".parse().unwrap();
+        let write = |token: &Token, until| {
+            let (token, at) = (token.clone(), Timestamp::now());
+            let told = crate::session::Deadline { token, until, at };
+            session.write_deadline(&told).unwrap();
+        };
+        write(&other, until);
+        assert_eq!(look.once(), []);
+        write(&token, until);
+        assert_eq!(look.once(), [News::Deadline(until)]);
+        write(&token, until);
+        assert_eq!(look.once(), []);
+        std::fs::write(folder.path().join("deadline.json"), "{").unwrap();
         assert_eq!(look.once(), []);
     }
 

@@ -14,6 +14,8 @@ use crate::session::{ConnectionDetails, Phase, SessionDir, State, Token};
 
 /// How long one write may take while the session lives.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// The same of a change, for which nothing else shall wait.
+const CHANGE_LIMIT: Duration = Duration::from_secs(2);
 /// At most so often is progress written.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -56,14 +58,11 @@ impl Reporter {
         self.enter(Phase::Ready).await
     }
 
-    /// Adds something that the user should know. Failing is no error.
-    pub(super) async fn notice(&mut self, text: String) {
-        if let Some(details) = &mut self.state.details {
-            details.notices.push(text);
-        }
-        if let Err(error) = self.write(WRITE_LIMIT).await {
-            tracing::warn!(%error, "cannot tell a notice");
-        }
+    /// The UUIDs of the session's GPUs, once it is ready.
+    pub(super) fn gpus(&self) -> Vec<String> {
+        let details = self.state.details.iter();
+        let gpus = details.flat_map(|details| &details.gpus);
+        gpus.map(|gpu| gpu.uuid.clone()).collect()
     }
 
     /// Tells progress within a phase, unless it has just been told. Failing is no error.
@@ -73,6 +72,18 @@ impl Reporter {
             && let Err(error) = self.write(WRITE_LIMIT).await
         {
             tracing::warn!(%error, "cannot tell the progress");
+        }
+    }
+
+    /// Tells changed connection details, of a session that has some. Failing is logged and no error:
+    /// the session lives on.
+    pub(super) async fn change(&mut self, change: impl FnOnce(&mut ConnectionDetails)) {
+        let Some(details) = &mut self.state.details else {
+            return;
+        };
+        change(details);
+        if let Err(error) = self.write(CHANGE_LIMIT).await {
+            tracing::warn!(%error, "cannot tell what has changed");
         }
     }
 

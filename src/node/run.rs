@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use super::deadline::{self, Words};
 use super::end::Made;
+use super::idle::{Idle, IdleWatch};
 use super::image::{CacheOptions, Saving};
 use super::interrupt::{Interruption, Interruptions, until};
 use super::job::OwnJob;
@@ -17,11 +19,16 @@ use crate::{engine, kit};
 /// How long each of the last words may take to write: the container goes first.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 
+/// How many notices a session keeps; a GPU that comes and goes must not fill the file system.
+const NOTICES_KEPT: usize = 20;
+
 /// What the site and the command line say.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where the node's own folder is made; `/var/tmp` when absent.
     pub node_dir: Option<PathBuf>,
+    /// Whether idle GPUs are picked where the scheduler shows no grant.
+    pub may_pick_gpus: bool,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
     /// The shared cache of images, where it is switched on.
@@ -73,8 +80,14 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     let told = session.job()?;
     let job = OwnJob::of_environment(&request, told.as_ref(), lookup, Timestamp::now())?;
     refuse_second_run(&session, &request.token)?;
+    let words = Words::ask(
+        &request.cluster.scheduler,
+        &job.id,
+        request.name.as_str(),
+        job.deadline,
+    );
     let mut interruptions =
-        Interruptions::listen(session.clone(), request.token.clone(), job.deadline)?;
+        Interruptions::listen(session.clone(), request.token.clone(), job.deadline, words)?;
     let mut reporter = Reporter::new(
         session.clone(),
         request.token.clone(),
@@ -84,7 +97,7 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     reporter.enter(Phase::Starting).await?;
 
     let mut made = Made::default();
-    let mut keys = None;
+    let mut heard = Heard::default();
     let plan = launch::Plan {
         session: &session,
         request: &request,
@@ -93,19 +106,18 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     };
     let launched = tokio::select! {
         launched = launch::launch(&plan, &mut made, &mut reporter) => launched.map(|()| None),
-        reason = first_end(&mut interruptions, &mut keys) => Ok(Some(reason)),
+        reason = first_end(&mut interruptions, &mut heard) => Ok(Some(reason)),
     };
     let ended = match launched {
         Ok(Some(reason)) => Ok(reason),
         Ok(None) => {
-            supervise(
-                &mut made,
-                &mut interruptions,
-                &mut reporter,
-                keys,
-                job.deadline,
-            )
-            .await
+            let mut supervision = Supervision {
+                made: &mut made,
+                reporter: &mut reporter,
+                deadline: job.deadline,
+                idle_timeout: request.idle_timeout_seconds.map(Duration::from_secs),
+            };
+            supervision.until_end(&mut interruptions, heard).await
         }
         Err(error) => Err(error),
     };
@@ -123,68 +135,170 @@ fn refuse_second_run(session: &SessionDir, token: &crate::session::Token) -> Res
     }
 }
 
-/// The first reason to end; keys that come meanwhile are kept for later.
-async fn first_end(interruptions: &mut Interruptions, keys: &mut Option<Vec<u8>>) -> EndReason {
+/// What was heard while the session was launched, for when it is ready.
+#[derive(Debug, Default)]
+struct Heard {
+    keys: Option<Vec<u8>>,
+    deadline: Option<Timestamp>,
+}
+
+/// The first reason to end; what else comes meanwhile is kept for later.
+async fn first_end(interruptions: &mut Interruptions, heard: &mut Heard) -> EndReason {
     loop {
         match interruptions.next().await {
             Interruption::End(reason) => return reason,
-            Interruption::Keys(fresh) => *keys = Some(fresh),
+            Interruption::Keys(fresh) => heard.keys = Some(fresh),
+            Interruption::Deadline(at) => heard.deadline = Some(at),
         }
     }
 }
 
-/// Watches a session that is ready, until something ends it.
-async fn supervise(
-    made: &mut Made,
-    interruptions: &mut Interruptions,
-    reporter: &mut Reporter,
-    mut keys: Option<Vec<u8>>,
+/// What is done with a session that is ready.
+struct Supervision<'a> {
+    made: &'a mut Made,
+    reporter: &'a mut Reporter,
     deadline: Timestamp,
-) -> Result<EndReason, Error> {
-    let (Some(exit), Some(server)) = (&mut made.exit, &made.server) else {
-        return Ok(EndReason::Other);
-    };
-    let saving = &mut made.saving;
-    let mut notices = notices(deadline, Timestamp::now());
-    loop {
-        let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
-        if let Some(keys) = keys.take()
-            && let Err(error) = server.replace_keys(&keys)
-        {
+    idle_timeout: Option<Duration>,
+}
+
+impl Supervision<'_> {
+    /// Watches the session until something ends it.
+    async fn until_end(
+        &mut self,
+        interruptions: &mut Interruptions,
+        heard: Heard,
+    ) -> Result<EndReason, Error> {
+        let mut idle = self.watch_use().await;
+        if let Some(keys) = &heard.keys {
+            self.replace_keys(keys).await;
+        }
+        if let Some(at) = heard.deadline {
+            self.move_deadline(at).await;
+        }
+        let mut notices = deadline::notices(self.deadline, Timestamp::now());
+        loop {
+            let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
+            let (Some(exit), Some(devices)) = (&mut self.made.exit, &mut self.made.devices) else {
+                return Ok(EndReason::Other);
+            };
+            tokio::select! {
+                seen = exit.exited() => return Ok(reason_of_exit(seen)),
+                () = until(next_notice) => if let Some((_, text)) = notices.pop() {
+                    self.notice(&text);
+                },
+                text = devices.next() => {
+                    tracing::warn!(text, "the session's GPUs");
+                    self.tell(text).await;
+                }
+                note = Saving::end_of(&mut self.made.saving) => if let Some(note) = note {
+                    self.tell(note).await;
+                },
+                told = idle.next() => if let Some(reason) = self.mind_idle(told).await {
+                    return Ok(reason);
+                },
+                next = interruptions.next() => match next {
+                    Interruption::End(reason) => return Ok(reason),
+                    Interruption::Keys(fresh) => self.replace_keys(&fresh).await,
+                    Interruption::Deadline(at) => {
+                        self.move_deadline(at).await;
+                        notices = deadline::notices(at, Timestamp::now());
+                    }
+                },
+            }
+        }
+    }
+
+    async fn replace_keys(&self, keys: &[u8]) {
+        let Made {
+            engine: Some(engine),
+            server: Some(server),
+            container: Some(id),
+            ..
+        } = &*self.made
+        else {
+            return;
+        };
+        let replaced = match server.replace_keys(keys) {
+            Ok(Some(archive)) => engine.upload(id, archive).await.map_err(Error::from),
+            replaced => replaced.map(|_| ()),
+        };
+        if let Err(error) = replaced {
             tracing::warn!(error = error.sentence(), "cannot hand fresh keys on");
         }
-        tokio::select! {
-            seen = exit.exited() => return Ok(reason_of_exit(seen)),
-            () = until(next_notice) => if let Some((_, text)) = notices.pop() {
-                server.notice(text);
-            },
-            next = interruptions.next() => match next {
-                Interruption::End(reason) => return Ok(reason),
-                Interruption::Keys(fresh) => keys = Some(fresh),
-            },
-            note = Saving::end_of(saving) => if let Some(note) = note {
-                server.notice(&note);
-                reporter.notice(note).await;
-            },
+    }
+
+    fn notice(&self, text: &str) {
+        if let Some(server) = &self.made.server {
+            server.notice(text);
         }
     }
-}
 
-/// What the terminals are told of the walltime, the last first; what is past already is not said.
-fn notices(deadline: Timestamp, now: Timestamp) -> Vec<(Timestamp, &'static str)> {
-    let before = |minutes, text| {
-        let at = deadline
-            .checked_sub(SignedDuration::from_mins(minutes))
-            .ok()?;
-        (at > now).then_some((at, text))
-    };
-    [
-        before(1, "qdebug: this session ends in 1 minute (walltime)"),
-        before(10, "qdebug: this session ends in 10 minutes (walltime)"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    /// Tells the terminals, and whoever asks for the status, what the user should know.
+    async fn tell(&mut self, text: String) {
+        self.notice(&format!("qdebug: {text}"));
+        self.reporter
+            .change(|details| {
+                details.notices.push(text);
+                let many = details.notices.len().saturating_sub(NOTICES_KEPT);
+                details.notices.drain(..many);
+            })
+            .await;
+    }
+
+    /// Follows the scheduler: the lease first, without which the container would not live so long.
+    async fn move_deadline(&mut self, at: Timestamp) {
+        let now = Timestamp::now();
+        let before = std::mem::replace(&mut self.deadline, at);
+        if let Some(server) = &self.made.server {
+            server.renew(deadline::lease(at, now));
+        }
+        if deadline::is_worth_telling(before, at) {
+            self.notice(&deadline::moved(at, now));
+        }
+        self.reporter
+            .change(|details| details.deadline = Some(at))
+            .await;
+    }
+
+    /// Begins to watch whether the session is used, where that matters.
+    async fn watch_use(&self) -> IdleWatch {
+        let (Some(timeout), Some(engine), Some(id)) =
+            (self.idle_timeout, &self.made.engine, &self.made.container)
+        else {
+            return IdleWatch::never();
+        };
+        let pid = match engine.main_process(id).await {
+            Ok(pid) => pid,
+            Err(error) => {
+                tracing::warn!(%error, "cannot find the container's processes");
+                None
+            }
+        };
+        IdleWatch::start(timeout, pid, self.reporter.gpus())
+    }
+
+    /// What follows from the session's not being used; the reason to end, if it is one.
+    async fn mind_idle(&mut self, told: Idle) -> Option<EndReason> {
+        tracing::info!(?told, "the use of the session");
+        let until = match told {
+            Idle::Over => {
+                let seconds = self.idle_timeout.unwrap_or_default().as_secs();
+                return Some(EndReason::Idle { seconds });
+            }
+            Idle::NoMore => None,
+            Idle::Soon(left) => {
+                self.notice(&format!(
+                    "qdebug: nobody is connected and no GPU works; this session ends in {} s",
+                    left.as_secs()
+                ));
+                Timestamp::now().checked_add(left).ok()
+            }
+        };
+        self.reporter
+            .change(|details| details.idle_until = until)
+            .await;
+        None
+    }
 }
 
 /// What the container's end means. The numbers are the init's own.
@@ -213,6 +327,9 @@ async fn finish(
             let ending = Phase::Ending {
                 reason: reason.clone(),
             };
+            if let Some(server) = &made.server {
+                server.notice(&format!("qdebug: this session ends now: {reason}"));
+            }
             let (seen, ()) = tokio::join!(
                 made.undo(token),
                 reporter.at_the_end(ending, LAST_WORD_LIMIT)
@@ -251,6 +368,7 @@ mod tests {
     fn options() -> Options {
         Options {
             node_dir: None,
+            may_pick_gpus: true,
             pass_env: Vec::new(),
             cache: None,
             explain: |_| Explanation::default(),
@@ -269,23 +387,6 @@ mod tests {
             detail: String::new(),
         };
         assert_eq!(reason_of_exit(Err(gone)), EndReason::EngineGone);
-    }
-
-    #[test]
-    fn the_walltime_is_told_twice_when_there_is_time() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let after = |minutes| {
-            let deadline = now.checked_add(SignedDuration::from_mins(minutes)).unwrap();
-            notices(deadline, now)
-        };
-        assert_eq!(after(60).len(), 2);
-        assert!(
-            after(60)[1].1.contains("10 minutes"),
-            "the earlier one is popped first"
-        );
-        assert_eq!(after(5).len(), 1);
-        assert_eq!(after(1), []);
-        assert_eq!(notices(Timestamp::MIN, now), []);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::Error;
 use super::host::User;
 use super::image::Known;
+use super::upload;
 use crate::engine::Bind;
 use crate::kit::{self, Lease, passwd, paths, sshd};
 use crate::session::Sshd;
@@ -26,6 +27,8 @@ pub(super) struct Wanted<'a> {
     pub(super) user: &'a User,
     /// The user's home.
     pub(super) home: &'a Path,
+    /// Where terminals open.
+    pub(super) project: &'a Path,
     /// The image.
     pub(super) known: &'a Known,
     /// The environment of the session.
@@ -48,6 +51,9 @@ pub(super) struct Server {
     argv: Vec<String>,
     host_key: String,
     lease: Lease,
+    whose: sshd::Server,
+    user: (u32, u32),
+    uploaded: bool,
     /// Variables that could not be carried into the session.
     pub(super) dropped: Vec<String>,
 }
@@ -91,7 +97,11 @@ impl Server {
                 0o644,
             ),
             ("group", passwd::group(&wanted.known.group, &user)?, 0o644),
-            ("session/profile.sh", sshd::profile(path), 0o644),
+            (
+                "session/profile.sh",
+                sshd::profile(path, &wanted.project.to_string_lossy()),
+                0o644,
+            ),
         ] {
             write_file(&wanted.folder.join(name), text.as_bytes(), mode)?;
         }
@@ -115,7 +125,10 @@ impl Server {
         Ok(Self {
             folder,
             binds,
-            argv: sshd::argv(whose),
+            argv: sshd::argv(whose, paths::LEASE),
+            whose,
+            user: (uid, gid),
+            uploaded: false,
             host_key,
             lease,
             dropped,
@@ -132,13 +145,40 @@ impl Server {
         self.binds.clone()
     }
 
+    /// From now on the engine mounts nothing of this: its files are uploaded, the lease is the
+    /// container's stdin.
+    pub(super) fn go_without_binds(&mut self) {
+        self.uploaded = true;
+        self.argv = sshd::argv(self.whose, paths::LEASE_ON_STDIN);
+    }
+
+    /// Whether the engine mounts nothing of this.
+    pub(super) fn is_uploaded(&self) -> bool {
+        self.uploaded
+    }
+
+    /// What is to be handed over to a container without mounts, before its start: the files, and
+    /// the end of a new lease that is to be carried to its stdin.
+    pub(super) fn hand_over(
+        &mut self,
+        ends_in: Duration,
+    ) -> Result<(Vec<u8>, std::os::fd::OwnedFd), Error> {
+        let archive = upload::archive(&self.binds, self.user);
+        let archive = archive.map_err(Error::io("read", &self.folder))?;
+        let (lease, carried) = Lease::on_stdin()?;
+        lease.renew(ends_in)?;
+        self.lease = lease;
+        Ok((archive, carried))
+    }
+
     /// The session's host public key.
     pub(super) fn host_key(&self) -> &str {
         &self.host_key
     }
 
     /// Lets other keys enter from now on: the folder is bound, so a rename in it is seen inside.
-    pub(super) fn replace_keys(&self, keys: &[u8]) -> Result<(), Error> {
+    /// Where the folder is not bound, the archive is returned that has to be uploaded for it.
+    pub(super) fn replace_keys(&self, keys: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let path = self.folder.join("authorized_keys");
         let replace = || {
             let mut temporary = tempfile::NamedTempFile::new_in(&self.folder)?;
@@ -148,7 +188,17 @@ impl Server {
         };
         replace().map_err(Error::io("write", &path))?;
         tracing::info!("fresh keys may enter");
-        Ok(())
+        let archive = self
+            .uploaded
+            .then(|| upload::one_file("authorized_keys", keys, self.user));
+        archive.transpose().map_err(Error::io("pack", &path))
+    }
+
+    /// Lets the container live for this long from now.
+    pub(super) fn renew(&self, left: Duration) {
+        if let Err(error) = self.lease.renew(left) {
+            tracing::warn!(%error, "cannot renew the lease");
+        }
     }
 
     /// Tells every terminal of the session.

@@ -13,6 +13,7 @@
 //! | `state.json` | the node half | [`State`] |
 //! | `stop.json` | stop | [`Stop`] |
 //! | `end.json` | status, when the scheduler said that the job is over | [`End`] |
+//! | `deadline.json` | status, when the scheduler's end of the job is another than told | [`Deadline`] |
 //! | `authorized_keys` | submit, then connect | [`PublicKey`] lines |
 //! | `node.log` | the node half | its log |
 //!
@@ -27,6 +28,7 @@
 mod authorized_keys;
 mod file;
 mod gpus;
+mod keys;
 mod name;
 mod request;
 #[cfg(test)]
@@ -40,13 +42,14 @@ mod token;
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
+pub use keys::read_keys;
 pub use name::{NameError, SessionName};
 pub use request::{
     Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
     Request, Sshd, Stop,
 };
 pub use standing::{JobWord, Standing};
-pub use state::{ConnectionDetails, End, EndReason, Gpu, Phase, State};
+pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Limits, Phase, State};
 pub use status::{Record, Status};
-pub use store::{SessionDir, Store, read_keys};
+pub use store::{SessionDir, Store};
 pub use token::Token;

@@ -37,6 +37,10 @@ pub struct Request {
     /// The size of /dev/shm in bytes; the node half's default when absent.
     #[serde(default)]
     pub shm_bytes: Option<u64>,
+    /// How long nobody may be connected and no GPU at work before the session gives its node back;
+    /// for ever when absent. In seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_seconds: Option<u64>,
     /// Where the image comes from.
     pub image: ImageSource,
     /// Which sshd serves the session.
@@ -90,6 +94,9 @@ pub struct GpuRequest {
     /// type's own words say when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Somebody else's processes on them are no hindrance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_busy: bool,
 }
 
 /// Where the image comes from.

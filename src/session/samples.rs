@@ -20,6 +20,7 @@ pub(crate) fn request(name: &str) -> Request {
         cpus: None,
         memory_bytes: None,
         shm_bytes: None,
+        idle_timeout_seconds: None,
         image: ImageSource::Reference {
             reference: "debian".into(),
         },

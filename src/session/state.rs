@@ -123,6 +123,11 @@ pub enum EndReason {
         #[serde(default)]
         exit: Option<i64>,
     },
+    /// Nobody was connected and no GPU worked for as long as `--idle-timeout` allows.
+    Idle {
+        /// For how long, in seconds.
+        seconds: u64,
+    },
     /// The container engine went away.
     EngineGone,
     /// The job ended and its node half could say nothing any more (SIGKILL, node crash).
@@ -145,6 +150,11 @@ impl std::fmt::Display for EndReason {
                 write!(f, "its container exited with status {exit}")
             }
             Self::ContainerExited { exit: None } => f.write_str("its container exited"),
+            Self::Idle { seconds } => match (seconds / 60, seconds % 60) {
+                (1, 0) => f.write_str("idle for 1 minute"),
+                (minutes, 0) => write!(f, "idle for {minutes} minutes"),
+                _ => write!(f, "idle for {seconds} seconds"),
+            },
             Self::EngineGone => f.write_str("the container engine of its node went away"),
             Self::JobEnded { detail } => f.write_str(detail),
             Self::Other => f.write_str("for a reason that a newer qdebug knows"),
@@ -176,16 +186,39 @@ pub struct ConnectionDetails {
     /// The GPUs it has.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
+    /// What it may use, as its container was made.
+    #[serde(default)]
+    pub limits: Limits,
     /// When it became ready.
     pub started: Timestamp,
     /// When the walltime ends, where it is known.
     #[serde(default)]
     pub deadline: Option<Timestamp>,
+    /// When the node half gives the node back unless somebody connects or a GPU works: only while
+    /// nobody does, and shortly before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_until: Option<Timestamp>,
     /// Where terminals and IDEs open.
     pub project: PathBuf,
     /// What the user should know, such as what an IDE will miss.
     #[serde(default)]
     pub notices: Vec<String>,
+}
+
+/// What a session may use of its node; what is absent is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// CPUs, as the kernel lists them (`0-3,8`).
+    pub cpuset: Option<String>,
+    /// CPU time, in thousandths of a CPU.
+    pub millicpus: Option<u64>,
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// The size of /dev/shm in bytes.
+    pub shm_bytes: Option<u64>,
 }
 
 /// A GPU of the session.
@@ -216,6 +249,18 @@ pub struct End {
     pub at: Timestamp,
 }
 
+/// `deadline.json`: when the scheduler will end the job, where that is not what `state.json` says.
+/// The node half reads it, since a node may have no way to ask the scheduler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// The session.
+    pub token: Token,
+    /// The scheduler's word.
+    pub until: Timestamp,
+    /// When status heard it.
+    pub at: Timestamp,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +277,14 @@ mod tests {
         );
         let reason: EndReason = serde_json::from_str(r#"{"why":"meteor","size":3}"#).unwrap();
         assert_eq!(reason, EndReason::Other);
+    }
+
+    #[test]
+    fn being_idle_is_told_in_minutes() {
+        let told = |seconds| EndReason::Idle { seconds }.to_string();
+        assert_eq!(told(1800), "idle for 30 minutes");
+        assert_eq!(told(60), "idle for 1 minute");
+        assert_eq!(told(90), "idle for 90 seconds");
     }
 
     #[test]

@@ -28,6 +28,11 @@ const SUBMITTING: SignedDuration = SignedDuration::from_mins(3);
 /// How long a node half may be silent: it renews its word every ten seconds.
 const SILENT: Duration = Duration::from_secs(60);
 
+/// How long nothing must have been heard of a job, neither from its node half nor since its
+/// submission, that its scheduler does not know, until it counts as over. A node half that was cut
+/// off from the shared file system has its scheduler's word; one that has neither is gone.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
 /// What `qdebug status --json` prints: the only promise about a session's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -64,6 +69,10 @@ pub struct Status {
     pub began: Vec<(String, Timestamp)>,
     /// When the walltime ends.
     pub deadline: Option<Timestamp>,
+    /// When this was answered, by the clock that `deadline` is on: how much is left does not depend
+    /// on the reader's clock.
+    #[serde(default)]
+    pub now: Option<Timestamp>,
     /// The node.
     pub node: Option<String>,
     /// What was asked for.
@@ -119,6 +128,12 @@ impl Record {
         }
     }
 
+    /// A session that its files know no more of, for tests of what reads its status.
+    #[cfg(test)]
+    pub(crate) fn of_test(request: Request, state: State) -> Self {
+        Self::new(request, None, Some(state), (None, None), Vec::new())
+    }
+
     /// The same, with how long the node half has been silent.
     pub(super) fn heard(mut self, silence: Option<Duration>) -> Self {
         self.silence = silence;
@@ -132,6 +147,17 @@ impl Record {
             .as_ref()
             .is_some_and(|state| state.phase.is_final());
         spoken || self.end.is_some()
+    }
+
+    /// Whether nothing has been heard of its job for long.
+    fn is_unheard_of(&self, now: Timestamp) -> bool {
+        let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).ok();
+        let unheard = match (&self.state, &self.job) {
+            (Some(_), _) => self.silence,
+            (None, Some(job)) => since(job.submitted),
+            (None, None) => None,
+        };
+        unheard.is_some_and(|unheard| unheard > FORGOTTEN)
     }
 
     /// Joins the files and the scheduler's word.
@@ -166,6 +192,7 @@ impl Record {
             created: request.created,
             began: state.map(in_order).unwrap_or_default(),
             deadline: deadline(request, state, word),
+            now: Some(now),
             node: state.and_then(|state| state.node.clone()),
             gpu: request.gpu.clone(),
             image: request.image.clone(),
@@ -173,10 +200,20 @@ impl Record {
             doubts: Vec::new(),
             keys: keys.iter().map(PublicKey::without_comment).collect(),
         };
+        let forgotten = *word == JobWord::Forgotten && self.is_unheard_of(now);
         match (state, word_or_record(word, end.as_ref())) {
             (Some(state), _) if state.phase.is_final() => status.tell(&state.phase),
             (state, Some((detail, walltime))) => {
                 status.over(state, stop.as_ref(), detail, walltime);
+            }
+            (state, None) if forgotten => {
+                let past = status.deadline.is_some_and(|deadline| now > deadline);
+                status.over(
+                    state,
+                    stop.as_ref(),
+                    "its scheduler no longer knows the job",
+                    past,
+                );
             }
             (Some(state), None) => {
                 status.tell(&state.phase);
@@ -201,7 +238,7 @@ impl Record {
 fn word_or_record<'a>(word: &'a JobWord, end: Option<&'a End>) -> Option<(&'a str, bool)> {
     match (word, end) {
         (JobWord::Ended { detail, walltime }, _) => Some((detail, *walltime)),
-        (JobWord::Unknown | JobWord::Unreachable { .. }, Some(end)) => {
+        (JobWord::Unknown | JobWord::Forgotten | JobWord::Unreachable { .. }, Some(end)) => {
             Some((&end.detail, end.walltime))
         }
         _ => None,
@@ -231,6 +268,21 @@ fn deadline(request: &Request, state: Option<&State>, word: &JobWord) -> Option<
 }
 
 impl Status {
+    /// How much of the walltime is left.
+    pub fn left(&self) -> Option<SignedDuration> {
+        Some(self.deadline?.duration_since(self.now?))
+    }
+
+    /// Whether the other says the same, if perhaps at another time.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let now = self.now;
+        *self
+            == Self {
+                now,
+                ..other.clone()
+            }
+    }
+
     fn tell(&mut self, phase: &Phase) {
         self.state = match phase {
             Phase::Starting => Standing::Starting,
@@ -274,11 +326,20 @@ impl Status {
             },
         };
         self.reason = Some(reason.to_string());
-        if state.is_none() && stop.is_none() && !walltime {
-            self.hint = Some(format!(
-                "the node half never spoke: `qdebug logs {}` shows what the job printed",
-                self.name
-            ));
+        if stop.is_none() && !walltime {
+            self.hint = match state.map(|state| &state.phase) {
+                None => Some(format!(
+                    "the node half never spoke: `qdebug logs {}` shows what the job printed",
+                    self.name
+                )),
+                Some(Phase::Ending { .. }) => None,
+                // Schedulers may call a job completed whose node went down; Torque always does.
+                Some(_) => Some(format!(
+                    "its node half left no last word: it was killed, or its node went down; \
+                     `qdebug logs {}` shows its log",
+                    self.name
+                )),
+            };
         }
     }
 
@@ -290,11 +351,11 @@ impl Status {
                 .is_ok_and(|sure| now > sure)
         };
         match word {
-            JobWord::Unknown if self.deadline.is_some_and(past) => {
+            JobWord::Unknown | JobWord::Forgotten if self.deadline.is_some_and(past) => {
                 self.state = Standing::Ended;
                 self.reason = Some(EndReason::Walltime.to_string());
             }
-            JobWord::Unknown => self.doubts.push(format!(
+            JobWord::Unknown | JobWord::Forgotten => self.doubts.push(format!(
                 "{} does not know job {} (any more)",
                 self.cluster,
                 self.job.as_deref().unwrap_or("(none)")
@@ -355,7 +416,9 @@ impl Status {
                 self.reason = Some("it was never submitted: qdebug was interrupted before".into());
                 self.hint = Some("submit it again".to_owned());
             }
-            JobWord::Unknown | JobWord::Unreachable { .. } => self.doubt(word, now),
+            JobWord::Unknown | JobWord::Forgotten | JobWord::Unreachable { .. } => {
+                self.doubt(word, now);
+            }
             // Told by `over`.
             JobWord::Ended { detail, .. } => self.reason = Some(detail.clone()),
         }

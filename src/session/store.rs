@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use super::authorized_keys::{Import, PublicKey};
 use super::file::{self, Error};
+use super::keys::{read_keys, write_keys};
 use super::request::{Job, Request, Stop};
-use super::state::{End, State};
+use super::state::{Deadline, End, State};
 use super::{Record, SessionName, Token};
 
 /// A `state.json` younger than this by our own clock is not asked about any further.
@@ -22,7 +23,7 @@ const HALF_MADE_FOR: Duration = Duration::from_secs(3600);
 /// All sessions of one user: `<QDEBUG_HOME>/sessions`.
 #[derive(Debug, Clone)]
 pub struct Store {
-    root: PathBuf,
+    pub(super) root: PathBuf,
 }
 
 /// One session's directory.
@@ -258,6 +259,14 @@ impl SessionDir {
         file::read(&self.file("end.json"))
     }
 
+    /// When the scheduler will end the job, where status heard of another time.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn deadline(&self) -> Result<Option<Deadline>, Error> {
+        file::read(&self.file("deadline.json"))
+    }
+
     /// Everything at once.
     ///
     /// # Errors
@@ -303,6 +312,14 @@ impl SessionDir {
     /// [`Error`].
     pub fn write_end(&self, end: &End) -> Result<(), Error> {
         file::write(&self.file("end.json"), end)
+    }
+
+    /// Writes `deadline.json`; status's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_deadline(&self, deadline: &Deadline) -> Result<(), Error> {
+        file::write(&self.file("deadline.json"), deadline)
     }
 
     /// Writes the job script, executable by its owner; submit's.
@@ -378,49 +395,8 @@ impl SessionDir {
     }
 }
 
-/// Reads an authorized_keys file; a missing one holds no key.
-///
-/// # Errors
-/// [`Error`]; one that is larger than any of a person is not read.
-pub fn read_keys(path: &Path) -> Result<Import, Error> {
-    let bytes = file::read_bytes(path)?.unwrap_or_default();
-    Ok(PublicKey::import(&String::from_utf8_lossy(&bytes)))
-}
-
-/// Writes an authorized_keys file.
-fn write_keys(path: &Path, keys: &[PublicKey]) -> Result<(), Error> {
-    let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
-    file::replace(path, text.as_bytes(), 0o600)
-}
-
-/// The keys of laptops that have connected before, kept beside the sessions so that a later
-/// session knows them from its start.
-impl Store {
-    /// The keys known.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub fn known_keys(&self) -> Result<Import, Error> {
-        read_keys(&self.root.with_file_name("authorized_keys"))
-    }
-
-    /// Adds one, unless it is there.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub fn remember_key(&self, key: &PublicKey) -> Result<(), Error> {
-        let mut keys = self.known_keys()?.keys;
-        if keys.iter().any(|known| known.is_same_key(key)) {
-            return Ok(());
-        }
-        keys.push(key.clone());
-        make_private(&self.root)?;
-        write_keys(&self.root.with_file_name("authorized_keys"), &keys)
-    }
-}
-
 /// Makes a directory and its parents; those that are made are 0700.
-fn make_private(path: &Path) -> Result<(), Error> {
+pub(super) fn make_private(path: &Path) -> Result<(), Error> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -1,61 +1,38 @@
-//! Slurm's Epilog for real: slurmd runs it as root at the end of every job. What it must remove,
-//! what it must not touch, and that no node is ever drained by it.
+//! The scheduler's hooks for real: it runs them as root at the end of every job. What they must
+//! remove, what they must not touch, and that no node is ever harmed by them.
 //!
 //! The containers are made by jobs of alice's, who may write any label she likes. They have no
-//! lease and no node half: what removes them is the hook alone.
+//! lease and no node half: what removes them is the hooks alone.
 
-use std::sync::Once;
 use std::time::Duration;
 
+use crate::hooked::{self, after_bobs, job_id};
 use crate::host::{Host, within};
+use crate::job::Job;
+use crate::scheduler::here;
 use crate::session::Session;
 
-static INSTALLED: Once = Once::new();
-
-const FILE: &str = "/etc/slurm/epilog.d/50-qdebug.sh";
 const ALICE: &str = "2001";
 const BOB: &str = "2002";
 
-/// The hooks are on both nodes from then on. They stay: other tests' jobs are on the nodes, and
-/// a hook that goes while a job ends drains its node.
+const SMALL: [&str; 6] = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
+
+/// The hooks are on both nodes from then on; they stay for the other tests.
 #[track_caller]
 fn install() {
-    INSTALLED.call_once(|| {
-        for node in Host::NODES {
-            let install = "qdebug hooks install --scheduler slurm --yes";
-            node.root(install).ok();
-            let again = node.root(install).ok();
-            assert!(again.err.contains("nothing to do"), "{again}");
-        }
-    });
-    for node in Host::NODES {
-        node.root("qdebug hooks status --scheduler slurm").ok();
-    }
-}
-
-/// These are Slurm's hooks; the others' are run by their own clusters.
-fn not_slurm() -> bool {
-    std::env::var("QDEBUG_TEST_SCHEDULER").is_ok_and(|kind| kind != "slurm")
-}
-
-/// Fails when an epilog has drained a node.
-#[track_caller]
-fn no_node_is_drained() {
-    let states = Host::Login.sh("sinfo -h -N -o '%N %T %E'").ok();
-    let drained = ["drain", "Epilog"]
-        .iter()
-        .any(|word| states.out.contains(word));
-    assert!(!drained, "{states}");
+    static INSTALLED: std::sync::Once = std::sync::Once::new();
+    INSTALLED.call_once(hooked::install);
 }
 
 /// Labels as a node half writes them, as words of a shell in which `$job` is the job's id. With the
 /// token of a living session, another test's `gc` leaves the container alone.
 fn labels(job: &str, uid: &str, token: &str, more: &[(&str, &str)]) -> String {
+    let cluster = format!("{} qdebug", here().name());
     let mut labels = vec![
         ("session", "forged"),
         ("token", token),
         ("job", job),
-        ("cluster", "slurm qdebug"),
+        ("cluster", &cluster),
         ("uid", uid),
     ];
     labels.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
@@ -64,31 +41,9 @@ fn labels(job: &str, uid: &str, token: &str, more: &[(&str, &str)]) -> String {
     labels.iter().map(word).collect()
 }
 
-/// A job of alice's on node1 that makes a container for each of these labels, under these names,
-/// and ends. Returns its id when it is over.
-#[track_caller]
-fn job_that_leaves(containers: &[(&str, String)], then: &str) -> String {
-    let mut script = String::from("#!/bin/bash\njob=$SLURM_JOB_ID\n");
-    for (name, labels) in containers {
-        script += &format!("docker run -d --name {name}{labels} qdebug/busybox sleep 600\n");
-    }
-    script += then;
-    let submit = format!(
-        "cat >hooks.sh <<'QD'\n{script}\nQD\nsbatch --parsable -w node1 --mem 100 -o hooks.log hooks.sh"
-    );
-    let job = Host::Login.sh(&submit).ok().text().to_owned();
-    within(
-        Duration::from_secs(60),
-        "the job is over",
-        || match Host::Login
-            .sh(&format!("squeue -h -t all -o %T -j {job}"))
-            .text()
-        {
-            "COMPLETED" | "FAILED" | "TIMEOUT" => Ok(()),
-            state => Err(state.to_owned()),
-        },
-    );
-    job
+/// A line that makes a container with these labels.
+fn make(name: &str, labels: &str) -> String {
+    format!("docker run -d --name {name}{labels} qdebug/busybox sleep 600\n")
 }
 
 fn names() -> Vec<String> {
@@ -101,22 +56,20 @@ fn there(name: &str) -> bool {
     names().iter().any(|found| found == name)
 }
 
+/// Removes the containers whose names begin so: a test's own, also those of a run that failed.
 fn remove(prefix: &str) {
     let line = format!("docker ps -aq --filter name=^{prefix} | xargs -r docker rm -f");
     Host::Node1.root(&line).ok();
 }
 
 #[test]
-fn the_epilog_removes_what_a_job_left_and_nothing_else() {
-    if not_slurm() {
-        return;
-    }
+fn a_hook_removes_what_a_job_left_and_nothing_else() {
     install();
-    let live = Session::ready(
-        "hooks-live",
-        &["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"],
-    );
+    remove("h[kg]-");
+    let live = Session::ready("hooks-live", &SMALL);
     let more = |more: &[(&str, &str)]| labels("$job", ALICE, &live.token, more);
+    let [another, _] = here().others();
+    let another = format!("{another} qdebug");
     let kept = [
         ("hk-live", labels(&live.job, ALICE, &live.token, &[])),
         ("hk-bob", labels("$job", BOB, &live.token, &[])),
@@ -126,122 +79,123 @@ fn the_epilog_removes_what_a_job_left_and_nothing_else() {
         ("hk-uid", more(&[("uid", "--force")])),
         ("hk-token", more(&[("token", "../../../etc")])),
         ("hk-session", more(&[("session", "$(printf '\\n')-rf")])),
-        ("hk-torque", more(&[("cluster", "torque qdebug")])),
+        ("hk-another", more(&[("cluster", &another)])),
         ("hk-local", more(&[("cluster", "local node1")])),
     ];
-    let mut all = kept.to_vec();
-    all.push(("hg-mine", more(&[])));
-    all.push(("hg-two", more(&[("session", "another-name")])));
-    job_that_leaves(&all, "");
+    let gone = [
+        ("hg-mine", more(&[])),
+        ("hg-two", more(&[("session", "another-name")])),
+    ];
+    let mut script = format!("job=${}\n", here().id_variable());
+    for (name, labels) in kept.iter().chain(&gone) {
+        script += &make(name, labels);
+    }
+    let job = Job::submit("hooks", Host::Node1, 0, &script);
+    assert_eq!(job.output().lines().count(), kept.len() + gone.len());
     within(Duration::from_secs(10), "what the job left is gone", || {
         let names = names();
-        let left = names.iter().filter(|name| name.starts_with("hg-")).count();
-        if left == 0 {
-            Ok(())
-        } else {
+        if names.iter().any(|name| name.starts_with("hg-")) {
             Err(format!("{names:?}"))
+        } else {
+            Ok(())
         }
     });
-    // The epilog is through by now, and again later.
+    // The last hook of the job is through by now.
+    std::thread::sleep(Duration::from_secs(2));
+    let names = names();
     for (name, labels) in &kept {
-        assert!(there(name), "{name} is gone:{labels}");
+        assert!(
+            names.iter().any(|found| found == name),
+            "{name} is gone:{labels}"
+        );
     }
-    let running = Host::Node1.run(&[
-        "docker",
-        "ps",
-        "-q",
-        "--filter",
-        &format!("name=qdebug-{}", live.name),
-    ]);
-    assert_eq!(
-        running.ok().text().lines().count(),
-        1,
-        "a living session is touched"
-    );
+    let filter = format!("name=qdebug-{}", live.name);
+    let running = Host::Node1.run(&["docker", "ps", "-q", "--filter", &filter]);
+    let count = running.ok().text().lines().count();
+    assert_eq!(count, 1, "a living session is touched");
     remove("hk-");
-    let refused = Host::Node1.root("qdebug hooks uninstall --scheduler slurm --yes");
-    refused.fails(4, &[&live.job, "drained"]);
-    Host::Node1.root(&format!("test -x {FILE}")).ok();
-    no_node_is_drained();
+    hooked::no_node_is_harmed();
 }
 
 #[test]
-fn the_epilog_twice_at_the_same_time_and_with_a_dead_engine_succeeds() {
-    if not_slurm() {
-        return;
-    }
+fn a_hook_twice_at_the_same_time_succeeds() {
     install();
-    let mine = labels("4000000000", BOB, &"b".repeat(32), &[]);
-    let make = format!("docker run -d --name hg-twice{mine} qdebug/busybox sleep 600");
-    let epilog = format!("env -i SLURM_JOB_ID=4000000000 SLURM_JOB_UID={BOB} {FILE}");
-    // The engine's socket is dead for this process alone: other tests have theirs.
-    let dead =
-        format!("unshare -m sh -c 'mount --bind /dev/null /run/docker.sock && exec {epilog}'");
-    Host::Node1.sh(&make).ok();
-    Host::Node1.root(&dead).ok();
-    assert!(there("hg-twice"), "nobody could have removed it");
-    let strict = dead.replace(
-        &format!("exec {epilog}"),
-        "exec qdebug cleanup --job 4000000000 --strict",
-    );
-    Host::Node1.root(&strict).fails(7, &["next sweep"]);
-    let both = format!("{epilog} & one=$!; {epilog} & two=$!; wait $one && wait $two");
+    remove("ht-");
+    let job = job_id(4_000_000_000);
+    let mine = labels(&job, BOB, &"b".repeat(32), &[]);
+    Host::Node1.sh(&make("ht-twice", &mine)).ok();
+    let hook = after_bobs(&job);
+    let both = format!("{hook} & one=$!; {hook} & two=$!; wait $one && wait $two");
     Host::Node1.root(&both).ok();
-    assert!(!there("hg-twice"));
-    Host::Node1.root(&epilog).ok();
+    assert!(!there("ht-twice"));
+    Host::Node1.root(&hook).ok();
 }
 
 #[test]
-fn cleanup_by_a_user_is_for_his_own_and_a_sweep_spares_the_young() {
-    if not_slurm() {
-        return;
-    }
-    let small = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
-    let live = Session::ready("hooks-user", &small);
+fn with_a_dead_engine_a_hook_succeeds_and_the_next_sweep_does_it() {
+    install();
+    remove("hd-");
+    let job = job_id(4_000_000_002);
+    let mine = labels(&job, BOB, &"c".repeat(32), &[]);
+    Host::Node1.sh(&make("hd-dead", &mine)).ok();
+    // The engine's socket is dead for this process alone: other tests have theirs.
+    let dead = |line: &str| {
+        format!("unshare -m sh -c \"mount --bind /dev/null /run/docker.sock && exec {line}\"")
+    };
+    Host::Node1.root(&dead(&after_bobs(&job))).ok();
+    assert!(there("hd-dead"), "nobody could have removed it");
+    let strict = format!("qdebug cleanup --job {job} --strict");
+    Host::Node1.root(&dead(&strict)).fails(7, &["next sweep"]);
+    // A sweep spares what is younger than a minute.
+    assert!(there("hd-dead"));
+    std::thread::sleep(Duration::from_secs(62));
+    hooked::sweep(&job);
+    within(Duration::from_secs(90), "the next sweep removes it", || {
+        if there("hd-dead") {
+            Err(format!("{:?}", names()))
+        } else {
+            Ok(())
+        }
+    });
+    hooked::no_node_is_harmed();
+}
+
+#[test]
+fn cleanup_by_a_user_is_for_his_own_and_a_sweep_spares_the_young_and_the_living() {
+    // Of a scheduler that is not there: no hook and no sweep of another test's is meant.
+    let [_, scheduler] = here().others();
+    let cluster = format!("{scheduler} qdebug");
+    let token = "d".repeat(32);
+    remove("hu-");
     for (name, uid) in [("hu-mine", ALICE), ("hu-bobs", BOB)] {
-        let labels = labels("4000000001", uid, &live.token, &[]);
-        let make = format!("docker run -d --name {name}{labels} qdebug/busybox sleep 600");
-        Host::Node1.sh(&make).ok();
+        let labels = labels("4000000001", uid, &token, &[("cluster", &cluster)]);
+        Host::Node1.sh(&make(name, &labels)).ok();
     }
     let sweep = |live: &str, age: u32| {
-        format!("qdebug cleanup --sweep --live '{live}' --min-age {age} --scheduler slurm")
+        let list = format!("--live '{live}' --min-age {age}");
+        let line = format!("qdebug cleanup --sweep {list} --scheduler {scheduler}");
+        Host::Node1.root(&line).ok()
     };
-    // Every session of the suite on this node lives, as far as this sweep knows.
-    let ids = "docker ps -a --filter label=qdebug.job --format '{{.Label \"qdebug.job\"}}'";
-    let ids = Host::Node1.root(ids).ok().out;
-    let others: Vec<&str> = ids
-        .split_whitespace()
-        .filter(|id| *id != "4000000001")
-        .collect();
-    let others = others.join(",");
-    Host::Node1.root(&sweep(&others, 3600)).ok();
-    Host::Node1.root(&sweep("4000000001,--force", 0)).ok();
-    Host::Node1
-        .root(&sweep(&format!("{others},4000000001"), 0))
-        .ok();
+    sweep("", 3600);
+    let refused = sweep("4000000001,--force", 0);
+    assert!(refused.err.contains("nothing is swept"), "{refused}");
+    sweep("17,4000000001", 0);
     assert!(there("hu-mine") && there("hu-bobs"), "{:?}", names());
-    Host::Node1
-        .sh("qdebug cleanup --job 4000000001 --strict")
-        .ok();
+    let mine = "qdebug cleanup --job 4000000001 --strict";
+    Host::Node1.sh(mine).ok();
     assert!(!there("hu-mine") && there("hu-bobs"), "{:?}", names());
-    Host::Node1
-        .root("qdebug cleanup --job 4000000001 --strict")
-        .ok();
+    sweep("17", 0);
     assert!(!there("hu-bobs"), "{:?}", names());
 }
 
 #[test]
 fn a_session_ends_as_ever_with_the_hooks_installed() {
-    if not_slurm() {
-        return;
-    }
     install();
-    let small = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
-    let session = Session::ready("hooks-session", &small);
-    Host::Login.run(&["scancel", &session.job]).ok();
+    let session = Session::ready("hooks-session", &SMALL);
+    here().delete(&session.job).ok();
     session.is_gone();
     let status = session.await_state("ended");
     let reason = status["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("cancelled"), "{status:#}");
-    no_node_is_drained();
+    hooked::no_node_is_harmed();
 }

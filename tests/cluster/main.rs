@@ -1,17 +1,29 @@
-//! The whole story on the cluster of containers in `examples/cluster`: real Slurm, sshd, docker.
+//! The whole story on the cluster of containers in `examples/cluster`: real sshd and docker, and the
+//! scheduler that `QDEBUG_TEST_SCHEDULER` names, real Slurm by default.
 //!
 //! `tests/run.sh` brings the cluster up under the name in `QDEBUG_CLUSTER` (`qdebug-test` when it
 //! is not set), installs qdebug and the stand-in NVML there, and runs these tests. Each test has
 //! sessions of its own; none leaves a container behind, which the last line of `tests/run.sh`
 //! checks once more on both nodes.
 
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stderr)] // A test.
+
+mod blows;
 mod ends;
+mod gc;
+mod gpus;
+mod hooked;
 mod hooks;
 mod host;
 mod images;
+mod inside;
+mod job;
+mod last;
 mod local;
 mod refusals;
 mod scheduler;
 mod session;
 mod story;
 mod the_cluster;
+mod time;
+mod unseen;

@@ -23,11 +23,54 @@ pub(crate) fn here() -> Scheduler {
 }
 
 impl Scheduler {
+    /// Its name for `--scheduler`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Slurm => "slurm",
+            Self::OpenPbs => "openpbs",
+            Self::Torque => "torque",
+        }
+    }
+
+    /// The names of those that are not there.
+    pub(crate) fn others(self) -> [&'static str; 2] {
+        match self {
+            Self::Slurm => ["openpbs", "torque"],
+            Self::OpenPbs => ["torque", "slurm"],
+            Self::Torque => ["slurm", "openpbs"],
+        }
+    }
+
     /// Deletes a job as its user would without qdebug.
     pub(crate) fn delete(self, job: &str) -> Ran {
         match self {
             Self::Slurm => Host::Login.run(&["scancel", job]),
             Self::OpenPbs | Self::Torque => Host::Login.run(&["qdel", job]),
+        }
+    }
+
+    /// Ends a job by SIGKILL alone, as its user or an admin can.
+    pub(crate) fn force(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.run(&["scancel", "-s", "KILL", "-f", job]),
+            Self::OpenPbs => Host::Login.run(&["qdel", "-W", "force", job]),
+            Self::Torque => Host::Login.root(&format!("qdel -p {job}")),
+        }
+    }
+
+    /// Asks as an admin for a job to run again under its id.
+    pub(crate) fn run_again(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.root(&format!("scontrol requeue {job}")),
+            Self::OpenPbs | Self::Torque => Host::Login.root(&format!("qrerun {job}")),
+        }
+    }
+
+    /// Makes a job one that may run again, which qdebug's are not.
+    pub(crate) fn allow_run_again(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.root(&format!("scontrol update JobId={job} Requeue=1")),
+            Self::OpenPbs | Self::Torque => Host::Login.root(&format!("qalter -r y {job}")),
         }
     }
 
@@ -66,8 +109,22 @@ impl Scheduler {
         }
     }
 
+    /// Has a job that is to run again do so now; Slurm would wait two minutes.
+    pub(crate) fn hurry(self, job: &str) {
+        if self == Self::Slurm {
+            let line = format!("scontrol update JobId={job} StartTime=now");
+            // Refused until the first run is over.
+            Host::Login.root(&line);
+        }
+    }
+
+    /// Whether the node's daemon takes its jobs along when it is told to stop.
+    pub(crate) fn stop_of_mom_ends_jobs(self) -> bool {
+        self == Self::OpenPbs
+    }
+
     /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.
-    pub(crate) fn kill_all(self, session: &Session) {
+    pub(crate) fn kill_all(self, session: &Session, node: Host) {
         let node_half = format!("pkill -9 -f 'qdebug node .*/{}$'", session.name);
         let line = match self {
             Self::Slurm => format!(
@@ -80,7 +137,22 @@ impl Scheduler {
                 session.name
             ),
         };
-        session.node().root(&format!("{line}; true")).ok();
+        node.root(&format!("{line}; true")).ok();
+    }
+
+    /// The admin's line of shell on login that gives the job `JOB` so many minutes in all; `None`
+    /// where this scheduler's stand-in knows no such thing.
+    pub(crate) fn walltime_of(self, minutes: u32) -> Option<String> {
+        match self {
+            Self::Slurm => Some(format!("scontrol update jobid=JOB timelimit={minutes}")),
+            Self::OpenPbs | Self::Torque => {
+                let there = Host::Login.sh("command -v qalter").code == 0;
+                if !there {
+                    eprintln!("skipped: this stand-in of {self:?} has no qalter");
+                }
+                there.then(|| format!("qalter -l walltime=00:{minutes:02}:00 JOB"))
+            }
+        }
     }
 
     /// An option behind `--` that would make a job an array.

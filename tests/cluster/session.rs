@@ -35,6 +35,20 @@ impl Session {
         session
     }
 
+    /// A session that was submitted otherwise.
+    #[track_caller]
+    pub(crate) fn known(name: &str) -> Self {
+        let mut session = Self {
+            name: name.to_owned(),
+            job: String::new(),
+            token: String::new(),
+        };
+        let status = session.status();
+        let text = |key: &str| status[key].as_str().unwrap_or_default().to_owned();
+        (session.job, session.token) = (text("job"), text("token"));
+        session
+    }
+
     /// The same, waited for until it is ready.
     #[track_caller]
     pub(crate) fn ready(name: &str, words: &[&str]) -> Self {
@@ -72,6 +86,13 @@ impl Session {
             }
         });
         last
+    }
+
+    /// One of its files; nothing when it is not there.
+    #[track_caller]
+    pub(crate) fn file(&self, name: &str) -> Value {
+        let line = format!("cat .qdebug/sessions/{}/{name} || echo '{{}}'", self.name);
+        Host::Login.sh(&line).ok().json()
     }
 
     /// The session's logs.

@@ -249,12 +249,10 @@ fn start_files_that_print_noise_do_no_harm() {
 #[test]
 fn connect_tells_how_the_session_ended() {
     let session = Session::ready("told", &["-g", "none", "-w", "30m", "-i", "qdebug/demo"]);
-    let line = format!(
-        "qdebug connect told --on alice@login --yes & connect=$!
+    let line = "qdebug connect told --on alice@login --yes & connect=$!
          for try in $(seq 100); do ssh qdebug-told true 2>/dev/null && break; sleep 0.2; done
-         qdebug stop told --on alice@login; wait $connect"
-    );
-    let ran = Host::Laptop.sh(&line);
+         qdebug stop told --on alice@login; wait $connect";
+    let ran = Host::Laptop.sh(line);
     assert!(
         ran.err
             .contains("told has ended: ended: stopped by alice@laptop"),

@@ -1,6 +1,8 @@
 //! The cluster itself is what the other tests take it for.
 
 use crate::host::Host;
+use crate::job::Job;
+use crate::scheduler::{Scheduler, here};
 
 fn succeeds(host: Host, line: &str) -> bool {
     host.sh(line).code == 0
@@ -53,11 +55,22 @@ fn the_laptop_knows_login_alone() {
 
 #[test]
 fn a_job_gets_the_gpus_it_asked_for() {
-    for (gpu, node) in [("V100", "node1"), ("P100", "node2")] {
-        let gpus = format!("--gres=gpu:{gpu}:2");
-        let print = "echo $(hostname) $CUDA_VISIBLE_DEVICES";
-        let job = Host::Login.run(&["srun", &gpus, "sh", "-c", print]).ok();
-        assert_eq!(job.text(), format!("{node} 0,1"));
+    // OpenPBS tells how many, and not which.
+    let (shown, all) = match here() {
+        Scheduler::Slurm => ("$CUDA_VISIBLE_DEVICES", "0,1"),
+        Scheduler::OpenPbs => (
+            "$(qstat -f $PBS_JOBID | sed -n 's/.*exec_vnode = .*:ngpus=\\([0-9]*\\).*/\\1/p')",
+            "2",
+        ),
+        Scheduler::Torque => (
+            "$(sed 's/.*-gpu//' $PBS_GPUFILE | sort | paste -sd,)",
+            "0,1",
+        ),
+    };
+    for (node, name) in [(Host::Node1, "node1"), (Host::Node2, "node2")] {
+        let script = format!("echo $(hostname) {shown}");
+        let job = Job::submit(&format!("gpus-{name}"), node, 2, &script);
+        assert_eq!(job.output(), format!("{name} {all}"));
     }
 }
 

@@ -41,6 +41,7 @@ impl Failure {
                 .hint("the lines above say which step; it needs apt and the network"),
             E::Mount { .. } => failure(Exit::Failed)
                 .hint("the path must be there on the node, not only on the login node"),
+            E::ClosedToEngine { closed, .. } => closed_to_engine(failure(Exit::Permission), closed),
             E::NodeDir { .. } => failure(Exit::Permission).hint(
                 "it must belong to you, be 0700 and no link; `node_dir` in the site file moves it",
             ),
@@ -153,6 +154,23 @@ impl From<kit::Error> for Failure {
     }
 }
 
+/// The engine's root is nobody there: NFS with root_squash, or FUSE without allow_other.
+fn closed_to_engine(failure: Failure, closed: &[std::path::PathBuf]) -> Failure {
+    let paths = closed.iter().map(|path| path.to_string_lossy());
+    let open = shell_words::join(paths);
+    let failure = match closed {
+        [] => failure.hint(
+            "the engine's root is shut out there (FUSE without allow_root, NFS with Kerberos): use \
+             another folder",
+        ),
+        _ => failure.hint(format!(
+            "the engine's root is nobody there (NFS with root_squash); let others pass through, \
+             which shows them no file: chmod o+x {open}"
+        )),
+    };
+    failure.hint("or use a rootless engine (podman), which sees what you see")
+}
+
 fn gpu_hint(error: &gpu::Error) -> &'static str {
     match error {
         gpu::Error::NoGpu { .. } => {
@@ -160,7 +178,10 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
              or submit with `-g none`"
         }
         gpu::Error::Nvml { .. } => "`nvidia-smi` on the node should show the same; tell the admin",
-        gpu::Error::Grant(_) | gpu::Error::Missing { .. } | gpu::Error::Mig { .. } => {
+        gpu::Error::Grant(_)
+        | gpu::Error::Missing { .. }
+        | gpu::Error::NoSuchPart { .. }
+        | gpu::Error::NoParts { .. } => {
             "the scheduler's grant does not fit the node; tell the admin"
         }
         gpu::Error::WrongType { .. } => {
@@ -170,5 +191,28 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
             "mend `pattern` of this type in the configuration; `qdebug config` shows where it is"
         }
         gpu::Error::TooFew { .. } => "ask for fewer by `-n`",
+        gpu::Error::Prohibited { .. } => {
+            "the admin opens it: nvidia-smi --compute-mode=DEFAULT; submit again for another one"
+        }
+        gpu::Error::Unhealthy { .. } => {
+            "tell the admin, who resets or drains it; submit again for another one"
+        }
+        gpu::Error::Busy { .. } => {
+            "tell the admin, or the owner of these processes; `--allow-busy` takes them all the same"
+        }
+        gpu::Error::NoneIdle { .. } => {
+            "submit again when one is free; `--allow-busy` takes one with others' processes on it"
+        }
+        gpu::Error::PickRefused => {
+            "the scheduler must hand GPUs out (its cgroups hook or GRES), or the site says \
+             `gpu_pick = \"idle\"`: tell the admin"
+        }
+        gpu::Error::Hold { .. } => {
+            "it must be a folder open to all, as /tmp is (mode 1777); tell the admin"
+        }
+        gpu::Error::NotArrived { .. } => {
+            "the engine of the node does not hand out what it is asked for: it needs the NVIDIA \
+             container toolkit, and CDI specs made by `nvidia-ctk cdi generate`; tell the admin"
+        }
     }
 }

@@ -1,5 +1,13 @@
 //! OpenPBS: one hook in the server, which hands it to every mom. Changed by `qmgr` as root on the
 //! server's machine, in directives that hold nothing but words of ours and a checked path.
+//!
+//! Problem: 23.06 takes the `freq` of a hook that is enabled and has a text as an order to run it in
+//! the server itself, whatever its event, and keeps that order when the hook is deleted: from then
+//! on it works on freed memory, writes gigabytes of log and answers nobody. Evidence:
+//! `mgr_hook_set` and `mgr_hook_delete` of its `hook_func.c`; seen a minute after an uninstallation.
+//! Solution: a hook is changed while it is disabled, which gives no such order; and before it is
+//! deleted it is for a moment what `periodic` says, a hook of the server, since disabling one of
+//! those takes the order back, whoever gave it.
 
 use std::path::Path;
 
@@ -8,6 +16,10 @@ use super::step::{INPUT, tool};
 use super::{Error, Found, Kind, Plan, Step, Target};
 
 const NAME: &str = "qdebug";
+
+/// What `create` and `delete` say when another admin was faster.
+const IS_THERE: &str = "already registered";
+const IS_GONE: &str = "does not exist";
 
 /// What the hook's attributes are. Event comes first, since `freq` needs it; `order` puts it
 /// before the cgroups hook (100), which takes the groups away that containers may be in.
@@ -20,6 +32,13 @@ const ATTRIBUTES: [(&str, &str); 5] = [
     ("alarm", "45"),
     ("order", "10"),
     ("enabled", "true"),
+];
+
+/// What the hook is before it is deleted, in this order.
+const FAREWELL: [(&str, &str); 3] = [
+    ("enabled", "false"),
+    ("event", "periodic"),
+    ("enabled", "false"),
 ];
 
 /// `qmgr -c DIRECTIVE`, of the server's own installation where it is in its usual place.
@@ -132,41 +151,74 @@ pub(super) async fn install(target: &Target) -> Result<Plan, Error> {
 }
 
 fn steps(there: Option<&Hook>, text: String) -> Vec<Step> {
-    let run = |directive: String, input: Option<String>| Step::Run {
-        argv: qmgr(&directive),
-        input,
-    };
+    let differs = |name, value| !there.is_some_and(|hook: &Hook| hook.has(name, value));
+    let differing: Vec<_> = ATTRIBUTES
+        .into_iter()
+        .filter(|(name, value)| *name != "enabled" && differs(name, value))
+        .collect();
+    let imports = !there.is_some_and(|hook| hook.has_text(&text));
+    let changes = imports || !differing.is_empty();
     let mut steps = Vec::new();
     if there.is_none() {
-        steps.push(run(format!("create hook {NAME}"), None));
+        steps.push(Step::Run {
+            argv: qmgr(&format!("create hook {NAME}")),
+            input: None,
+            done: Some(IS_THERE),
+        });
     }
-    if !there.is_some_and(|hook| hook.has_text(&text)) {
+    if changes {
+        steps.push(set("enabled", "false", None));
+    }
+    for (name, value) in differing {
+        steps.push(set(name, value, None));
+    }
+    if imports {
         let import = format!("import hook {NAME} application/x-python default {INPUT}");
-        steps.push(run(import, Some(text)));
+        steps.push(Step::Run {
+            argv: qmgr(&import),
+            input: Some(text),
+            done: None,
+        });
     }
-    for (name, value) in ATTRIBUTES {
-        if !there.is_some_and(|hook| hook.has(name, value)) {
-            let value = if value.contains(',') {
-                format!("\"{value}\"")
-            } else {
-                value.to_owned()
-            };
-            steps.push(run(format!("set hook {NAME} {name} = {value}"), None));
-        }
+    if changes || differs("enabled", "true") {
+        steps.push(set("enabled", "true", None));
     }
     steps
 }
 
+/// One attribute of the hook; `done` as in [`Step::Run`].
+fn set(name: &str, value: &str, done: Option<&'static str>) -> Step {
+    let value = if value.contains(',') {
+        format!("\"{value}\"")
+    } else {
+        value.to_owned()
+    };
+    Step::Run {
+        argv: qmgr(&format!("set hook {NAME} {name} = {value}")),
+        input: None,
+        done,
+    }
+}
+
 pub(super) async fn uninstall() -> Result<Plan, Error> {
-    let step = Step::Run {
+    let mut plan = Plan::default();
+    if Hook::ask().await?.is_some() {
+        plan.steps = farewell();
+    }
+    Ok(plan)
+}
+
+fn farewell() -> Vec<Step> {
+    let mut steps: Vec<Step> = FAREWELL
+        .into_iter()
+        .map(|(name, value)| set(name, value, Some(IS_GONE)))
+        .collect();
+    steps.push(Step::Run {
         argv: qmgr(&format!("delete hook {NAME}")),
         input: None,
-    };
-    let there = Hook::ask().await?.is_some();
-    Ok(Plan {
-        steps: there.then_some(step).into_iter().collect(),
-        then: Vec::new(),
-    })
+        done: Some(IS_GONE),
+    });
+    steps
 }
 
 #[cfg(test)]
@@ -191,26 +243,52 @@ mod tests {
         assert!(steps(Some(&hook()), "text".to_owned()).is_empty());
     }
 
+    fn shown(steps: &[Step]) -> Vec<String> {
+        steps.iter().map(ToString::to_string).collect()
+    }
+
+    /// Where a directive stands among the steps.
+    fn place(shown: &[String], words: &str) -> usize {
+        let found = shown.iter().position(|step| step.contains(words));
+        found.unwrap_or_else(|| panic!("no {words:?} in {shown:#?}"))
+    }
+
     #[test]
-    fn a_first_installation_says_everything_once_and_in_order() {
-        let shown: Vec<String> = steps(None, "text".to_owned())
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(shown.len(), 7, "{shown:#?}");
+    fn a_first_installation_says_everything_in_order() {
+        let shown = shown(&steps(None, "text".to_owned()));
+        assert_eq!(shown.len(), 8, "{shown:#?}");
         assert!(shown[0].ends_with("'create hook qdebug'"), "{}", shown[0]);
-        assert!(shown[1].contains("import hook qdebug application/x-python default"));
+        assert!(shown[1].contains("enabled = false"));
         assert!(shown[2].contains("event = \"execjob_epilogue,"));
-        assert!(shown[6].contains("enabled = true"));
+        assert!(shown[6].contains("import hook qdebug application/x-python default"));
+        assert!(shown[7].contains("enabled = true"));
     }
 
     #[test]
     fn what_somebody_changed_is_changed_back() {
-        let mut changed = hook();
-        changed.attributes.retain(|(name, _)| name != "alarm");
-        changed.attributes.push(("alarm".into(), "5".into()));
-        let steps = steps(Some(&changed), "text".to_owned());
-        assert_eq!(steps.len(), 1);
-        assert!(steps[0].to_string().contains("alarm = 45"));
+        for (name, value) in [("alarm", "5"), ("freq", "5")] {
+            let mut changed = hook();
+            changed.attributes.retain(|(found, _)| found != name);
+            changed.attributes.push((name.into(), value.into()));
+            let shown = shown(&steps(Some(&changed), "text".to_owned()));
+            assert_eq!(shown.len(), 3, "{shown:#?}");
+            // Or the server would take the `freq` for its own.
+            assert!(place(&shown, "enabled = false") < place(&shown, name));
+            assert!(place(&shown, name) < place(&shown, "enabled = true"));
+        }
+        let mut disabled = hook();
+        disabled.attributes.retain(|(found, _)| found != "enabled");
+        let shown = shown(&steps(Some(&disabled), "text".to_owned()));
+        assert_eq!(shown.len(), 1, "{shown:#?}");
+        assert!(shown[0].contains("enabled = true"));
+    }
+
+    #[test]
+    fn the_servers_own_order_is_taken_back_before_the_hook_goes() {
+        let shown = shown(&farewell());
+        assert!(shown[0].contains("enabled = false"));
+        assert!(shown[1].contains("event = periodic"));
+        assert!(shown[2].contains("enabled = false"));
+        assert!(shown[3].contains("delete hook qdebug"));
     }
 }

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Error;
+use super::file::version;
+use super::{Error, Kind, read};
 use crate::process::Program;
 
 /// The word of an argv in whose place a step's input file is put.
@@ -62,6 +63,8 @@ pub enum Step {
         argv: Vec<String>,
         /// What a file holds whose path takes the place of `{}` in the words.
         input: Option<String>,
+        /// What it says where another admin was faster: then it is done.
+        done: Option<&'static str>,
     },
 }
 
@@ -102,12 +105,11 @@ impl Step {
             Self::MakeFolder { path } => {
                 std::fs::create_dir_all(path).map_err(Error::io("make", path))
             }
-            Self::Keep { from, to } => {
-                std::fs::hard_link(from, to).map_err(Error::io("keep", from))
-            }
-            Self::Restore { from, to } => {
-                std::fs::rename(from, to).map_err(Error::io("put back", from))
-            }
+            Self::Keep { from, to } => keep(from, to),
+            Self::Restore { from, to } => match std::fs::rename(from, to) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && to.exists() => Ok(()),
+                restored => restored.map_err(Error::io("put back", from)),
+            },
             Self::Remove { path } => match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     Err(Error::io("remove", path)(error))
@@ -116,10 +118,35 @@ impl Step {
             },
             Self::RemoveEmptyFolder { path } => match std::fs::remove_dir(path) {
                 Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 removed => removed.map_err(Error::io("remove", path)),
             },
-            Self::Run { argv, input } => tool(argv, input.as_deref()).await.map(drop),
+            Self::Run { argv, input, done } => match tool(argv, input.as_deref()).await {
+                Err(Error::Tool { said, .. }) if done.is_some_and(|done| said.contains(done)) => {
+                    Ok(())
+                }
+                ran => ran.map(drop),
+            },
         }
+    }
+}
+
+/// A second name for the site's file. Where another admin was faster, that name is there already,
+/// and the first one may be ours by now.
+fn keep(from: &Path, to: &Path) -> Result<(), Error> {
+    match std::fs::hard_link(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let there = read(from)?.unwrap_or_default();
+            let ours = Kind::ALL
+                .into_iter()
+                .any(|kind| version(&there, kind).is_some());
+            if ours || read(to)?.as_ref() == Some(&there) {
+                return Ok(());
+            }
+            let (one, other) = (from.to_owned(), to.to_owned());
+            Err(Error::TwoScripts { one, other })
+        }
+        kept => kept.map_err(Error::io("keep", from)),
     }
 }
 
@@ -197,11 +224,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_sites_file_is_kept_once_and_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("epilogue"), folder.path().join("kept"));
+        let step = Step::Keep {
+            from: from.clone(),
+            to: to.clone(),
+        };
+        std::fs::write(&from, "theirs").unwrap();
+        step.perform().await.unwrap();
+        step.perform().await.unwrap();
+        write(&from, "# qdebug-hook 1.0 (torque)\n", 0o500).unwrap();
+        step.perform().await.unwrap();
+        assert_eq!(std::fs::read_to_string(&to).unwrap(), "theirs");
+        write(&from, "another of theirs", 0o500).unwrap();
+        let refused = step.perform().await.unwrap_err();
+        assert!(matches!(refused, Error::TwoScripts { .. }));
+    }
+
+    #[tokio::test]
     async fn a_tool_gets_its_file_and_its_refusal_is_told() {
         let argv = ["cat", INPUT].map(str::to_owned);
         assert_eq!(tool(&argv, Some("it's\n$x")).await.unwrap(), "it's\n$x");
         let argv = ["sh", "-c", "echo no; echo hook >&2; exit 3"].map(str::to_owned);
         let error = tool(&argv, None).await.unwrap_err();
         assert!(matches!(&error, Error::Tool { status: 3, said, .. } if said == "no hook"));
+        let step = |done| Step::Run {
+            argv: argv.to_vec(),
+            input: None,
+            done,
+        };
+        assert!(step(None).perform().await.is_err());
+        assert!(step(Some("yes")).perform().await.is_err());
+        step(Some("no hook")).perform().await.unwrap();
     }
 }

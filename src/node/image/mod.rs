@@ -1,5 +1,6 @@
 //! The session's image: where it comes from, and what must be known of it before it runs.
 //!
+//! - `session`: the image of a session's request;
 //! - `obtain`: the node's own, else the shared cache's, else pulled or built ([`obtain()`]);
 //! - `shared`: one node does the work for all that ask at once, and the cache gets what came of it;
 //! - `build`: an image of the user's recipe; `layer`: one with an sshd on top;
@@ -16,6 +17,7 @@ mod layer;
 mod manage;
 mod obtain;
 mod record;
+mod session;
 mod shared;
 mod teller;
 
@@ -25,10 +27,12 @@ pub use manage::{
 };
 
 pub(super) use known::{Known, Lookup};
-pub(super) use layer::with_sshd;
-pub(super) use obtain::{Obtained, Sources, Wish, obtain};
+pub(super) use session::of_session;
 pub(super) use shared::Saving;
-pub(super) use teller::Teller;
+
+use layer::with_sshd;
+use obtain::{Obtained, Sources, Wish, obtain};
+use teller::Teller;
 
 use std::path::PathBuf;
 

@@ -13,7 +13,7 @@ const MAX_GRACE: u64 = 3600;
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Args {
-    /// The FIFO of the lease.
+    /// The FIFO of the lease, or `-` for stdin.
     pub(crate) lease: PathBuf,
     /// Time between TERM and the end.
     pub(crate) grace: Duration,

@@ -32,11 +32,18 @@ pub(crate) enum Read {
 }
 
 impl Lease {
-    /// Opens it without waiting; anything but a FIFO is refused, since only a FIFO hangs up.
+    /// Opens it without waiting; anything but a FIFO is refused, since only a FIFO hangs up. `-` is
+    /// stdin, which an engine feeds as long as whoever made the container is attached.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(sys::O_NONBLOCK);
-        let fifo = options.open(path)?;
+        let fifo = if path == Path::new("-") {
+            let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+            sys::never_wait(stdin.as_fd());
+            stdin
+        } else {
+            let mut options = OpenOptions::new();
+            options.read(true).custom_flags(sys::O_NONBLOCK);
+            options.open(path)?
+        };
         if !fifo.metadata()?.file_type().is_fifo() {
             return Err(io::Error::other("not a FIFO"));
         }

@@ -13,7 +13,9 @@
 //! depends on nothing but std, so that one call of rustc makes it, static.
 
 mod args;
+mod devices;
 mod lease;
+mod processes;
 #[allow(dead_code, unreachable_pub)] // The qdebug crate uses it too, the holder's half.
 mod protocol;
 mod sys;
@@ -28,8 +30,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use args::Args;
+use devices::{Change, Devices};
 use lease::{Lease, Read};
-use protocol::{Line, Message, exit};
+use protocol::{Line, Message, exit, report};
 
 /// How long the first line of the lease may take.
 const LEASE_LIMIT: Duration = Duration::from_secs(10);
@@ -37,6 +40,9 @@ const LEASE_LIMIT: Duration = Duration::from_secs(10);
 /// The longest grace when the lease is lost: the job is over by then, and its GPUs may be somebody
 /// else's already.
 const LOST_GRACE: Duration = Duration::from_millis(500);
+
+/// How often is looked whether the user's processes have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The longest single sleep; the deadline's clock goes on while the machine sleeps, poll's not.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -62,6 +68,8 @@ fn run(args: &Args) -> u8 {
     if let Err(reason) = init.confirm_lease() {
         return init.end(reason, Duration::ZERO);
     }
+    let devices = devices::names(Path::new("/dev"));
+    say(format!("{} {}", report::DEVICES, devices.join(" ")).trim_end());
     if let Err(error) = init.start(args) {
         say(&format!("cannot start {}: {error}", args.program.display()));
         return exit::PROGRAM;
@@ -92,6 +100,7 @@ struct Init {
     /// The program's process id, which is its process group's too.
     child: Option<i32>,
     is_pid_1: bool,
+    devices: Devices,
 }
 
 impl Init {
@@ -107,6 +116,7 @@ impl Init {
             deadline: None,
             child: None,
             is_pid_1: std::process::id() == 1,
+            devices: Devices::watch(Path::new("/dev"), sys::since_boot()),
         })
     }
 
@@ -150,6 +160,11 @@ impl Init {
         self.reap()?;
         self.read_lease()?;
         let now = sys::since_boot();
+        match self.devices.look(now) {
+            Some(Change::Lost(reason)) => say(&format!("{} {reason}", report::LOST)),
+            Some(Change::Back) => say(report::BACK),
+            None => {}
+        }
         let left = match self.deadline {
             Some(deadline) if deadline <= now => return Err(Reason::Deadline),
             Some(deadline) => deadline - now,
@@ -212,7 +227,8 @@ impl Init {
         }
     }
 
-    /// TERM to all, the grace or less, and out. The kernel kills what is left when PID 1 exits.
+    /// TERM to the user's processes, then to all, within the grace, and out. The kernel kills what
+    /// is left when PID 1 exits.
     fn end(&mut self, reason: Reason, grace: Duration) -> u8 {
         let (text, status) = match reason {
             Reason::Deadline => ("the deadline has passed".to_owned(), exit::DEADLINE),
@@ -225,6 +241,9 @@ impl Init {
         };
         say(&text);
         let limit = sys::since_boot() + grace;
+        if self.is_pid_1 {
+            self.end_users(sys::since_boot() + grace * 3 / 4);
+        }
         self.signal_all(sys::SIGTERM);
         while !self.is_alone() {
             let left = limit.saturating_sub(sys::since_boot());
@@ -236,6 +255,25 @@ impl Init {
             self.signal();
         }
         status
+    }
+
+    /// Lets the user's processes end before sshd does, so that their last words reach whoever is
+    /// connected. Elsewhere than in a container everybody else is somebody else's.
+    fn end_users(&mut self, limit: Duration) {
+        let proc = Path::new("/proc");
+        for process in processes::of_the_user(proc) {
+            sys::send(process.pid, sys::SIGTERM);
+        }
+        loop {
+            while let sys::Reaped::Child(..) = sys::reap() {}
+            let waited_for = processes::of_the_user(proc);
+            let left = limit.saturating_sub(sys::since_boot());
+            if left.is_zero() || waited_for.iter().all(|process| process.ignores_term) {
+                return;
+            }
+            sys::wait([self.signals.as_fd()], left.min(LOOK_EVERY));
+            self.signal();
+        }
     }
 
     /// To everybody in the container but us; without one, to the program's group.

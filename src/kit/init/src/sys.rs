@@ -25,6 +25,8 @@ pub(crate) const O_NONBLOCK: c_int = 0o4000;
 /// `open`: a terminal opened does not become ours.
 pub(crate) const O_NOCTTY: c_int = 0o400;
 
+const F_GETFL: c_int = 3;
+const F_SETFL: c_int = 4;
 const PR_SET_DUMPABLE: c_int = 4;
 const CLOCK_BOOTTIME: c_int = 7;
 const WNOHANG: c_int = 1;
@@ -48,6 +50,7 @@ unsafe extern "C" {
     fn prctl(option: c_int, ...) -> c_int;
     fn kill(pid: c_int, signal: c_int) -> c_int;
     fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    fn fcntl(fd: c_int, command: c_int, ...) -> c_int;
     fn poll(fds: *mut PollFd, count: c_ulong, milliseconds: c_int) -> c_int;
     fn clock_gettime(clock: c_int, time: *mut TimeSpec) -> c_int;
     fn signal(signal: c_int, handler: usize) -> usize;
@@ -74,6 +77,15 @@ pub(crate) fn forbid_tracing() {
 pub(crate) fn send(pid: i32, number: c_int) {
     // SAFETY: kill takes two integers and touches no memory of ours.
     unsafe { kill(pid, number) };
+}
+
+/// From now on nobody waits in a read of this descriptor.
+pub(crate) fn never_wait(fd: BorrowedFd<'_>) {
+    // SAFETY: both commands take integers and touch no memory of ours.
+    unsafe {
+        let flags = fcntl(fd.as_raw_fd(), F_GETFL);
+        fcntl(fd.as_raw_fd(), F_SETFL, flags | O_NONBLOCK);
+    }
 }
 
 /// What [`reap`] found.

@@ -108,6 +108,29 @@ fn a_lost_lease_ends_it_at_once() {
     assert!(lost.elapsed() < Duration::from_secs(5));
 }
 
+#[test]
+fn stdin_is_a_lease_where_there_is_no_fifo_to_see() {
+    let folder = Folder::new("stdin");
+    let touched = folder.file("touched");
+    let mut init = Command::new(env!("CARGO_BIN_EXE_qdebug-init"))
+        .args(["--lease", "-", "--grace", "30", "--", "sh", "-c"])
+        .args(["touch \"$1\"; exec sleep 60", "sh"])
+        .arg(&touched)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut holder = init.stdin.take().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!touched.exists(), "nobody has spoken");
+    holder.write_all(b"deadline 60\n").unwrap();
+    appears(&touched);
+    let lost = Instant::now();
+    drop(holder);
+    assert_eq!(status(&init.wait_with_output().unwrap()), 71);
+    assert!(lost.elapsed() < Duration::from_secs(5));
+}
+
 const STUBBORN: &str = "trap '' TERM; touch \"$1\"; while :; do sleep 0.1; done";
 
 #[test]

@@ -1,0 +1,108 @@
+//! What a dead node half left goes, and nothing else: not the living, not another user's, another
+//! folder's or a stranger's.
+
+use crate::host::{Host, Ran};
+use crate::session::Session;
+
+const HERE: Host = Host::Node1;
+
+/// The gc of node1 alone, in a folder of its own.
+struct Place;
+
+impl Place {
+    const CONFIG: &str = "/home/alice/gc.toml";
+    const NODE_DIR: &str = "/var/tmp/gc-test/qdebug-2001";
+
+    fn new() -> Self {
+        HERE.sh("mkdir -p /var/tmp/gc-test && echo 'node_dir = \"/var/tmp/gc-test\"' > gc.toml")
+            .ok();
+        Self
+    }
+
+    fn gc(words: &[&str]) -> Ran {
+        let config = format!("QDEBUG_CONFIG={}", Self::CONFIG);
+        HERE.run(&[&["env", &config, "qdebug", "gc"], words].concat())
+    }
+
+    /// A container with these labels that never starts; its name.
+    fn container(name: &str, token: &str, uid: &str, node_dir: &str) {
+        let labels = [
+            format!("qdebug.token={token}"),
+            format!("qdebug.uid={uid}"),
+            format!("qdebug.node-dir={node_dir}"),
+            "qdebug.cluster=slurm elsewhere".to_owned(),
+        ];
+        let mut words = vec!["docker", "create", "--name", name];
+        for label in &labels {
+            words.extend(["--label", label]);
+        }
+        words.extend(["qdebug/busybox", "true"]);
+        HERE.run(&words).ok();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        HERE.sh(
+            "docker ps -aq --filter name=gc-test- | xargs -r docker rm -f; \
+             chmod -R u+rwX /var/tmp/gc-test; rm -rf /var/tmp/gc-test gc.toml",
+        );
+    }
+}
+
+#[test]
+fn what_never_started_goes_and_what_is_not_ours_stays() {
+    let _place = Place::new();
+    let living = Session::ready(
+        "gc-living",
+        &["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"],
+    );
+    let token = "0123456789abcdef0123456789abcdef";
+    let (own, other) = (Place::NODE_DIR, "/var/tmp/gc-elsewhere/qdebug-2001");
+    Place::container("gc-test-created", token, "2001", own);
+    Place::container("gc-test-other-user", token, "2002", own);
+    Place::container("gc-test-other-folder", token, "2001", other);
+    Place::container("gc-test-no-token", "../../etc", "2001", own);
+    // A node half that died before its container was made left a folder.
+    HERE.sh(&format!(
+        "mkdir -p {own}/sessions/{token}/session && chmod 700 {own} {own}/sessions"
+    ))
+    .ok();
+
+    let told = Place::gc(&["--dry-run", "--json"]).ok().json();
+    assert_eq!(told["dry_run"], true, "{told:#}");
+    assert_eq!(
+        told["removed"],
+        serde_json::json!(["gc-test-created"]),
+        "{told:#}"
+    );
+    assert_eq!(told["folders"], 1, "{told:#}");
+    let there = |name: &str| HERE.run(&["docker", "inspect", name]).code == 0;
+    assert!(there("gc-test-created"), "it was only told");
+
+    let removed = Place::gc(&[]).ok();
+    assert!(removed.out.contains("removed gc-test-created"), "{removed}");
+    assert!(removed.out.contains("files of 1 dead session"), "{removed}");
+    assert!(!there("gc-test-created"));
+    for name in [
+        "gc-test-other-user",
+        "gc-test-other-folder",
+        "gc-test-no-token",
+    ] {
+        assert!(there(name), "{name}");
+    }
+    let again = Place::gc(&[]).ok();
+    assert!(again.err.contains("nothing is left over"), "{again}");
+    // The living is not touched by the gc of its own folder either.
+    HERE.run(&["qdebug", "gc"]).ok();
+    assert_eq!(living.status()["state"], "ready");
+    assert_eq!(living.containers().len(), 1);
+
+    // What cannot be removed is told, and no success.
+    HERE.sh(&format!(
+        "mkdir -p {own}/sessions/{token}/stuck/x && chmod 500 {own}/sessions/{token}/stuck"
+    ))
+    .ok();
+    let stuck = Place::gc(&[]).fails(1, &["cannot remove the folder of session 0123456"]);
+    assert!(!stuck.err.contains("nothing is left"), "{stuck}");
+}
