@@ -27,6 +27,8 @@ use qdebug::session::{
 };
 
 const SESSION: &str = "QDEBUG_TEST_SESSION";
+/// The folder of the shared cache, for the tests that have one.
+const CACHE: &str = "QDEBUG_TEST_CACHE";
 const NODE_DIR: &str = "QDEBUG_TEST_NODE_DIR";
 /// The user the node half runs as unless a test says otherwise: no root, in the engine's group.
 const UID: u32 = 2001;
@@ -42,6 +44,10 @@ fn as_the_node_half() {
         may_pick_gpus: true,
         engine: Choice::Docker,
         pass_env: Vec::new(),
+        cache: std::env::var_os(CACHE).map(|folder| node::CacheOptions {
+            folder: folder.into(),
+            limit: 10 << 30,
+        }),
         explain: |_| Explanation {
             hint: Some("a hint".into()),
             code: Some(7),

@@ -189,6 +189,8 @@ need sshd openssh-server
 [[ -d /run/sshd ]] || as_root install -d -m 755 /run/sshd
 need tcsh tcsh
 need ps procps
+# With a login of its own, for the tests of pulling.
+need docker-registry docker-registry
 component fmt rustfmt
 component clippy clippy
 ensure_engine

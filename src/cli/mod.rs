@@ -13,7 +13,7 @@
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
 //! | `connect` | commands of the laptop half |
-//! | `node` | commands of the node half |
+//! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
 
@@ -27,6 +27,7 @@ mod failure;
 mod gpus;
 mod help;
 mod hooks;
+mod image;
 mod node;
 mod output;
 mod sessions;
@@ -137,7 +138,7 @@ impl Command {
     fn is_of_here(&self) -> bool {
         matches!(
             self,
-            Self::Submit(_) | Self::Gc(_) | Self::Kit(_) | Self::Config { .. }
+            Self::Submit(_) | Self::Gc(_) | Self::Image(_) | Self::Kit(_) | Self::Config { .. }
         )
     }
 
@@ -166,6 +167,7 @@ impl Command {
             Self::Hooks(hooks) => hooks.run(global).await,
             Self::LocalRun { job } => node::local_run(&job).await,
             Self::Gc(gc) => gc.run(global).await,
+            Self::Image(image) => image.run(global).await,
             Self::Kit(kit) => kit.run(global).await,
             Self::Completions { shell } => help::completions(shell),
             Self::Man => help::man(),

@@ -20,6 +20,7 @@ pub(super) async fn run(session: &Path) -> Result<u8, Failure> {
         may_pick_gpus: !setting.config.refuses_picked_gpus(),
         engine: setting.engine(),
         pass_env: setting.config.environment().map(str::to_owned).collect(),
+        cache: setting.cache(),
         explain: failure::explain,
     };
     let exit = node::run(session, &options).await?;

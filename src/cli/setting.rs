@@ -49,6 +49,15 @@ impl Setting {
         }
     }
 
+    /// The shared cache of images, where it is switched on.
+    pub(super) fn cache(&self) -> Option<crate::node::CacheOptions> {
+        let folder = self.config.cache()?.to_owned();
+        Some(crate::node::CacheOptions {
+            folder,
+            limit: self.config.cache_size(),
+        })
+    }
+
     /// The login half with every scheduler of here: the one that was found, and `local`.
     pub(super) async fn login(&self) -> Result<Login, Failure> {
         let kind = self.found().await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::output::{harmless, table};
 use super::values::shown;
-use crate::session::{GpuRequest, ImageSource, Limits, Standing, Status};
+use crate::session::{GpuRequest, Limits, Standing, Status};
 
 /// What to do about a job that can never run.
 pub(super) const NEVER_CURE: &str =
@@ -49,7 +49,7 @@ fn row(status: &Status, now: Timestamp) -> Vec<String> {
                     .unwrap_or_else(|| deadline.duration_since(now)),
             )
         }),
-        harmless(image(&status.image)),
+        harmless(&status.image.to_string()),
     ]
 }
 
@@ -66,7 +66,7 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
     }
     add(
         "asked",
-        format!("{}, {}", gpus(status.gpu.as_ref()), image(&status.image)),
+        format!("{}, {}", gpus(status.gpu.as_ref()), status.image),
     );
     if let Some(details) = &status.details {
         for gpu in &details.gpus {
@@ -206,12 +206,6 @@ pub(super) fn gpus(gpu: Option<&GpuRequest>) -> String {
         None => "no GPU".to_owned(),
         Some(gpu) if gpu.count == 1 => harmless(&gpu.kind),
         Some(gpu) => format!("{} x {}", gpu.count, harmless(&gpu.kind)),
-    }
-}
-
-fn image(image: &ImageSource) -> &str {
-    match image {
-        ImageSource::Reference { reference } => reference,
     }
 }
 

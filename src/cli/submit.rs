@@ -1,8 +1,10 @@
 //! `qdebug submit`: flags and configuration become a submission.
 
+use std::path::{Path, PathBuf};
+
 use serde::Serialize;
 
-use super::args::{EngineFlag, Global, SshdChoice, Submit};
+use super::args::{EngineFlag, Global, Recipe, SshdChoice, Submit};
 use super::setting::Setting;
 use super::{Exit, Failure, gpus, output, show, wait};
 use crate::login::{Submission, Submitted};
@@ -98,10 +100,19 @@ impl Submit {
             Failure::new(Exit::Usage, "for how long? there is no default for it")
                 .hint("add a walltime such as `-w 4h`")
         })?;
-        let image = self.image.clone().or(defaults.image).ok_or_else(|| {
-            Failure::new(Exit::Usage, "which image? there is no default for it")
-                .hint("add `-i IMAGE`, as you would name it to `docker run`")
-        })?;
+        let image = match self.recipe.source()? {
+            Some(recipe) => recipe,
+            None => {
+                let image = self.image.clone().or(defaults.image).ok_or_else(|| {
+                    Failure::new(Exit::Usage, "which image? there is no default for it")
+                        .hint("add `-i IMAGE`, as you would name it to `docker run`")
+                        .hint("or `--dockerfile FILE` to build one")
+                })?;
+                ImageSource::Reference {
+                    reference: image.to_string(),
+                }
+            }
+        };
         let files = self.env_file.iter().flat_map(|file| file.0.clone());
         let env = files.chain(self.env.iter().cloned()).collect();
         let catalogue = setting.config.catalogue();
@@ -121,12 +132,11 @@ impl Submit {
             gpu,
             gpu_words: None,
             walltime,
-            image: ImageSource::Reference {
-                reference: image.to_string(),
-            },
+            image,
             sshd: match self.sshd {
                 SshdChoice::Kit => Sshd::Kit,
                 SshdChoice::Image => Sshd::Image,
+                SshdChoice::Layer => Sshd::Layer,
             },
             engine: match self.engine {
                 None | Some(EngineFlag::Auto) => EngineChoice::Auto,
@@ -150,5 +160,32 @@ impl Submit {
             workdir: self.workdir.clone().map(std::path::absolute).transpose()?,
             extra: self.extra.clone(),
         })
+    }
+}
+
+impl Recipe {
+    /// The recipe as a session names it, with absolute paths; `None` where none was given.
+    fn source(&self) -> Result<Option<ImageSource>, Failure> {
+        let Some((recipe, context)) = self.paths()? else {
+            return Ok(None);
+        };
+        Ok(Some(ImageSource::Recipe {
+            recipe,
+            context,
+            args: self.build_arg.iter().cloned().collect(),
+        }))
+    }
+
+    /// The recipe's file and the folder it may copy from, absolute.
+    pub(super) fn paths(&self) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+        let Some(recipe) = &self.dockerfile else {
+            return Ok(None);
+        };
+        let recipe = std::path::absolute(recipe)?;
+        let context = match &self.context {
+            Some(context) => std::path::absolute(context)?,
+            None => recipe.parent().unwrap_or(Path::new("/")).to_owned(),
+        };
+        Ok(Some((recipe, context)))
     }
 }

@@ -12,9 +12,11 @@ use super::origin::{self, Leaf};
 use crate::text::nearest;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 10] = [
+const TOP: [&str; 12] = [
     "home",
     "node_dir",
+    "cache",
+    "cache_size",
     "scheduler",
     "engine",
     "environment",
@@ -130,6 +132,10 @@ pub(super) struct File {
     pub(super) home: Option<PathBuf>,
     #[serde(deserialize_with = "absolute")]
     pub(super) node_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "cache_folder")]
+    pub(super) cache: Option<PathBuf>,
+    #[serde(deserialize_with = "size")]
+    pub(super) cache_size: Option<u64>,
     pub(super) scheduler: Option<String>,
     #[serde(deserialize_with = "engine")]
     pub(super) engine: Option<String>,
@@ -216,6 +222,31 @@ fn engine<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     } else {
         Err(de::Error::custom("an engine is docker, podman or auto"))
     }
+}
+
+/// A folder for the cache: absolute, below home as `~/...`, or empty for none.
+fn cache_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let path = match text.strip_prefix("~/") {
+        Some(below) => etcetera::home_dir()
+            .map_err(|_| de::Error::custom("HOME is not set, and the path begins with ~"))?
+            .join(below),
+        None => PathBuf::from(&text),
+    };
+    if path.is_absolute() || text.is_empty() {
+        Ok(Some(path))
+    } else {
+        Err(de::Error::custom(
+            "the path must be absolute, or begin with ~/, or be \"\" for no cache",
+        ))
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::text::size(&text)
+        .map(Some)
+        .map_err(de::Error::custom)
 }
 
 fn destination<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -92,6 +92,21 @@ impl Config {
             .unwrap_or(Path::new("/var/tmp"))
     }
 
+    /// The folder of the shared cache of images, where one is switched on: `cache`.
+    pub fn cache(&self) -> Option<&Path> {
+        self.either(|file| file.cache.as_deref())
+            .filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// How much a user's cache may hold, in bytes: `cache_size`, else 100 GiB.
+    pub fn cache_size(&self) -> u64 {
+        self.user
+            .file
+            .cache_size
+            .or(self.site.file.cache_size)
+            .unwrap_or(100 << 30)
+    }
+
     /// Whether no GPUs may be picked where the scheduler shows no grant: `gpu_pick = "refuse"` in
     /// either file, so that no user lifts what the site has decided.
     pub fn refuses_picked_gpus(&self) -> bool {
@@ -205,6 +220,22 @@ mod tests {
         );
         assert_eq!(config.profile_of_login("al@host").unwrap().0, "lab");
         assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_cache_is_off_until_somebody_switches_it_on() {
+        let of = |site: &str, user: &str| {
+            let config = read(site, user).unwrap();
+            (config.cache().map(Path::to_owned), config.cache_size())
+        };
+        assert_eq!(of("", ""), (None, 100 << 30));
+        let site = "cache = '/scratch/cache'\ncache_size = '2T'\n";
+        assert_eq!(of(site, ""), (Some("/scratch/cache".into()), 2 << 40));
+        assert_eq!(of(site, "cache = ''\ncache_size = '1G'"), (None, 1 << 30));
+        let below_home = of("cache = '~/a b'", "").0.unwrap();
+        assert!(below_home.is_absolute() && below_home.ends_with("a b"));
+        assert!(read("cache = 'relative'", "").is_err());
+        assert!(read("cache_size = '7'", "").is_err());
     }
 
     #[test]

@@ -219,6 +219,22 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The image is some container's.
+    #[error("the image is in use ({detail})")]
+    ImageInUse {
+        /// The engine's sentence.
+        detail: String,
+    },
+    /// An archive could not be read to its end.
+    #[error("cannot read the archive of an image")]
+    Archive {
+        /// What the reader said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was to be built could not be, by the fault of recipe or context.
+    #[error(transparent)]
+    Build(#[from] super::BuildError),
     /// A throw-away container was called off.
     #[error("interrupted while {doing}")]
     Interrupted {

@@ -8,6 +8,8 @@
 //! - `flavour`: what differs between the engines;
 //! - `podman`: its service and its store;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
+//! - `build`: building them ([`Build`], [`Context`]);
+//! - `store`: saving, loading, listing and removing them ([`Stored`]);
 //! - `container`: making ([`ContainerSpec`]), starting, stopping, removing;
 //! - `list`: which there are;
 //! - `watch`: the exit and the output of a running container;
@@ -15,6 +17,7 @@
 //! - `throwaway`: a container that is run to its end and removed.
 
 mod auth;
+mod build;
 mod connect;
 mod container;
 mod error;
@@ -23,9 +26,11 @@ mod hand_over;
 mod image;
 mod list;
 mod peek;
+mod pipe;
 mod podman;
 mod reference;
 mod socket;
+mod store;
 mod throwaway;
 mod watch;
 
@@ -35,6 +40,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 
+pub use build::{Build, BuildError, BuildProgress, Built, Context};
 pub use container::{Bind, ContainerId, ContainerSpec, Publish};
 pub use error::Error;
 pub use image::{Image, PullProgress};
@@ -42,6 +48,7 @@ pub use list::{ContainerState, Listed};
 pub use peek::{FileKind, FileStat};
 pub use podman::Trouble;
 pub use reference::{Reference, ReferenceError};
+pub use store::Stored;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::devices::Devices;
 use super::gpus::Held;
+use super::image::Saving;
 use super::label;
 use super::place::SessionFolder;
 use super::server::Server;
@@ -47,6 +48,8 @@ pub(super) struct Made {
     pub(super) container: Option<ContainerId>,
     /// The wait for its exit.
     pub(super) exit: Option<ExitWatch>,
+    /// The image on its way into the shared cache.
+    pub(super) saving: Option<Saving>,
 }
 
 impl Made {
@@ -75,6 +78,8 @@ impl Made {
             self.remove_the_rest(&engine, token, limit(APPEAR_LIMIT))
                 .await;
         }
+        // The container goes first: the cache is on a file system that may hang.
+        self.saving = None;
         if let Some(folder) = self.folder.take()
             && let Err(error) = folder.remove()
         {

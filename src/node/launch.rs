@@ -27,11 +27,11 @@ use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
-use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
+use crate::engine::{self, ContainerSpec, Engine, Image, Publish};
 use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
 use crate::session::{
-    ConnectionDetails, EngineChoice, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
+    ConnectionDetails, EngineChoice, Gpu, GpuRequest, Phase, Request, SessionDir, Sshd,
 };
 
 /// The port of sshd in the container.
@@ -93,9 +93,10 @@ pub(super) async fn launch(
         Err(error) => tracing::warn!(error = error.sentence(), "cannot sweep"),
     }
 
-    let ImageSource::Reference { reference } = &request.image;
-    let reference: Reference = reference.parse()?;
-    let image = image::obtain(&engine, &reference, reporter).await?;
+    let cache = plan.options.cache.as_ref();
+    let mut obtained =
+        image::of_session(&engine, node_dir.path(), cache, request, reporter).await?;
+    made.saving = obtained.saving.take();
 
     reporter.enter(Phase::Launching).await?;
     let launching = Launching {
@@ -104,8 +105,9 @@ pub(super) async fn launch(
         user: &user,
         node_dir: &node_dir,
         folder: &folder,
-        image: &image,
-        reference: &reference,
+        image: &obtained.image,
+        image_name: &obtained.name,
+        image_notices: &obtained.notices,
         gpus: gpus.as_ref(),
     };
     let details = launching.container(made).await?;
@@ -141,7 +143,8 @@ struct Launching<'a> {
     node_dir: &'a NodeDir,
     folder: &'a Path,
     image: &'a Image,
-    reference: &'a Reference,
+    image_name: &'a str,
+    image_notices: &'a [String],
     gpus: Option<&'a Selected>,
 }
 
@@ -182,9 +185,9 @@ impl Launching<'_> {
         let (known, looking) = known?;
         made.making = false;
         let kit = kit?;
-        if request.sshd == Sshd::Image && !known.has_sshd() {
+        if request.sshd != Sshd::Kit && !known.has_sshd() {
             return Err(Error::NoSshd {
-                image: self.reference.to_string(),
+                image: self.image_name.to_owned(),
             });
         }
         // Keys that cannot be read now come with the next look.
@@ -460,6 +463,7 @@ impl Launching<'_> {
     ) -> ConnectionDetails {
         let Plan { request, job, .. } = self.plan;
         let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
+        notices.extend_from_slice(self.image_notices);
         if let Some(server) = made
             .server
             .as_ref()

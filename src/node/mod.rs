@@ -43,6 +43,10 @@ mod upload;
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
 pub use error::Error;
 pub use gc::{Sweep, Swept, gc};
+pub use image::{
+    BuildFrom, BuildWish, CacheOptions, ImageBuilt, ImageListed, ImagePlace, ImagePruned,
+    ImageStores, Images, PruneBounds, image_build, image_list, image_prune,
+};
 pub use kit_build::kit_build;
 pub use run::{Exit, Explanation, Options, run};
 

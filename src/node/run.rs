@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::deadline::{self, Words};
 use super::end::Made;
 use super::idle::{Idle, IdleWatch};
+use super::image::{CacheOptions, Saving};
 use super::interrupt::{Interruption, Interruptions};
 use super::job::OwnJob;
 use super::report::Reporter;
@@ -40,6 +41,8 @@ pub struct Options {
     pub engine: engine::Choice,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
+    /// The shared cache of images, where it is switched on.
+    pub cache: Option<CacheOptions>,
     /// Says what the user can do about an error; made in `cli`, once for all.
     pub explain: fn(&Error) -> Explanation,
 }
@@ -231,7 +234,13 @@ impl Supervision<'_> {
                 () = self.clock.until(next_notice) => if let Some((_, text)) = notices.pop() {
                     self.notice(&text);
                 },
-                text = devices.next() => self.tell_of_gpus(text).await,
+                text = devices.next() => {
+                    tracing::warn!(text, "the session's GPUs");
+                    self.tell(text).await;
+                }
+                note = Saving::end_of(&mut self.made.saving) => if let Some(note) = note {
+                    self.tell(note).await;
+                },
                 told = idle.next() => if let Some(reason) = self.mind_idle(told).await {
                     return Ok(reason);
                 },
@@ -272,9 +281,8 @@ impl Supervision<'_> {
         }
     }
 
-    /// Tells the terminals, and whoever asks for the status, what has become of the GPUs.
-    async fn tell_of_gpus(&mut self, text: String) {
-        tracing::warn!(text, "the session's GPUs");
+    /// Tells the terminals, and whoever asks for the status, what the user should know.
+    async fn tell(&mut self, text: String) {
         self.notice(&format!("qdebug: {text}"));
         self.reporter
             .change(|details| {
@@ -434,6 +442,7 @@ mod tests {
             may_pick_gpus: true,
             engine: engine::Choice::Auto,
             pass_env: Vec::new(),
+            cache: None,
             explain: |_| Explanation::default(),
         }
     }

@@ -111,6 +111,25 @@ pub enum ImageSource {
         /// As `docker run` would take it.
         reference: String,
     },
+    /// An image built from a recipe, where there is none yet.
+    Recipe {
+        /// The recipe's file on the shared file system.
+        recipe: PathBuf,
+        /// The folder it may copy from.
+        context: PathBuf,
+        /// Values of its `ARG`s.
+        #[serde(default)]
+        args: BTreeMap<EnvName, String>,
+    },
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reference { reference } => f.write_str(reference),
+            Self::Recipe { recipe, .. } => write!(f, "{}", recipe.display()),
+        }
+    }
 }
 
 /// Which sshd serves the session.
@@ -122,6 +141,8 @@ pub enum Sshd {
     Kit,
     /// The one the image brings.
     Image,
+    /// One that is put on top of the image by its own package manager.
+    Layer,
 }
 
 /// Which container engine runs the session.

@@ -47,6 +47,8 @@ impl Failure {
             ),
             E::NoSshd { .. } => failure(Exit::Image)
                 .hint("leave `--sshd image` out: the kit's sshd works in any image"),
+            E::SshdLayer { .. } => failure(Exit::Image)
+                .hint("leave `--sshd layer` out: the kit's sshd works in any image"),
             E::NoPort { .. } => failure(Exit::Failed).hint("submit again"),
             E::Died { .. } | E::NotServing { .. } => failure(Exit::Engine)
                 .hint("`qdebug logs` of the session tells more; `--sshd kit` is the safe choice"),
@@ -108,11 +110,33 @@ impl Failure {
             E::NoSpace { .. } => {
                 failure(Exit::Engine).hint("the engine's disk on the node is full; tell the admin")
             }
+            E::ImageInUse { .. } => failure(Exit::Image).hint("end the session that uses it first"),
+            E::Archive { .. } => failure(Exit::Image),
+            E::Build(error) => Self::of_build(error),
             E::Interrupted { .. } => failure(Exit::Interrupted),
             E::PortTaken { .. } | E::NameTaken { .. } | E::NoSuchContainer { .. } => {
                 failure(Exit::Engine).hint("submit again")
             }
             E::Command { .. } | E::Other { .. } | E::Peek { .. } => failure(Exit::Engine),
+        }
+    }
+
+    fn of_build(error: &engine::BuildError) -> Self {
+        use engine::BuildError as E;
+        match error {
+            E::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Self::of(Exit::Image, error)
+                    .hint("make it readable for you, or name it in .dockerignore")
+            }
+            E::Read { .. } | E::Unfit { .. } => Self::of(Exit::Image, error)
+                .hint("recipe and context must be on a file system that the node has too"),
+            E::Failed { detail, .. } if detail.contains("BuildKit") => Self::of(Exit::Image, error)
+                .hint(
+                    "recipes are built by the engine's classic builder: leave `--mount` and the \
+                       like out, or build it elsewhere and push it to a registry",
+                ),
+            E::Failed { .. } => Self::of(Exit::Image, error)
+                .hint("mend the recipe; `qdebug image build --dockerfile FILE` tries it on a node"),
         }
     }
 
