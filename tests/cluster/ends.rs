@@ -42,7 +42,7 @@ fn stop_of_a_waiting_job() {
 #[test]
 fn kill_9_of_everything_of_the_job() {
     let session = Session::ready("end-kill-all", &SMALL);
-    here().kill_all(&session, session.node());
+    session.node().root(&here().killing_all(&session)).ok();
     session.is_gone();
     // Slurm needs minutes to notice that its own daemon for the job is gone. Until then nobody is
     // told that the session is ready.
