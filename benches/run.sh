@@ -4,7 +4,7 @@
 #
 #   benches/run.sh [--pairs N] [NAME...]
 #
-#   NAME   node_half, idle, submit, laptop; all of them when none is given
+#   NAME   node_half, second_node, idle, submit, laptop; all of them when none is given
 set -euo pipefail
 
 benches=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,7 +18,7 @@ pairs=30 names=()
 while (($#)); do
     case $1 in
         --pairs) pairs=${2:?} && shift ;;
-        node_half | idle | submit | laptop) names+=("$1") ;;
+        node_half | second_node | idle | submit | laptop) names+=("$1") ;;
         *)
             sed -n '2,/^set/p' "$0" | sed '$d' >&2
             exit 2
@@ -26,7 +26,7 @@ while (($#)); do
     esac
     shift
 done
-((${#names[@]})) || names=(node_half idle submit laptop)
+((${#names[@]})) || names=(node_half second_node idle submit laptop)
 
 # as_alice HOST WORD...: on a host of the cluster, as its user.
 as_alice() {
@@ -37,6 +37,7 @@ as_alice() {
 }
 
 on_node_half() { as_alice node1 python3 /tmp/benches/node_half.py "$pairs"; }
+on_second_node() { as_alice node2 python3 /tmp/benches/second_node.py "$pairs"; }
 on_idle() { as_alice node1 python3 /tmp/benches/idle.py; }
 on_submit() { as_alice login python3 /tmp/benches/submit.py "$pairs"; }
 
@@ -54,7 +55,7 @@ on_laptop() {
 folder=$(examples/cluster/build --release)
 trap 'examples/cluster/down' EXIT
 examples/cluster/up --fresh --qdebug "$folder/qdebug"
-for host in login node1 laptop; do
+for host in login node1 node2 laptop; do
     docker cp "$benches" "$QDEBUG_CLUSTER-$host:/tmp/benches"
 done
 for name in "${names[@]}"; do "on_$name"; done

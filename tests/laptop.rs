@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Bench, block_on, login};
 use qdebug::laptop::{Cluster, Connect, Error, Event, Outcome, Paths, Ui, connect, sweep};
@@ -192,11 +192,23 @@ fn from_the_queue_to_the_end() {
                 "{second:?}"
             );
 
+            // The cluster has just been asked, and would be asked again in ten seconds.
+            scene.says("ending", '1', Some("stopped by alice"));
+            scene.bench.cut_last().await;
+            let cut = Instant::now();
+            until(
+                &events,
+                |event| matches!(event, Event::Status(status) if status.state == Standing::Ending),
+            )
+            .await;
             scene.says("ended", '1', Some("stopped by alice"));
+            cut
         };
         let asked = ask();
         let connecting = connect(&cluster, &scene.client, &scene.paths, &asked, &ui);
-        let (outcome, ()) = tokio::join!(connecting, story);
+        let (outcome, cut) = tokio::join!(connecting, story);
+        let known_after = cut.elapsed();
+        assert!(known_after < Duration::from_secs(4), "{known_after:?}");
         let Ok(Outcome::Ended(status)) = outcome else {
             panic!("{outcome:?}");
         };

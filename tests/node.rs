@@ -18,15 +18,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use qdebug::engine::Engine;
+use qdebug::engine::{Choice, Engine};
 use qdebug::kit::Kit;
 use qdebug::node::{self, Explanation, Options};
 use qdebug::session::{
-    Cluster, ConnectionDetails, EndReason, ImageSource, Phase, PublicKey, Qdebug, Request,
-    SessionDir, Sshd, Stop, Store, Token,
+    Cluster, ConnectionDetails, EndReason, EngineChoice, ImageSource, Phase, PublicKey, Qdebug,
+    Request, SessionDir, Sshd, Stop, Store, Token,
 };
 
 const SESSION: &str = "QDEBUG_TEST_SESSION";
+/// The folder of the shared cache, for the tests that have one.
+const CACHE: &str = "QDEBUG_TEST_CACHE";
 const NODE_DIR: &str = "QDEBUG_TEST_NODE_DIR";
 /// The user the node half runs as unless a test says otherwise: no root, in the engine's group.
 const UID: u32 = 2001;
@@ -39,7 +41,13 @@ fn as_the_node_half() {
     };
     let options = Options {
         node_dir: std::env::var_os(NODE_DIR).map(PathBuf::from),
+        may_pick_gpus: true,
+        engine: Choice::Docker,
         pass_env: Vec::new(),
+        cache: std::env::var_os(CACHE).map(|folder| node::CacheOptions {
+            folder: folder.into(),
+            limit: 10 << 30,
+        }),
         explain: |_| Explanation {
             hint: Some("a hint".into()),
             code: Some(7),
@@ -76,7 +84,9 @@ fn image() -> Option<String> {
         .build()
         .unwrap();
     let found = runtime.block_on(async {
-        let engine = Engine::connect().await.map_err(|error| error.to_string())?;
+        let engine = Engine::connect(Choice::Docker, None)
+            .await
+            .map_err(|error| error.to_string())?;
         let image = engine.image(&name.parse().unwrap()).await;
         match image.map_err(|error| error.to_string())? {
             None => Err(format!("no image {name}")),
@@ -140,6 +150,7 @@ impl Trial {
             idle_timeout_seconds: None,
             image: ImageSource::Reference { reference: image },
             sshd: Sshd::Kit,
+            engine: EngineChoice::Auto,
             mounts: Vec::new(),
             env: [("ODD".parse().unwrap(), "a 'b' \"c\" $d é".to_owned())].into(),
             home: home.clone(),
@@ -522,6 +533,7 @@ fn an_engine_that_cannot_hand_out_gpus_says_so_after_the_right_ones_were_chosen(
             kind: "V100".into(),
             count: 1,
             pattern: None,
+            allow_busy: false,
         });
     };
     let Some(mut trial) = Trial::new(change) else {
@@ -605,6 +617,7 @@ fn what_cannot_be_is_said_and_leaves_nothing() {
                 kind: "V100".into(),
                 count: 1,
                 pattern: None,
+                allow_busy: false,
             });
         },
     ];

@@ -9,13 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may see of ours. A module may always see itself.
-const MAY_SEE: [(&str, &[&str]); 14] = [
+const MAY_SEE: [(&str, &[&str]); 15] = [
     ("session", &[]),
     ("process", &[]),
     ("disk", &[]),
     ("text", &[]),
     ("scheduler", &["process", "disk", "text"]),
     ("engine", &["process", "text"]),
+    ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),
     ("ssh", &["process", "disk"]),
@@ -27,9 +28,11 @@ const MAY_SEE: [(&str, &[&str]); 14] = [
             "session",
             "scheduler",
             "engine",
+            "cache",
             "gpu",
             "kit",
             "process",
+            "disk",
             "text",
         ],
     ),
@@ -54,12 +57,13 @@ const MAY_SEE: [(&str, &[&str]); 14] = [
 ];
 
 /// The one place of each outside crate.
-const HOME_OF: [(&str, &str); 5] = [
+const HOME_OF: [(&str, &str); 6] = [
     ("bollard", "engine"),
     ("openssh", "ssh"),
     ("nvml_wrapper", "gpu"),
     ("clap", "cli"),
     ("portpicker", "node"),
+    ("zstd", "cache"),
 ];
 
 fn sources(module: &Path) -> Vec<PathBuf> {

@@ -143,6 +143,8 @@ make_host() {
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined
             --security-opt systempaths=unconfined
             -e "QDEBUG_DNS=$(resolvers)"
+            # A disk of the node, gone with it: Podman lays no overlays over this container's own.
+            --mount "type=volume,dst=/var/tmp"
             --mount "type=volume,src=$cluster-$host-docker,dst=/var/lib/docker")
     fi
     docker create "${arguments[@]}" "$(host_image)" "$role" || return
@@ -215,6 +217,33 @@ preload() {
     docker exec "$cluster-$node" docker image prune -f || return
     docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' "${node_images[@]}" |
         docker exec -i "$cluster-$node" tee "$note"
+}
+
+# preload_podman NODE: the same for alice's own store.
+preload_podman() {
+    local node=$1 have
+    have=$(docker exec -u alice -w / -e HOME=/home/alice "$cluster-$node" \
+        podman image ls -q --no-trunc) || return
+    have=$(docker image inspect -f '{{.Id}}' "${node_images[@]}" |
+        grep -vxF "${have:-none}") || return 0
+    docker save "${node_images[@]}" |
+        docker exec -i -u alice -w / -e HOME=/home/alice "$cluster-$node" podman load -q
+}
+
+# engine_of_sessions ENGINE: what the site file of the nodes says; Docker needs no word.
+engine_of_sessions() {
+    local node
+    if [[ $1 == docker ]]; then
+        for node in node1 node2; do
+            docker exec "$cluster-$node" rm -f /etc/qdebug/site.toml || return
+        done
+        return
+    fi
+    all preload_podman node1 node2 || return
+    for node in node1 node2; do
+        docker exec -i "$cluster-$node" sh -c \
+            'mkdir -p /etc/qdebug && cat >/etc/qdebug/site.toml' <<<"engine = \"$1\"" || return
+    done
 }
 
 preload_nodes() { all preload node1 node2; }

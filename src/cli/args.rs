@@ -79,6 +79,9 @@ pub(super) enum Command {
     Forward(Forward),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
+    /// Images: build one ahead, list what there is, free the disk
+    #[command(subcommand)]
+    Image(Image),
     /// The kit: the static sshd that serves any image
     #[command(subcommand)]
     Kit(Kit),
@@ -140,6 +143,7 @@ Examples:
   qdebug submit -g V100 -w 4h -i pytorch/pytorch
   qdebug submit -g A100 -n 2 -w 1h30m -i lab:v3 -m /scratch/data:/data:ro -e WANDB_MODE=offline
   qdebug submit -g none -w 30m -i busybox --scheduler local
+  qdebug submit -g V100 -w 4h --dockerfile env/Dockerfile --context . --build-arg CUDA=12.4
   qdebug submit -g V100 -w 1h -i debian --dry-run
   qdebug submit -g V100 -w 1h -i debian -- --constraint=ib")]
 pub(super) struct Submit {
@@ -152,9 +156,14 @@ pub(super) struct Submit {
     /// How many GPUs
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) count: u32,
+    /// Take GPUs on which somebody else's processes are, too
+    #[arg(long)]
+    pub(super) allow_busy: bool,
     /// The image, as docker names it
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "dockerfile")]
     pub(super) image: Option<Reference>,
+    #[command(flatten)]
+    pub(super) recipe: Recipe,
     /// Mount SOURCE:TARGET[:ro] besides home; repeatable
     #[arg(short, long, value_name = "SRC:DST[:ro]", value_parser = mounts)]
     pub(super) mount: Vec<MountList>,
@@ -201,6 +210,9 @@ pub(super) struct Submit {
     /// Whose sshd serves the session: the kit's works in any image
     #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
     pub(super) sshd: SshdChoice,
+    /// The container engine; the node's own choice when not given
+    #[arg(long, value_enum)]
+    pub(super) engine: Option<EngineFlag>,
     /// The scheduler: openpbs, torque, slurm, or local for this machine without one; found out when
     /// not given
     #[arg(long, value_name = "KIND", help_heading = SCHEDULER)]
@@ -216,11 +228,35 @@ pub(super) struct Submit {
     pub(super) extra: Vec<String>,
 }
 
+/// An image that is built from a recipe, on the node, unless it is there.
+#[derive(Debug, Args)]
+pub(super) struct Recipe {
+    /// Build the image from this Dockerfile instead
+    #[arg(long, value_name = "FILE", value_parser = values::file)]
+    pub(super) dockerfile: Option<PathBuf>,
+    /// The folder the Dockerfile may copy from; its own when not given
+    #[arg(long, value_name = "DIR", requires = "dockerfile", value_parser = values::directory)]
+    pub(super) context: Option<PathBuf>,
+    /// Give an ARG of the Dockerfile a value; NAME alone takes the value of here; repeatable
+    #[arg(long, value_name = "NAME[=VALUE]", requires = "dockerfile", value_parser = values::variable)]
+    pub(super) build_arg: Vec<(EnvName, String)>,
+}
+
 /// Which sshd serves the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SshdChoice {
     Kit,
     Image,
+    /// One that is put on top of the image by its own package manager
+    Layer,
+}
+
+/// A container engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineFlag {
+    Auto,
+    Docker,
+    Podman,
 }
 
 /// A session by name or job id.
@@ -357,6 +393,9 @@ pub(super) struct Cleanup {
     /// How long all of it may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub(super) time_limit: u64,
+    /// The user's own folder on the node; root hands it on to what it runs as a user
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(super) node_folder: Option<PathBuf>,
     /// Fail when something could not be cleaned up; a hook must not
     #[arg(long)]
     pub(super) strict: bool,
@@ -412,6 +451,68 @@ pub(super) struct ChangeHooks {
 pub(super) enum ConfigAction {
     /// Test the files: the first error with file, line and key, and every unknown key
     Check,
+}
+
+/// Images of yours: on this machine's engine and in the shared cache.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+The shared cache is on when `cache` of the configuration names its folder.
+
+Examples:
+  qdebug image build --dockerfile env/Dockerfile --context .
+  qdebug image build -i pytorch/pytorch
+  qdebug image list
+  qdebug image prune --unused-for 30d --dry-run
+  qdebug image prune --keep-size 50G")]
+pub(super) enum Image {
+    /// Make an image here, where an engine is, and put it into the shared cache
+    #[command(after_help = "\
+Examples:
+  qdebug image build --dockerfile env/Dockerfile --context . --build-arg CUDA=12.4
+  qdebug image build -i pytorch/pytorch --sshd layer
+
+A session with the same words then finds it.")]
+    Build(ImageBuild),
+    /// List your images with their size and last use
+    #[command(visible_alias = "ls", after_help = "Example: qdebug image list --json")]
+    List,
+    /// Remove images of yours that were not used for long; never one that a container uses
+    #[command(after_help = "\
+Examples:
+  qdebug image prune --unused-for 30d
+  qdebug image prune --keep-size 50G --dry-run
+
+Both count on this machine and in the shared cache each. The least recently used go first.")]
+    Prune(ImagePrune),
+}
+
+/// Make an image.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("from").required(true).args(["image", "dockerfile"]))]
+pub(super) struct ImageBuild {
+    /// An image as docker names it, pulled when it is not here
+    #[arg(short, long)]
+    pub(super) image: Option<Reference>,
+    #[command(flatten)]
+    pub(super) recipe: Recipe,
+    /// `layer` puts an sshd on top, as `submit --sshd layer` does
+    #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
+    pub(super) sshd: SshdChoice,
+}
+
+/// Remove images.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("bounds").required(true).multiple(true).args(["unused_for", "keep_size"]))]
+pub(super) struct ImagePrune {
+    /// Those not used for so long, such as 30d or 12h
+    #[arg(long, value_name = "TIME", value_parser = values::age)]
+    pub(super) unused_for: Option<Duration>,
+    /// So many that the rest is not larger than this, such as 50G
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub(super) keep_size: Option<u64>,
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// The kit.

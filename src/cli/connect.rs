@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Connect, Forward, Global, Ssh};
 use super::setting::Setting;
 use super::values::shown;
-use super::{Exit, Failure, output, show};
+use super::{Exit, Failure, output, show, wait};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui};
 use crate::session::Status;
 use crate::ssh::config_file::IncludePlan;
@@ -143,8 +143,19 @@ impl Connect {
                 }
             }
             Outcome::Open => Ok(0),
-            Outcome::Interrupted => {
-                output::talk("the tunnel is closed; the session goes on (`qdebug stop` ends it)");
+            Outcome::Never(status) => {
+                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
+                Err(wait::never(&jobs, &status).await?)
+            }
+            Outcome::Interrupted {
+                by,
+                waited: Some(status),
+            } => {
+                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
+                wait::interrupted(&jobs, wait::job_of(&status), by).await
+            }
+            Outcome::Interrupted { waited: None, .. } => {
+                output::talk("disconnected; the session goes on (`qdebug stop` ends it)");
                 Ok(Exit::Interrupted.code())
             }
         }
@@ -243,6 +254,7 @@ fn told(event: &Event, detach: bool) -> String {
              connects",
             shown(*left)
         ),
+        Event::Notice(text) => format!("notice: {}", output::harmless(text)),
         Event::UsedAgain => "the session is used again and stays".to_owned(),
         Event::Lost(reason) => format!("reconnecting: {reason}"),
         Event::Back => "connected again".to_owned(),

@@ -15,7 +15,7 @@ pub enum Exit {
     Usage = 2,
     /// There is no such session or job.
     NoSuchSession = 3,
-    /// The scheduler refused.
+    /// The scheduler refused, or says that the job can never run.
     Refused = 4,
     /// The scheduler does not answer.
     SchedulerUnreachable = 5,
@@ -52,7 +52,7 @@ impl Exit {
         (Self::Failed, "failed otherwise"),
         (Self::Usage, "usage"),
         (Self::NoSuchSession, "no such session or job"),
-        (Self::Refused, "refused by the scheduler"),
+        (Self::Refused, "refused by the scheduler, or never to run"),
         (Self::SchedulerUnreachable, "scheduler unreachable"),
         (
             Self::ClusterUnreachable,

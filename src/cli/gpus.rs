@@ -98,6 +98,7 @@ pub(super) fn asked(catalogue: &Catalogue, text: &str, count: u32) -> (GpuReques
         kind: kind.map_or(text, |kind| &kind.name).to_owned(),
         count,
         pattern: kind.and_then(|kind| kind.pattern.clone()),
+        allow_busy: false,
     };
     let limits = Limits {
         cpus: kind.and_then(|kind| kind.cpus?.checked_mul(count)),

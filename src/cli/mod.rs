@@ -9,10 +9,11 @@
 //! | `failure` | errors as the user sees them |
 //! | `output` | the only place that prints |
 //! | `show` | a session's status for people |
+//! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
 //! | `connect` | commands of the laptop half |
-//! | `node` | commands of the node half |
+//! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
 
@@ -26,6 +27,7 @@ mod failure;
 mod gpus;
 mod help;
 mod hooks;
+mod image;
 mod node;
 mod output;
 mod sessions;
@@ -33,8 +35,10 @@ mod setting;
 mod show;
 mod submit;
 mod values;
+mod wait;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -42,6 +46,9 @@ pub use exit::Exit;
 use failure::Failure;
 
 use args::{Cli, Command, Global};
+
+/// How long what still runs in threads may take when a command is over.
+const LAST_THREADS_LIMIT: Duration = Duration::from_millis(500);
 
 /// Runs `qdebug` with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -62,7 +69,14 @@ pub fn run() -> ExitCode {
     if let Some(mark) = &frame {
         output::data(&format!("qdebug-frame-{mark} begin"));
     }
-    let code = match log.and_then(|()| runtime()?.block_on(dispatch(cli))) {
+    let run = || {
+        let runtime = runtime()?;
+        let code = runtime.block_on(dispatch(cli));
+        // A thread that hangs with a file system or a driver must not hold what is done.
+        runtime.shutdown_timeout(LAST_THREADS_LIMIT);
+        code
+    };
+    let code = match log.and_then(|()| run()) {
         Ok(code) => code,
         Err(told) => told,
     };
@@ -124,7 +138,7 @@ impl Command {
     fn is_of_here(&self) -> bool {
         matches!(
             self,
-            Self::Submit(_) | Self::Gc(_) | Self::Kit(_) | Self::Config { .. }
+            Self::Submit(_) | Self::Gc(_) | Self::Image(_) | Self::Kit(_) | Self::Config { .. }
         )
     }
 
@@ -153,6 +167,7 @@ impl Command {
             Self::Hooks(hooks) => hooks.run(global).await,
             Self::LocalRun { job } => node::local_run(&job).await,
             Self::Gc(gc) => gc.run(global).await,
+            Self::Image(image) => image.run(global).await,
             Self::Kit(kit) => kit.run(global).await,
             Self::Completions { shell } => help::completions(shell),
             Self::Man => help::man(),

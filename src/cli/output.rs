@@ -31,7 +31,7 @@ pub(super) fn talk(line: &str) {
 
 /// Asks on the terminal; `None` when there is none to ask on.
 pub(super) fn confirm(question: &str) -> Option<bool> {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    if !is_attended() {
         return None;
     }
     let mut stderr = std::io::stderr();
@@ -42,6 +42,26 @@ pub(super) fn confirm(question: &str) -> Option<bool> {
         answer.trim().to_lowercase().as_str(),
         "" | "y" | "yes"
     ))
+}
+
+/// Whether somebody sits at a terminal who can read a question and answer it.
+pub(super) fn is_attended() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Puts a question on the terminal and gives the line that answers it, `None` at the end of input.
+/// It may be dropped, and the program end, while nobody answers.
+pub(super) async fn ask(question: &str) -> Option<String> {
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "{} ", harmless(question)).and_then(|()| stderr.flush());
+    let (give, answer) = tokio::sync::oneshot::channel();
+    // No task of the runtime's, whose end would wait for the line.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().read_line(&mut line);
+        let _ = give.send(read.ok().filter(|length| *length > 0).map(|_| line));
+    });
+    answer.await.ok().flatten()
 }
 
 /// What came from outside, fit for a terminal: control characters are shown, not obeyed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Exit, Failure, output, values};
 use crate::config::Config;
-use crate::engine::{Reference, ReferenceError};
+use crate::engine::{self, Reference, ReferenceError};
 use crate::login::{Login, Submitter};
 use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm, Torque};
 use crate::session::Mount;
@@ -47,6 +47,15 @@ impl Setting {
             Some(home) => Ok(home.to_owned()),
             None => Ok(user_home()?.join(".qdebug")),
         }
+    }
+
+    /// The shared cache of images, where it is switched on.
+    pub(super) fn cache(&self) -> Option<crate::node::CacheOptions> {
+        let folder = self.config.cache()?.to_owned();
+        Some(crate::node::CacheOptions {
+            folder,
+            limit: self.config.cache_size(),
+        })
     }
 
     /// The login half with every scheduler of here: the one that was found, and `local`.
@@ -91,6 +100,15 @@ impl Setting {
         match self.named_scheduler()? {
             Some(kind) => Ok(Some(kind)),
             None => Ok(scheduler::detect().await?),
+        }
+    }
+
+    /// The engine the configuration names for sessions that do not ask for one.
+    pub(super) fn engine(&self) -> engine::Choice {
+        match self.config.engine() {
+            "docker" => engine::Choice::Docker,
+            "podman" => engine::Choice::Podman,
+            _ => engine::Choice::Auto,
         }
     }
 

@@ -4,15 +4,33 @@ use jiff::Timestamp;
 
 use super::output::{harmless, table};
 use super::values::shown;
-use crate::session::{GpuRequest, ImageSource, Standing, Status};
+use crate::session::{GpuRequest, Limits, Standing, Status};
+
+/// What to do about a job that can never run.
+pub(super) const NEVER_CURE: &str =
+    "`qdebug gpus` tells what this cluster has: stop the session and submit one that fits";
 
 /// Statuses as a table.
 pub(super) fn list(statuses: &[Status], now: Timestamp) -> String {
-    let rows: Vec<Vec<String>> = statuses.iter().map(|status| row(status, now)).collect();
-    table(
-        &["NAME", "JOB", "STATE", "GPU", "NODE", "LEFT", "IMAGE"],
-        &rows,
-    )
+    let mut headings = vec!["NAME", "JOB", "STATE", "GPU", "NODE", "LEFT", "IMAGE"];
+    let mut rows: Vec<Vec<String>> = statuses.iter().map(|status| row(status, now)).collect();
+    // Why, where somebody asks himself that.
+    let whys: Vec<String> = statuses.iter().map(why).collect();
+    if whys.iter().any(|why| !why.is_empty()) {
+        headings.push("WHY");
+        for (row, why) in rows.iter_mut().zip(whys) {
+            row.push(why);
+        }
+    }
+    table(&headings, &rows)
+}
+
+/// Why one waits or is in doubt, and for how long; nothing of one that just goes on.
+fn why(status: &Status) -> String {
+    match status.state {
+        Standing::Queued | Standing::Held | Standing::Unknown => words(status).join(", "),
+        _ => String::new(),
+    }
 }
 
 fn row(status: &Status, now: Timestamp) -> Vec<String> {
@@ -31,7 +49,7 @@ fn row(status: &Status, now: Timestamp) -> Vec<String> {
                     .unwrap_or_else(|| deadline.duration_since(now)),
             )
         }),
-        harmless(image(&status.image)),
+        harmless(&status.image.to_string()),
     ]
 }
 
@@ -48,7 +66,7 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
     }
     add(
         "asked",
-        format!("{}, {}", gpus(status.gpu.as_ref()), image(&status.image)),
+        format!("{}, {}", gpus(status.gpu.as_ref()), status.image),
     );
     if let Some(details) = &status.details {
         for gpu in &details.gpus {
@@ -58,6 +76,10 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
                 "GPU",
                 format!("{} ({}, {memory} MiB{picked})", gpu.name, gpu.uuid),
             );
+        }
+        let limits = limits(&details.limits);
+        if !limits.is_empty() {
+            add("limits", limits);
         }
         add("container", details.container.chars().take(12).collect());
         for notice in &details.notices {
@@ -100,6 +122,9 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
     if let Some(hint) = &status.hint {
         add("hint", hint.clone());
     }
+    if status.never {
+        add("hint", NEVER_CURE.to_owned());
+    }
     if let Some(next) = next(status) {
         add("next", next);
     }
@@ -108,26 +133,35 @@ pub(super) fn picture(status: &Status, now: Timestamp) -> String {
 
 /// Where it stands and why, in one line.
 pub(super) fn line(status: &Status) -> String {
-    let mut line = status.state.name().to_owned();
+    let words = words(status);
+    if words.is_empty() {
+        return status.state.name().to_owned();
+    }
+    format!("{}: {}", status.state.name(), words.join(", "))
+}
+
+/// Why it stands where it stands, and what is known of how long.
+fn words(status: &Status) -> Vec<String> {
+    let mut words = Vec::new();
     if let Some(position) = status.position {
-        line.push_str(&format!(", number {position} in the queue"));
+        words.push(format!("number {position} in the queue"));
     }
     let doubt = status.doubts.first();
     let doubt = doubt.filter(|_| status.state == Standing::Unknown);
     if let Some(reason) = status.reason.as_ref().or(doubt) {
-        line.push_str(": ");
-        line.push_str(&harmless(reason));
+        // One line, whatever the scheduler wrote.
+        words.push(harmless(reason).replace('\n', " "));
     }
-    if let Some(progress) = status.progress {
-        line.push_str(&format!(" ({:.0} %)", progress.clamp(0.0, 1.0) * 100.0));
+    if let (Some(progress), Some(last)) = (status.progress, words.last_mut()) {
+        last.push_str(&format!(" ({:.0} %)", progress.clamp(0.0, 1.0) * 100.0));
     }
     if let Some(estimate) = status.estimate {
-        line.push_str(&format!(", expected to start {}", clock(estimate)));
+        words.push(format!("expected to start {}", clock(estimate)));
     }
     if status.never {
-        line.push_str(" - it can never run as it is");
+        words.push("it can never run as it is".to_owned());
     }
-    line
+    words
 }
 
 /// The command to type next.
@@ -141,18 +175,37 @@ fn next(status: &Status) -> Option<String> {
     }
 }
 
+/// What it may use, in words.
+fn limits(limits: &Limits) -> String {
+    let mut words = Vec::new();
+    if let Some(cpuset) = &limits.cpuset {
+        words.push(format!("CPUs {cpuset}"));
+    }
+    if let Some(share) = limits.millicpus {
+        words.push(format!(
+            "CPU time of {}.{}",
+            share / 1000,
+            share % 1000 / 100
+        ));
+    }
+    if let Some(bytes) = limits.memory_bytes {
+        words.push(format!("{} MiB memory", bytes >> 20));
+    }
+    if let Some(bytes) = limits.shm_bytes {
+        words.push(format!("{} MiB /dev/shm", bytes >> 20));
+    }
+    if let Some(pids) = limits.pids {
+        words.push(format!("{pids} processes"));
+    }
+    words.join(", ")
+}
+
 /// What was asked for, as `2 x V100`.
 pub(super) fn gpus(gpu: Option<&GpuRequest>) -> String {
     match gpu {
         None => "no GPU".to_owned(),
         Some(gpu) if gpu.count == 1 => harmless(&gpu.kind),
         Some(gpu) => format!("{} x {}", gpu.count, harmless(&gpu.kind)),
-    }
-}
-
-fn image(image: &ImageSource) -> &str {
-    match image {
-        ImageSource::Reference { reference } => reference,
     }
 }
 

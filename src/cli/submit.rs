@@ -1,14 +1,14 @@
 //! `qdebug submit`: flags and configuration become a submission.
 
-use serde::Serialize;
-use tokio::time::Instant;
+use std::path::{Path, PathBuf};
 
-use super::args::{Global, SshdChoice, Submit};
+use serde::Serialize;
+
+use super::args::{EngineFlag, Global, Recipe, SshdChoice, Submit};
 use super::setting::Setting;
-use super::{Exit, Failure, gpus, output, show};
-use crate::laptop;
-use crate::login::{Login, Submission, Submitted};
-use crate::session::{GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
+use super::{Exit, Failure, gpus, output, show, wait};
+use crate::login::{Submission, Submitted};
+use crate::session::{EngineChoice, GpuRequest, ImageSource, Mount, Sshd};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ impl Submit {
             self.tell(&submitted, &submission);
         }
         if self.wait {
-            wait(&login, &submitted).await
+            wait::until_ready(&login, &submitted).await
         } else {
             Ok(0)
         }
@@ -100,10 +100,19 @@ impl Submit {
             Failure::new(Exit::Usage, "for how long? there is no default for it")
                 .hint("add a walltime such as `-w 4h`")
         })?;
-        let image = self.image.clone().or(defaults.image).ok_or_else(|| {
-            Failure::new(Exit::Usage, "which image? there is no default for it")
-                .hint("add `-i IMAGE`, as you would name it to `docker run`")
-        })?;
+        let image = match self.recipe.source()? {
+            Some(recipe) => recipe,
+            None => {
+                let image = self.image.clone().or(defaults.image).ok_or_else(|| {
+                    Failure::new(Exit::Usage, "which image? there is no default for it")
+                        .hint("add `-i IMAGE`, as you would name it to `docker run`")
+                        .hint("or `--dockerfile FILE` to build one")
+                })?;
+                ImageSource::Reference {
+                    reference: image.to_string(),
+                }
+            }
+        };
         let files = self.env_file.iter().flat_map(|file| file.0.clone());
         let env = files.chain(self.env.iter().cloned()).collect();
         let catalogue = setting.config.catalogue();
@@ -111,6 +120,10 @@ impl Submit {
             .then(|| gpus::asked(catalogue, &gpu, self.count))
             .unzip();
         let (gpu, limits): (Option<GpuRequest>, Option<gpus::Limits>) = gpu;
+        let gpu = gpu.map(|gpu| GpuRequest {
+            allow_busy: self.allow_busy,
+            ..gpu
+        });
         let limits = limits.unwrap_or_default();
         let mut mounts: Vec<Mount> = defaults.mounts;
         mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));
@@ -119,12 +132,16 @@ impl Submit {
             gpu,
             gpu_words: None,
             walltime,
-            image: ImageSource::Reference {
-                reference: image.to_string(),
-            },
+            image,
             sshd: match self.sshd {
                 SshdChoice::Kit => Sshd::Kit,
                 SshdChoice::Image => Sshd::Image,
+                SshdChoice::Layer => Sshd::Layer,
+            },
+            engine: match self.engine {
+                None | Some(EngineFlag::Auto) => EngineChoice::Auto,
+                Some(EngineFlag::Docker) => EngineChoice::Docker,
+                Some(EngineFlag::Podman) => EngineChoice::Podman,
             },
             mounts,
             env,
@@ -146,23 +163,29 @@ impl Submit {
     }
 }
 
-/// Waits until the session is ready or over, telling each change.
-async fn wait(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
-    let (mut told, mut since, mut last) = (String::new(), Instant::now(), None);
-    loop {
-        let status: Status = login.status(submitted.name.as_str()).await?;
-        if last.replace(status.state) != Some(status.state) {
-            since = Instant::now();
-        }
-        let line = show::line(&status);
-        if line != told {
-            output::talk(&format!("{}: {line}", status.name));
-            told = line;
-        }
-        match status.state {
-            Standing::Ready => return Ok(0),
-            state if state.is_final() => return Err(Failure::over(&status)),
-            state => tokio::time::sleep(laptop::pause(state, since.elapsed())).await,
-        }
+impl Recipe {
+    /// The recipe as a session names it, with absolute paths; `None` where none was given.
+    fn source(&self) -> Result<Option<ImageSource>, Failure> {
+        let Some((recipe, context)) = self.paths()? else {
+            return Ok(None);
+        };
+        Ok(Some(ImageSource::Recipe {
+            recipe,
+            context,
+            args: self.build_arg.iter().cloned().collect(),
+        }))
+    }
+
+    /// The recipe's file and the folder it may copy from, absolute.
+    pub(super) fn paths(&self) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+        let Some(recipe) = &self.dockerfile else {
+            return Ok(None);
+        };
+        let recipe = std::path::absolute(recipe)?;
+        let context = match &self.context {
+            Some(context) => std::path::absolute(context)?,
+            None => recipe.parent().unwrap_or(Path::new("/")).to_owned(),
+        };
+        Ok(Some((recipe, context)))
     }
 }

@@ -105,6 +105,36 @@ pub(super) fn directory(text: &str) -> Result<std::path::PathBuf, String> {
     Ok(text.into())
 }
 
+/// Reads the path of a file, as [`directory`].
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn file(text: &str) -> Result<std::path::PathBuf, String> {
+    directory(text)
+}
+
+/// Reads an age such as `30d` or `12h`.
+///
+/// # Errors
+/// A sentence for the user.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    units(text)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "an age is written 30d, 12h or 1d12h".to_owned())
+}
+
+/// Bytes as people say them: `1.5 GiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let (mut value, mut unit) = (bytes as f64 / 1024.0, UNITS[0]);
+    for next in &UNITS[1..] {
+        if value >= 1024.0 {
+            (value, unit) = (value / 1024.0, next);
+        }
+    }
+    format!("{value:.1} {unit}")
+}
+
 /// Reads a size such as `28G`, `512M` or `1T`.
 ///
 /// # Errors
@@ -227,6 +257,16 @@ mod tests {
         ] {
             assert!(walltime(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn ages_and_sizes_are_as_people_say_them() {
+        assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(age("0s"), Ok(Duration::ZERO));
+        assert!(age("30").is_err());
+        assert_eq!(bytes(512), "0.5 KiB");
+        assert_eq!(bytes(1536 << 20), "1.5 GiB");
+        assert_eq!(bytes(5000 << 40), "5000.0 TiB");
     }
 
     #[test]

@@ -12,11 +12,15 @@ use super::origin::{self, Leaf};
 use crate::text::nearest;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 8] = [
+const TOP: [&str; 12] = [
     "home",
     "node_dir",
+    "cache",
+    "cache_size",
     "scheduler",
+    "engine",
     "environment",
+    "gpu_pick",
     "default_cluster",
     "submit",
     "clusters",
@@ -36,6 +40,9 @@ const PROFILE: [&str; 2] = ["login", "qdebug"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
+
+/// The values of `engine`.
+const ENGINES: [&str; 3] = ["auto", "docker", "podman"];
 
 /// What is wrong with a configuration file.
 #[derive(Debug, thiserror::Error)]
@@ -125,12 +132,29 @@ pub(super) struct File {
     pub(super) home: Option<PathBuf>,
     #[serde(deserialize_with = "absolute")]
     pub(super) node_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "cache_folder")]
+    pub(super) cache: Option<PathBuf>,
+    #[serde(deserialize_with = "size")]
+    pub(super) cache_size: Option<u64>,
     pub(super) scheduler: Option<String>,
+    #[serde(deserialize_with = "engine")]
+    pub(super) engine: Option<String>,
     pub(super) environment: Vec<String>,
+    pub(super) gpu_pick: Option<GpuPick>,
     pub(super) default_cluster: Option<String>,
     pub(super) submit: SubmitDefaults,
     pub(super) clusters: BTreeMap<String, Profile>,
     pub(super) gpus: BTreeMap<TypeName, GpuKeys>,
+}
+
+/// `gpu_pick`: what to do where the scheduler shows no grant of GPUs to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum GpuPick {
+    /// Idle ones of the type are picked.
+    Idle,
+    /// The session fails.
+    Refuse,
 }
 
 /// `[submit]`: the texts of flags that are not given.
@@ -189,6 +213,40 @@ fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf
     } else {
         Err(de::Error::custom("the path must be absolute"))
     }
+}
+
+fn engine<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if ENGINES.contains(&text.as_str()) {
+        Ok(Some(text))
+    } else {
+        Err(de::Error::custom("an engine is docker, podman or auto"))
+    }
+}
+
+/// A folder for the cache: absolute, below home as `~/...`, or empty for none.
+fn cache_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let path = match text.strip_prefix("~/") {
+        Some(below) => etcetera::home_dir()
+            .map_err(|_| de::Error::custom("HOME is not set, and the path begins with ~"))?
+            .join(below),
+        None => PathBuf::from(&text),
+    };
+    if path.is_absolute() || text.is_empty() {
+        Ok(Some(path))
+    } else {
+        Err(de::Error::custom(
+            "the path must be absolute, or begin with ~/, or be \"\" for no cache",
+        ))
+    }
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::text::size(&text)
+        .map(Some)
+        .map_err(de::Error::custom)
 }
 
 fn destination<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -23,7 +23,7 @@ pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
 pub use profile::keep_profile;
 
-use file::{File, Layer};
+use file::{File, GpuPick, Layer};
 
 /// The configuration in force.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +90,36 @@ impl Config {
     pub fn node_dir(&self) -> &Path {
         self.either(|file| file.node_dir.as_deref())
             .unwrap_or(Path::new("/var/tmp"))
+    }
+
+    /// The folder of the shared cache of images, where one is switched on: `cache`.
+    pub fn cache(&self) -> Option<&Path> {
+        self.either(|file| file.cache.as_deref())
+            .filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// How much a user's cache may hold, in bytes: `cache_size`, else 100 GiB.
+    pub fn cache_size(&self) -> u64 {
+        self.user
+            .file
+            .cache_size
+            .or(self.site.file.cache_size)
+            .unwrap_or(100 << 30)
+    }
+
+    /// Whether no GPUs may be picked where the scheduler shows no grant: `gpu_pick = "refuse"` in
+    /// either file, so that no user lifts what the site has decided.
+    pub fn refuses_picked_gpus(&self) -> bool {
+        let files = [&self.site.file, &self.user.file];
+        files
+            .iter()
+            .any(|file| file.gpu_pick == Some(GpuPick::Refuse))
+    }
+
+    /// The container engine of sessions that do not ask for one: `engine`, one of `docker`,
+    /// `podman` and `auto`, the default.
+    pub fn engine(&self) -> &str {
+        self.either(|file| file.engine.as_deref()).unwrap_or("auto")
     }
 
     /// The scheduler, where it is set and need not be found out: `scheduler`.
@@ -193,6 +223,36 @@ mod tests {
     }
 
     #[test]
+    fn the_cache_is_off_until_somebody_switches_it_on() {
+        let of = |site: &str, user: &str| {
+            let config = read(site, user).unwrap();
+            (config.cache().map(Path::to_owned), config.cache_size())
+        };
+        assert_eq!(of("", ""), (None, 100 << 30));
+        let site = "cache = '/scratch/cache'\ncache_size = '2T'\n";
+        assert_eq!(of(site, ""), (Some("/scratch/cache".into()), 2 << 40));
+        assert_eq!(of(site, "cache = ''\ncache_size = '1G'"), (None, 1 << 30));
+        let below_home = of("cache = '~/a b'", "").0.unwrap();
+        assert!(below_home.is_absolute() && below_home.ends_with("a b"));
+        assert!(read("cache = 'relative'", "").is_err());
+        assert!(read("cache_size = '7'", "").is_err());
+    }
+
+    #[test]
+    fn no_user_lifts_the_sites_word_on_picking() {
+        let refuses = |site: &str, user: &str| read(site, user).unwrap().refuses_picked_gpus();
+        assert!(!refuses("", ""));
+        assert!(!refuses("gpu_pick = 'idle'", ""));
+        assert!(refuses("gpu_pick = 'refuse'", "gpu_pick = 'idle'"));
+        assert!(refuses("", "gpu_pick = 'refuse'"));
+        let error = read("gpu_pick = 'often'\n", "").unwrap_err().to_string();
+        assert!(
+            error.contains("site.toml:1: gpu_pick: ") && error.contains("refuse"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn files_that_are_not_there_are_empty() {
         let config = Config::read(Path::new("/no/such"), Some(Path::new("/no/such"))).unwrap();
         assert_eq!(config.node_dir(), Path::new("/var/tmp"));
@@ -218,6 +278,9 @@ mod tests {
 
     #[test]
     fn an_error_names_file_line_and_key() {
+        assert_eq!(read("engine = 'podman'\n", "").unwrap().engine(), "podman");
+        let error = read("", "engine = 'lxc'\n").unwrap_err().to_string();
+        assert!(error.contains("user.toml:1: engine: "), "{error}");
         let error = read("", "home = '/x'\nnode_dir = 5\n").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("user.toml:2: node_dir: "), "{text}");

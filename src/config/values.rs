@@ -97,6 +97,9 @@ fn built_in() -> Vec<Value> {
     let mut values = vec![
         value("home".to_owned(), "~/.qdebug".into()),
         value("node_dir".to_owned(), "/var/tmp".into()),
+        value("engine".to_owned(), "auto".into()),
+        value("cache".to_owned(), "".into()),
+        value("cache_size".to_owned(), "100G".into()),
     ];
     for kind in Catalogue::built_in().types() {
         let key = |name: &str| format!("gpus.{}.{name}", kind.name);

@@ -42,6 +42,38 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+/// Whether a folder is this user's alone: no link, owned by this user, closed to others. Opened
+/// without following a link, so that what is looked at is what is there.
+///
+/// # Errors
+/// What is wrong with it, in words that fit behind its path.
+#[cfg(unix)]
+pub fn own_folder(path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{Mode, OFlags};
+    let uid = rustix::process::getuid().as_raw();
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|error| format!("it is no folder that can be opened: {error}"))?;
+    let metadata = fs::File::from(folder)
+        .metadata()
+        .map_err(|error| error.to_string())?;
+    if metadata.uid() != uid {
+        let owner = metadata.uid();
+        return Err(format!(
+            "it belongs to user {owner}, and should belong to {uid}"
+        ));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        let mode = metadata.mode() & 0o777;
+        return Err(format!(
+            "it is open to others (mode {mode:o}, should be 700)"
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {

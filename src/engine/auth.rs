@@ -1,16 +1,20 @@
 //! Credentials for a registry, from where the docker command keeps them.
 //!
 //! `config.json` names a helper program per registry, a helper for all, or holds the credentials
-//! itself. What is found here goes to the engine alone: it is never logged, and never an argument.
+//! itself. What Podman keeps in its `auth.json` is taken where docker has nothing: people log in
+//! with either. What is found here goes to the engine alone: it is never logged, and never an
+//! argument.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use bollard::auth::DockerCredentials;
 use serde::Deserialize;
 
-use super::{Error, socket};
+use super::{Error, Reference, socket};
 use crate::process::Program;
 
 /// Docker Hub's key in `config.json`, which is no host.
@@ -43,23 +47,74 @@ struct Answer {
     secret: String,
 }
 
-/// The credentials docker has for this registry; `None` when it has none.
-pub(super) async fn credentials(registry: &str) -> Result<Option<DockerCredentials>, Error> {
-    let Some(folder) = socket::config_directory() else {
-        return Ok(None);
-    };
-    let config: Config = socket::read_json(&folder.join("config.json"))?.unwrap_or_default();
-    let key = match registry {
-        "docker.io" => HUB,
-        other => other,
-    };
-    if let Some(helper) = helper_of(&config, key) {
-        // A helper that is broken is docker's affair: the pull goes on without, and says so itself.
-        if let Some(found) = ask_helper(&helper, key).await {
+/// The credentials this user has for an image's registry; `None` when there are none.
+pub(super) async fn credentials(reference: &Reference) -> Result<Option<DockerCredentials>, Error> {
+    let key = key_of(reference.registry());
+    if let Some(folder) = socket::config_directory() {
+        let config: Config = socket::read_json(&folder.join("config.json"))?.unwrap_or_default();
+        if let Some(found) = of_config(&config, key).await {
             return Ok(Some(found));
         }
     }
-    Ok(stored(&config, key))
+    for path in podmans_files(|name| std::env::var_os(name).filter(|value| !value.is_empty())) {
+        let config: Config = socket::read_json(&path)?.unwrap_or_default();
+        for name in podmans_names(reference) {
+            if let Some(mut found) = of_config(&config, &name).await {
+                // The engine is told the registry, whatever part of it the login is for.
+                found.serveraddress = Some(key.to_owned());
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The name under which docker keeps what belongs to a registry.
+pub(super) fn key_of(registry: &str) -> &str {
+    match registry {
+        "docker.io" => HUB,
+        other => other,
+    }
+}
+
+async fn of_config(config: &Config, key: &str) -> Option<DockerCredentials> {
+    if let Some(helper) = helper_of(config, key) {
+        // A helper that is broken is docker's affair: the pull goes on without, and says so itself.
+        if let Some(found) = ask_helper(&helper, key).await {
+            return Some(found);
+        }
+    }
+    stored(config, key)
+}
+
+/// Where Podman keeps logins, the first that counts first (containers-auth.json(5)).
+fn podmans_files(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    if let Some(file) = lookup("REGISTRY_AUTH_FILE") {
+        return vec![file.into()];
+    }
+    let below = |folder: Option<PathBuf>| folder.map(|folder| folder.join("containers/auth.json"));
+    let config = lookup("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| lookup("HOME").map(|home| Path::new(&home).join(".config")));
+    let run = lookup("XDG_RUNTIME_DIR").map(PathBuf::from);
+    [below(run), below(config)].into_iter().flatten().collect()
+}
+
+/// The names a login for this image may have there: the repository, the folders above, the
+/// registry.
+fn podmans_names(reference: &Reference) -> Vec<String> {
+    let registry = reference.registry();
+    let name = reference.name_and_tag().0;
+    let path = name.strip_prefix(registry).unwrap_or(name);
+    let mut whole = format!("{registry}/{}", path.trim_start_matches('/'));
+    let mut names = Vec::new();
+    loop {
+        names.push(whole.clone());
+        match whole.rfind('/') {
+            Some(at) => whole.truncate(at),
+            None => return names,
+        }
+    }
 }
 
 fn helper_of(config: &Config, key: &str) -> Option<String> {
@@ -178,6 +233,29 @@ mod tests {
         );
         assert_eq!(helper(r#"{"credsStore":"../evil"}"#), None);
         assert_eq!(helper("{}"), None);
+    }
+
+    #[test]
+    fn podmans_logins_are_looked_for_where_podman_does() {
+        let lookup = |name: &str| match name {
+            "XDG_RUNTIME_DIR" => Some("/run/user/7".into()),
+            "HOME" => Some("/home/a b".into()),
+            _ => None,
+        };
+        let files = podmans_files(lookup);
+        let expected = [
+            "/run/user/7/containers/auth.json",
+            "/home/a b/.config/containers/auth.json",
+        ];
+        assert_eq!(files, expected.map(PathBuf::from));
+        let named = podmans_files(|_| Some("/x/auth".into()));
+        assert_eq!(named, [PathBuf::from("/x/auth")]);
+        let names = |text: &str| podmans_names(&text.parse().unwrap());
+        assert_eq!(
+            names("quay.io/a/b:1"),
+            ["quay.io/a/b", "quay.io/a", "quay.io"]
+        );
+        assert_eq!(names("debian"), ["docker.io/debian", "docker.io"]);
     }
 
     #[tokio::test]

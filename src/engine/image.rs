@@ -30,6 +30,10 @@ pub struct Image {
     pub architecture: String,
     /// Its operating system, such as `linux`.
     pub os: String,
+    /// The digests of its layers' contents, from the lowest on.
+    pub layers: Vec<String>,
+    /// Its size in bytes, as the engine counts it.
+    pub bytes: u64,
 }
 
 impl Image {
@@ -87,6 +91,14 @@ impl Engine {
                     workdir: config.working_dir.unwrap_or_default(),
                     architecture: inspected.architecture.unwrap_or_default(),
                     os: inspected.os.unwrap_or_default(),
+                    layers: inspected
+                        .root_fs
+                        .and_then(|root| root.layers)
+                        .unwrap_or_default(),
+                    bytes: inspected
+                        .size
+                        .and_then(|size| u64::try_from(size).ok())
+                        .unwrap_or(0),
                 }))
             }
             Err(bollard::errors::Error::DockerResponseServerError {
@@ -118,7 +130,7 @@ impl Engine {
                 detail: "an id names an image of this machine only".to_owned(),
             });
         }
-        let credentials = auth::credentials(reference.registry()).await?;
+        let credentials = auth::credentials(reference).await?;
         let (name, tag) = reference.name_and_tag();
         let options = CreateImageOptionsBuilder::default()
             .from_image(name)

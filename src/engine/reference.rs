@@ -41,6 +41,31 @@ impl Reference {
         (name, tag.unwrap_or("latest"))
     }
 
+    /// Name and tag, for an image that is not named by its digest or id.
+    pub fn name_with_tag(&self) -> Option<(&str, &str)> {
+        let by_digest = self.is_id() || self.text.contains('@');
+        (!by_digest).then(|| self.name_and_tag())
+    }
+
+    /// The same image in full, however it was written: `docker.io/library/debian:latest`.
+    pub fn canonical(&self) -> String {
+        if self.is_id() {
+            return self.text.clone();
+        }
+        let (name, tag) = self.name_and_tag();
+        let mark = if self.text.contains('@') { '@' } else { ':' };
+        let registry = self.registry();
+        let full = match name.strip_prefix(registry) {
+            Some(_) if name.contains('/') && registry != "docker.io" => name.to_owned(),
+            _ => {
+                let path = name.strip_prefix("docker.io/").unwrap_or(name);
+                let library = if path.contains('/') { "" } else { "library/" };
+                format!("docker.io/{library}{path}")
+            }
+        };
+        format!("{full}{mark}{tag}")
+    }
+
     /// Whether it is an image's id, which only this machine knows and no registry.
     pub fn is_id(&self) -> bool {
         self.text.starts_with("sha256:")
@@ -185,6 +210,24 @@ mod tests {
         let reference: Reference = format!("debian:12@{digest}").parse().unwrap();
         assert_eq!(reference.name_and_tag(), ("debian", &*digest));
         assert!(digest.parse::<Reference>().unwrap().is_id());
+    }
+
+    #[test]
+    fn one_image_has_one_full_name() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (text, full) in [
+            ("debian", "docker.io/library/debian:latest"),
+            ("docker.io/debian:12", "docker.io/library/debian:12"),
+            ("a/b:1", "docker.io/a/b:1"),
+            ("localhost:5000/x", "localhost:5000/x:latest"),
+            (&format!("q.io/a:1@{digest}"), &format!("q.io/a@{digest}")),
+            (&digest, &digest),
+        ] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.canonical(), full, "{text}");
+        }
+        let by_digest: Reference = format!("a@{digest}").parse().unwrap();
+        assert_eq!(by_digest.name_with_tag(), None);
     }
 
     #[test]

@@ -3,36 +3,55 @@
 //! The library is found by the loader (`libnvidia-ml.so.1`). No library, no driver and a driver
 //! that is hidden (in a container: `Unknown`) are one case: there is no GPU here.
 
-use nvml_wrapper::Nvml;
+use nvml_wrapper::enum_wrappers::device::ComputeMode;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
+use nvml_wrapper::{Device, Nvml};
 
 use super::Error;
+use super::health::{self, Fault};
+use super::process::{self, GpuProcess};
 
-/// A GPU of this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How many parts a GPU may be cut into; more is a library gone mad.
+const PARTS_LIMIT: u32 = 64;
+
+/// A GPU of this node, or a MIG part of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gpu {
-    /// Its place in PCI order, as schedulers and `CUDA_DEVICE_ORDER=PCI_BUS_ID` count.
+    /// Its place in PCI order, as schedulers and `CUDA_DEVICE_ORDER=PCI_BUS_ID` count; a part's is
+    /// its GPU's.
     pub index: u32,
-    /// Its UUID, `GPU-...`.
+    /// Its UUID, `GPU-...` or `MIG-...`; empty for one that is lost.
     pub uuid: String,
     /// Its name, such as `Tesla V100-SXM2-32GB`.
     pub name: String,
     /// Its memory in bytes; 0 where an old driver does not tell.
     pub memory_bytes: u64,
+    /// The number of its device, `/dev/nvidiaN`, where the driver tells; a part's is its GPU's.
+    pub minor: Option<u32>,
     /// Whether it is cut into MIG parts.
     pub mig: bool,
-    /// The processes on it; `None` where the driver does not tell.
+    /// Its MIG parts.
+    pub parts: Vec<Gpu>,
+    /// Who may compute on it.
+    pub mode: Mode,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+    /// The processes that compute on it; `None` where the driver does not tell.
     pub processes: Option<Vec<GpuProcess>>,
 }
 
-/// A process that has something on a GPU.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GpuProcess {
-    /// Its id on this node.
-    pub pid: u32,
-    /// Its memory on the GPU in bytes, where the driver tells.
-    pub memory_bytes: Option<u64>,
+/// Who may compute on a GPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Any number of processes.
+    #[default]
+    Shared,
+    /// One process at a time.
+    Exclusive,
+    /// Nobody.
+    Prohibited,
 }
 
 /// All GPUs of this node, in PCI order. Loads NVML and lets go of it again.
@@ -81,45 +100,108 @@ fn look(nvml: &Nvml) -> Result<Vec<Gpu>, Error> {
         .map_err(failed("counting GPUs".to_owned()))?;
     let mut gpus = Vec::new();
     for index in 0..count {
-        let asking = |what: &str| failed(format!("asking GPU {index} for its {what}"));
-        let device = nvml.device_by_index(index).map_err(asking("handle"))?;
-        // NVML counts in PCI order by its own promise; an old or stand-in library that lacks the
-        // answer keeps its order.
-        let bus = device
-            .pci_info()
-            .map(|pci| (pci.domain, pci.bus, pci.device));
-        let processes = device.running_compute_processes().ok();
-        gpus.push((
-            bus.unwrap_or((u32::MAX, index, 0)),
-            Gpu {
-                index,
-                uuid: device.uuid().map_err(asking("UUID"))?,
-                name: device.name().map_err(asking("name"))?,
-                memory_bytes: device.memory_info().map_or(0, |memory| memory.total),
-                mig: device.mig_mode().is_ok_and(|mode| mode.current == 1),
-                processes: processes.map(|list| {
-                    let process =
-                        |info: nvml_wrapper::struct_wrappers::device::ProcessInfo| GpuProcess {
-                            pid: info.pid,
-                            memory_bytes: match info.used_gpu_memory {
-                                UsedGpuMemory::Used(bytes) => Some(bytes),
-                                UsedGpuMemory::Unavailable => None,
-                            },
-                        };
-                    list.into_iter().map(process).collect()
-                }),
+        let found = nvml
+            .device_by_index(index)
+            .and_then(|device| Ok((bus_of(&device), gpu(&device, index)?)));
+        gpus.push(match found {
+            Ok((bus, gpu)) => (bus.unwrap_or((u32::MAX, index, 0)), gpu),
+            // It still counts, or the numbers behind it would mean other GPUs.
+            Err(error) => match health::of_error(&error) {
+                Some(fault) => ((u32::MAX, index, 0), lost(fault)),
+                None => return Err(failed(format!("asking GPU {index} what it is"))(error)),
             },
-        ));
+        });
     }
-    Ok(in_pci_order(gpus))
+    // Where a GPU cannot tell its place, the library's own order is the best there is: NVML counts
+    // in PCI order by its own promise.
+    let told = gpus.iter().all(|((domain, ..), _)| *domain != u32::MAX);
+    Ok(match told {
+        true => in_pci_order(gpus),
+        false => numbered(gpus.into_iter().map(|(_, gpu)| gpu)),
+    })
 }
 
-fn in_pci_order(mut gpus: Vec<((u32, u32, u32), Gpu)>) -> Vec<Gpu> {
+type Bus = (u32, u32, u32);
+
+fn bus_of(device: &Device<'_>) -> Option<Bus> {
+    let pci = device.pci_info().ok()?;
+    Some((pci.domain, pci.bus, pci.device))
+}
+
+fn lost(fault: Fault) -> Gpu {
+    Gpu {
+        name: "a GPU that does not answer".to_owned(),
+        faults: vec![fault],
+        ..Gpu::default()
+    }
+}
+
+fn gpu(device: &Device<'_>, index: u32) -> Result<Gpu, NvmlError> {
+    let mig = device.mig_mode().is_ok_and(|mode| mode.current == 1);
+    let mut gpu = Gpu {
+        index,
+        uuid: device.uuid()?,
+        name: device.name()?,
+        memory_bytes: device.memory_info().map_or(0, |memory| memory.total),
+        minor: device.minor_number().ok(),
+        mig,
+        parts: Vec::new(),
+        mode: match device.compute_mode() {
+            Ok(ComputeMode::Prohibited) => Mode::Prohibited,
+            Ok(ComputeMode::ExclusiveProcess | ComputeMode::ExclusiveThread) => Mode::Exclusive,
+            _ => Mode::Shared,
+        },
+        faults: health::of_device(device),
+        processes: device.running_compute_processes().ok().map(processes),
+    };
+    if mig {
+        gpu.parts = parts(device, &gpu);
+    }
+    Ok(gpu)
+}
+
+/// The MIG parts of a GPU. They share its health, mode and device.
+fn parts(device: &Device<'_>, whole: &Gpu) -> Vec<Gpu> {
+    let places = device.mig_device_count().unwrap_or(0).min(PARTS_LIMIT);
+    let part = |place| {
+        // A place without a part says "not found".
+        let part = device.mig_device_by_index(place).ok()?;
+        Some(Gpu {
+            uuid: part.uuid().ok()?,
+            name: part.name().unwrap_or_else(|_| whole.name.clone()),
+            memory_bytes: part.memory_info().map_or(0, |memory| memory.total),
+            mig: true,
+            parts: Vec::new(),
+            processes: part.running_compute_processes().ok().map(processes),
+            ..whole.clone()
+        })
+    };
+    (0..places).filter_map(part).collect()
+}
+
+fn processes(list: Vec<ProcessInfo>) -> Vec<GpuProcess> {
+    let process = |info: ProcessInfo| {
+        let memory = match info.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => Some(bytes),
+            UsedGpuMemory::Unavailable => None,
+        };
+        process::of_this_node(info.pid, memory)
+    };
+    list.into_iter().map(process).collect()
+}
+
+fn in_pci_order(mut gpus: Vec<(Bus, Gpu)>) -> Vec<Gpu> {
     gpus.sort_by_key(|(bus, _)| *bus);
-    let numbered = (0..).zip(gpus);
-    numbered
-        .map(|(index, (_, gpu))| Gpu { index, ..gpu })
-        .collect()
+    numbered(gpus.into_iter().map(|(_, gpu)| gpu))
+}
+
+fn numbered(gpus: impl Iterator<Item = Gpu>) -> Vec<Gpu> {
+    let number = |(index, mut gpu): (u32, Gpu)| {
+        gpu.index = index;
+        gpu.parts.iter_mut().for_each(|part| part.index = index);
+        gpu
+    };
+    (0..).zip(gpus).map(number).collect()
 }
 
 #[cfg(test)]
@@ -146,10 +228,7 @@ mod tests {
         let gpu = |uuid: &str| Gpu {
             index: 9,
             uuid: uuid.to_owned(),
-            name: String::new(),
-            memory_bytes: 0,
-            mig: false,
-            processes: None,
+            ..Gpu::default()
         };
         let sorted = in_pci_order(vec![((0, 8, 0), gpu("b")), ((0, 3, 0), gpu("a"))]);
         let shown: Vec<_> = sorted.iter().map(|g| (g.index, g.uuid.as_str())).collect();

@@ -7,22 +7,26 @@
 //! - [`inventory`] asks NVML;
 //! - [`Granted`] is what the environment of a job says;
 //! - [`TypePattern`] says which names a type stands for;
-//! - [`select`] joins the three, pure;
+//! - [`select`] joins the three, and [`pick`] chooses where nothing is granted; both pure;
+//! - [`Watch`] tells in the middle of a session that a GPU, or the driver, is gone;
 //! - [`at_work`] tells whether anything computes on them.
-//!
-//! Health, strangers' processes and picking where nothing is granted have their place in
-//! [`select`]; [`Gpu::processes`] is already there for them.
 
 mod grant;
+mod health;
 mod inventory;
 mod pattern;
+mod process;
 mod select;
+mod watch;
 mod work;
 
-pub use grant::{GrantError, Granted};
-pub use inventory::{Gpu, GpuProcess, inventory};
+pub use grant::{GrantError, Granted, Sources};
+pub use health::Fault;
+pub use inventory::{Gpu, Mode, inventory};
 pub use pattern::TypePattern;
-pub use select::{Selected, select};
+pub use process::GpuProcess;
+pub use select::{Selected, Wanted, pick, select};
+pub use watch::{Seen, Watch};
 pub use work::at_work;
 
 /// Why a session gets no GPU.
@@ -56,11 +60,73 @@ pub enum Error {
         /// What the node has.
         present: Vec<String>,
     },
-    /// A part of a GPU was granted, which a later version will take.
-    #[error("the job was granted a MIG part ({wanted}), which this qdebug cannot use")]
-    Mig {
+    /// A MIG part was granted that is not here (any more).
+    #[error(
+        "the job was granted the MIG part {wanted}, and this node has {}",
+        listed(present)
+    )]
+    NoSuchPart {
         /// As the environment names it.
         wanted: String,
+        /// The parts the node has.
+        present: Vec<String>,
+    },
+    /// A GPU was granted that is in MIG mode and has no parts, so nothing can compute on it.
+    #[error("the job was granted {gpu}, which is in MIG mode and has no parts")]
+    NoParts {
+        /// The GPU.
+        gpu: String,
+    },
+    /// Nobody may compute on it.
+    #[error("{gpu} is in compute mode \"prohibited\"")]
+    Prohibited {
+        /// The GPU.
+        gpu: String,
+    },
+    /// It would fail, or compute wrong.
+    #[error("not fit to compute on: {}", gpus.join("; "))]
+    Unhealthy {
+        /// Each with what is wrong.
+        gpus: Vec<String>,
+    },
+    /// Somebody else's processes are on it.
+    #[error("in use by somebody else: {}", gpus.join("; "))]
+    Busy {
+        /// Each with its processes.
+        gpus: Vec<String>,
+    },
+    /// The scheduler shows no grant, and too few can be picked.
+    #[error(
+        "the scheduler shows no grant, and {wanted} cannot be picked: {}",
+        passed.join("; ")
+    )]
+    NoneIdle {
+        /// How many were asked for.
+        wanted: usize,
+        /// Those of the type that were passed over, each with the reason.
+        passed: Vec<String>,
+    },
+    /// The scheduler shows no grant, and the site allows no picking.
+    #[error("the scheduler shows no grant of GPUs to the job, and this site lets none be picked")]
+    PickRefused,
+    /// A GPU cannot be held for this session.
+    #[error("cannot hold a GPU by {}", path.display())]
+    Hold {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not these GPUs, or others too, are in the container.
+    #[error("the container has {seen}, and should have {wanted}")]
+    NotArrived {
+        /// The devices of GPUs in it.
+        seen: String,
+        /// Those of the session's GPUs.
+        wanted: String,
+        /// How the engine was asked, for the hint.
+        way: &'static str,
     },
     /// The GPUs are not what was asked for.
     #[error("{wanted} was asked for, and the job has {}", listed(present))]

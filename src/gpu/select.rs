@@ -1,6 +1,9 @@
-//! Which GPUs a session gets: the granted ones, of the right type and number. Pure.
+//! Which GPUs a session gets: the granted ones, of the right type and number, fit and idle. Pure.
+//!
+//! Where the scheduler shows no grant, idle ones of the type are picked; [`pick`] leaves it to its
+//! caller to hold each, so that no two sessions pick the same.
 
-use super::{Error, Gpu, Granted, TypePattern};
+use super::{Error, Gpu, Granted, Mode, TypePattern};
 
 /// The GPUs of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,36 +14,124 @@ pub struct Selected {
     pub picked: bool,
 }
 
-/// Chooses the GPUs of a session out of what the node has.
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The type.
+    pub pattern: &'a TypePattern,
+    /// How many.
+    pub count: usize,
+    /// Somebody's processes on them are no hindrance.
+    pub allow_busy: bool,
+}
+
+/// Holds the granted GPUs against what was asked for; `None` where nothing says what was granted.
 ///
-/// Where nothing is granted, all GPUs of the node are the candidates: a scheduler that counts GPUs
-/// and shows no grant gives whole nodes, until picking idle ones under a lock comes.
+/// More than was asked for may be granted: the session gets what the job got. A granted GPU that is
+/// cut into MIG parts stands for its parts, since nothing computes on the whole of it.
 ///
 /// # Errors
 /// [`Error`] by what does not fit, with what there is.
 pub fn select(
     inventory: &[Gpu],
     granted: &Granted,
-    wanted: &TypePattern,
-    count: usize,
-) -> Result<Selected, Error> {
-    let shown = |gpu: &Gpu| format!("{} ({})", gpu.name, gpu.index);
-    let present = || inventory.iter().map(shown).collect::<Vec<_>>();
-    let missing = |wanted: String| Error::Missing {
-        wanted,
-        present: present(),
+    wanted: &Wanted<'_>,
+) -> Result<Option<Selected>, Error> {
+    let Some(candidates) = candidates(inventory, granted)? else {
+        return Ok(None);
     };
-    let candidates: Vec<Gpu> = match granted {
-        Granted::None => Vec::new(),
-        Granted::Unsaid => {
-            let mut of_type: Vec<Gpu> = inventory.to_vec();
-            of_type.retain(|gpu| wanted.matches(&gpu.name));
-            // No more than asked for; and those of another type stay to be named in the error.
-            match of_type.len() {
-                0 => inventory.to_vec(),
-                _ => of_type.into_iter().take(count).collect(),
-            }
+    if candidates.len() < wanted.count {
+        return Err(Error::TooFew {
+            wanted: wanted.count,
+            present: candidates.iter().map(shown).collect(),
+        });
+    }
+    let sick = candidates.iter().filter(|gpu| !gpu.faults.is_empty());
+    let sick: Vec<String> = sick.map(|gpu| with(gpu, &gpu.faults)).collect();
+    if !sick.is_empty() {
+        return Err(Error::Unhealthy { gpus: sick });
+    }
+    if !candidates.iter().all(|gpu| is_of(inventory, gpu, wanted)) {
+        return Err(Error::WrongType {
+            wanted: wanted.pattern.shown().to_owned(),
+            present: candidates.iter().map(shown).collect(),
+        });
+    }
+    let closed = |gpu: &&Gpu| gpu.mode == Mode::Prohibited;
+    if let Some(gpu) = candidates.iter().find(closed) {
+        return Err(Error::Prohibited { gpu: shown(gpu) });
+    }
+    let busy = candidates.iter().filter(|gpu| is_busy(gpu));
+    let busy: Vec<String> = busy
+        .map(|gpu| with(gpu, gpu.processes.as_deref().unwrap_or_default()))
+        .collect();
+    if !busy.is_empty() && !wanted.allow_busy {
+        return Err(Error::Busy { gpus: busy });
+    }
+    Ok(Some(Selected {
+        gpus: candidates,
+        picked: false,
+    }))
+}
+
+/// Picks idle GPUs of the type, each held by `hold`, which says whether it could.
+///
+/// # Errors
+/// [`Error::WrongType`] where there is none of the type, [`Error::NoneIdle`] where too few can be
+/// had, with the reason of each.
+pub fn pick(
+    inventory: &[Gpu],
+    wanted: &Wanted<'_>,
+    mut hold: impl FnMut(&Gpu) -> Result<bool, Error>,
+) -> Result<Selected, Error> {
+    let whole = inventory.iter().filter(|gpu| !gpu.mig);
+    let parts = inventory.iter().flat_map(|gpu| &gpu.parts);
+    let mut of_type: Vec<&Gpu> = whole
+        .chain(parts)
+        .filter(|gpu| is_of(inventory, gpu, wanted))
+        .collect();
+    if of_type.is_empty() {
+        return Err(Error::WrongType {
+            wanted: wanted.pattern.shown().to_owned(),
+            present: inventory.iter().map(shown).collect(),
+        });
+    }
+    // Stable: idle ones first, each kind in PCI order.
+    of_type.sort_by_key(|gpu| is_busy(gpu));
+    let (mut gpus, mut passed) = (Vec::new(), Vec::new());
+    for gpu in of_type {
+        if gpus.len() == wanted.count {
+            break;
         }
+        if !gpu.faults.is_empty() {
+            passed.push(with(gpu, &gpu.faults));
+        } else if gpu.mode == Mode::Prohibited {
+            passed.push(format!("{}: nobody may compute on it", shown(gpu)));
+        } else if is_busy(gpu) && !wanted.allow_busy {
+            passed.push(with(gpu, gpu.processes.as_deref().unwrap_or_default()));
+        } else if hold(gpu)? {
+            gpus.push(gpu.clone());
+        } else {
+            passed.push(format!("{}: another session has picked it", shown(gpu)));
+        }
+    }
+    if gpus.len() < wanted.count {
+        return Err(Error::NoneIdle {
+            wanted: wanted.count,
+            passed,
+        });
+    }
+    Ok(Selected { gpus, picked: true })
+}
+
+fn candidates(inventory: &[Gpu], granted: &Granted) -> Result<Option<Vec<Gpu>>, Error> {
+    let missing = |wanted: &str| Error::Missing {
+        wanted: wanted.to_owned(),
+        present: inventory.iter().map(shown).collect(),
+    };
+    let found = match granted {
+        Granted::Unsaid => return Ok(None),
+        Granted::None => Vec::new(),
         // Device cgroups hide the other GPUs from NVML too, which then counts the job's own from 0.
         Granted::Indices(indices) if only_the_granted_are_seen(inventory, indices) => {
             inventory.to_vec()
@@ -49,37 +140,34 @@ pub fn select(
             .iter()
             .map(|index| {
                 let found = inventory.iter().find(|gpu| gpu.index == *index);
-                found.cloned().ok_or_else(|| missing(index.to_string()))
+                found.cloned().ok_or_else(|| missing(&index.to_string()))
             })
             .collect::<Result<_, _>>()?,
         Granted::Uuids(uuids) => uuids
             .iter()
-            .map(|uuid| by_uuid(inventory, uuid).ok_or_else(|| missing(uuid.clone())))
+            .map(|uuid| by_uuid(inventory.iter(), uuid).ok_or_else(|| missing(uuid)))
             .collect::<Result<_, _>>()?,
-        Granted::Mig(parts) => {
-            return Err(Error::Mig {
-                wanted: parts.join(","),
-            });
-        }
+        Granted::Mig(uuids) => uuids
+            .iter()
+            .map(|uuid| {
+                let parts = inventory.iter().flat_map(|gpu| &gpu.parts);
+                by_uuid(parts, uuid).ok_or_else(|| Error::NoSuchPart {
+                    wanted: uuid.clone(),
+                    present: inventory
+                        .iter()
+                        .flat_map(|gpu| &gpu.parts)
+                        .map(|part| part.uuid.clone())
+                        .collect(),
+                })
+            })
+            .collect::<Result<_, _>>()?,
     };
-    let names = || candidates.iter().map(shown).collect::<Vec<_>>();
-    if candidates.len() < count {
-        return Err(Error::TooFew {
-            wanted: count,
-            present: names(),
-        });
+    let whole = |gpu: &Gpu| gpu.mig && gpu.uuid.starts_with("GPU-");
+    if let Some(empty) = found.iter().find(|gpu| whole(gpu) && gpu.parts.is_empty()) {
+        return Err(Error::NoParts { gpu: shown(empty) });
     }
-    if !candidates.iter().all(|gpu| wanted.matches(&gpu.name)) {
-        return Err(Error::WrongType {
-            wanted: wanted.shown().to_owned(),
-            present: names(),
-        });
-    }
-    // More than asked for was granted: the session gets what the job got.
-    Ok(Selected {
-        gpus: candidates,
-        picked: *granted == Granted::Unsaid,
-    })
+    let parts = |gpu: Gpu| if whole(&gpu) { gpu.parts } else { vec![gpu] };
+    Ok(Some(found.into_iter().flat_map(parts).collect()))
 }
 
 fn only_the_granted_are_seen(inventory: &[Gpu], indices: &[u32]) -> bool {
@@ -88,86 +176,39 @@ fn only_the_granted_are_seen(inventory: &[Gpu], indices: &[u32]) -> bool {
 }
 
 /// The one GPU whose UUID begins so.
-fn by_uuid(inventory: &[Gpu], uuid: &str) -> Option<Gpu> {
-    let begins = |gpu: &&Gpu| {
-        let whole = gpu.uuid.to_lowercase();
-        whole.starts_with(&uuid.to_lowercase())
-    };
-    let mut found = inventory.iter().filter(begins);
+fn by_uuid<'a>(gpus: impl Iterator<Item = &'a Gpu>, uuid: &str) -> Option<Gpu> {
+    let wanted = uuid.to_lowercase();
+    let mut found = gpus.filter(|gpu| gpu.uuid.to_lowercase().starts_with(&wanted));
     let first = found.next()?;
-    found.next().is_none().then(|| first.clone())
+    // A whole UUID may begin another, as `MIG-GPU-1/1/0` does `MIG-GPU-1/1/01`.
+    let exact = first.uuid.len() == uuid.len();
+    (exact || found.next().is_none()).then(|| first.clone())
+}
+
+/// A part is of the type that its GPU is of.
+fn is_of(inventory: &[Gpu], gpu: &Gpu, wanted: &Wanted<'_>) -> bool {
+    let whole = inventory.iter().find(|whole| whole.index == gpu.index);
+    let names = [Some(&gpu.name), whole.map(|whole| &whole.name)];
+    names
+        .into_iter()
+        .flatten()
+        .any(|name| wanted.pattern.matches(name))
+}
+
+fn is_busy(gpu: &Gpu) -> bool {
+    gpu.processes.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+fn shown(gpu: &Gpu) -> String {
+    format!("{} ({})", gpu.name, gpu.index)
+}
+
+/// A GPU and what there is to say of it.
+fn with<T: ToString>(gpu: &Gpu, what: &[T]) -> String {
+    let what: Vec<String> = what.iter().map(ToString::to_string).collect();
+    format!("{}: {}", shown(gpu), what.join(", "))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gpu(index: u32, name: &str) -> Gpu {
-        Gpu {
-            index,
-            uuid: format!("GPU-{index}{index}aa-bb"),
-            name: name.to_owned(),
-            memory_bytes: 32 << 30,
-            mig: false,
-            processes: Some(Vec::new()),
-        }
-    }
-
-    fn node() -> Vec<Gpu> {
-        vec![
-            gpu(0, "Tesla V100-SXM2-32GB"),
-            gpu(1, "Tesla V100-SXM2-32GB"),
-            gpu(2, "Tesla P100-PCIE-16GB"),
-        ]
-    }
-
-    fn run(granted: Granted, wanted: &str, count: usize) -> Result<Vec<u32>, Error> {
-        select(&node(), &granted, &TypePattern::of_type(wanted), count)
-            .map(|selected| selected.gpus.iter().map(|gpu| gpu.index).collect())
-    }
-
-    #[test]
-    fn the_granted_ones_are_taken_in_their_order() {
-        assert_eq!(
-            run(Granted::Indices(vec![1, 0]), "V100", 2).unwrap(),
-            [1, 0]
-        );
-        let uuids = Granted::Uuids(vec!["gpu-11".into()]);
-        assert_eq!(run(uuids, "V100", 1).unwrap(), [1]);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        let missing = run(Granted::Indices(vec![7]), "V100", 1).unwrap_err();
-        assert!(missing.to_string().contains("GPU 7"), "{missing}");
-        let wrong = run(Granted::Indices(vec![2]), "V100", 1).unwrap_err();
-        assert!(wrong.to_string().contains("Tesla P100"), "{wrong}");
-        assert!(matches!(wrong, Error::WrongType { .. }));
-        let few = run(Granted::Indices(vec![0]), "V100", 2).unwrap_err();
-        assert!(matches!(few, Error::TooFew { wanted: 2, .. }), "{few}");
-        let none = run(Granted::None, "V100", 1).unwrap_err();
-        assert!(none.to_string().contains("has none"), "{none}");
-        let unclear = run(Granted::Uuids(vec!["GPU-".into()]), "V100", 1).unwrap_err();
-        assert!(matches!(unclear, Error::Missing { .. }), "{unclear}");
-        let mig = run(Granted::Mig(vec!["MIG-1".into()]), "V100", 1).unwrap_err();
-        assert!(matches!(mig, Error::Mig { .. }), "{mig}");
-    }
-
-    #[test]
-    fn behind_device_cgroups_the_nodes_own_numbers_still_mean_the_jobs_gpus() {
-        let seen = [gpu(0, "Tesla V100"), gpu(1, "Tesla V100")];
-        let granted = Granted::Indices(vec![0, 3]);
-        let selected = select(&seen, &granted, &TypePattern::of_type("V100"), 2).unwrap();
-        assert_eq!(selected.gpus, seen);
-    }
-
-    #[test]
-    fn without_a_grant_no_more_than_asked_for_of_the_type_are_picked() {
-        assert_eq!(run(Granted::Unsaid, "V100", 1).unwrap(), [0]);
-        assert_eq!(run(Granted::Unsaid, "P100", 1).unwrap(), [2]);
-        assert!(run(Granted::Unsaid, "A100", 1).is_err());
-        let node = node();
-        let pattern = TypePattern::of_type("P100");
-        assert!(select(&node, &Granted::Unsaid, &pattern, 1).unwrap().picked);
-    }
-}
+#[path = "select_tests.rs"]
+mod tests;

@@ -31,13 +31,13 @@ mod protocol;
 pub mod sshd;
 
 #[cfg(unix)]
-pub use archive::{Kit, Manifest};
+pub use archive::{Kit, Manifest, sweep_half_made};
 pub use error::Error;
 #[cfg(unix)]
 pub use host_key::generate as generate_host_key;
 #[cfg(unix)]
 pub use lease::Lease;
-pub use protocol::{LEASE_PROTOCOL, exit};
+pub use protocol::{LEASE_PROTOCOL, exit, report};
 
 /// The manifest's format that this qdebug reads.
 ///

@@ -1,5 +1,6 @@
 //! The story of `qdebug connect`: wait, open the way, keep it open, tell how it ended.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use super::cluster::Cluster;
 use super::countdown::Countdown;
 use super::error::Error;
 use super::forwards::{self, Forward};
+use super::held::Held;
 use super::known::{self, Known};
 use super::paths::Paths;
 use super::waiting::Watch;
 use super::{publish, reach};
-use crate::process::Program;
+use crate::process::{Interrupt, Interrupts, Program};
 use crate::session::{Standing, Status};
 use crate::ssh::config_file::{self, IncludePlan};
 use crate::ssh::files::Lock;
@@ -78,6 +80,8 @@ pub enum Event {
         /// How soon.
         left: SignedDuration,
     },
+    /// Something has become of it that the user should know.
+    Notice(String),
     /// Somebody uses it again.
     UsedAgain,
     /// A connection could not be carried; told once.
@@ -107,10 +111,17 @@ impl Ui {
 pub enum Outcome {
     /// The session is over, or never became ready: its last word.
     Ended(Box<Status>),
+    /// It waits for what it can never get: its last word.
+    Never(Box<Status>),
     /// Everything is set up, and nobody was to stay.
     Open,
     /// The user (or a signal) ended the connect; the session goes on.
-    Interrupted,
+    Interrupted {
+        /// Who.
+        by: Interrupt,
+        /// The last word of a session that was not ready yet.
+        waited: Option<Box<Status>>,
+    },
 }
 
 /// Waits for a session, opens the way to it, and keeps it open until it ends or a signal comes.
@@ -124,10 +135,16 @@ pub async fn connect(
     ask: &Connect,
     ui: &Ui,
 ) -> Result<Outcome, Error> {
-    let interrupted = interrupted()?;
+    let mut interrupts = Interrupts::listen().map_err(|source| {
+        let command = "signal handlers".to_owned();
+        Error::Program(crate::process::Error::Io { command, source })
+    })?;
+    let waited = RefCell::new(None);
     tokio::select! {
-        outcome = story(cluster, client, paths, ask, ui) => outcome,
-        () = interrupted => Ok(Outcome::Interrupted),
+        // A Ctrl-C ends the programs that are just being run as well: that is no failure of theirs.
+        biased;
+        by = interrupts.next() => Ok(Outcome::Interrupted { by, waited: waited.take() }),
+        outcome = story(cluster, client, paths, ask, ui, &waited) => outcome,
     }
 }
 
@@ -137,11 +154,18 @@ async fn story(
     paths: &Paths,
     ask: &Connect,
     ui: &Ui,
+    waited: &RefCell<Option<Box<Status>>>,
 ) -> Result<Outcome, Error> {
     let mut watch = Watch::begin(cluster, &ask.job, ui).await?;
-    if watch.last().state.is_final() {
-        return Ok(Outcome::Ended(Box::new(watch.last().clone())));
+    if let Some(outcome) = in_vain(watch.last()) {
+        return Ok(outcome);
     }
+    let still_waits = |status: &Status| {
+        let waits = status.state != Standing::Ready;
+        waited.replace(waits.then(|| Box::new(status.clone())));
+        waits
+    };
+    still_waits(watch.last());
     // While the user is surely there.
     include(paths, ui).await?;
     hand_over_key(cluster, watch.last(), paths, ui).await?;
@@ -150,10 +174,9 @@ async fn story(
         Ok(swept) => ui.tell(Event::Swept(swept)),
         Err(error) => tracing::debug!(%error, "not swept"),
     }
-    while watch.last().state != Standing::Ready {
-        let status = watch.next().await?;
-        if status.state.is_final() {
-            return Ok(Outcome::Ended(Box::new(status.clone())));
+    while still_waits(watch.last()) {
+        if let Some(outcome) = in_vain(watch.next().await?) {
+            return Ok(outcome);
         }
     }
     let (mut known, listener, _lock) = settle(cluster, watch.last(), ask, paths).await?;
@@ -161,9 +184,20 @@ async fn story(
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
     tokio::select! {
-        () = serve(&listener, &tunnel, ui) => Ok(Outcome::Interrupted),
+        () = serve(&listener, &tunnel, ui) => {
+            Ok(Outcome::Interrupted { by: Interrupt::Outside, waited: None })
+        }
         outcome = stay(&mut watch, &known, ask, paths, ui) => outcome,
     }
+}
+
+/// How a wait ends that cannot end well.
+fn in_vain(status: &Status) -> Option<Outcome> {
+    let last = || Box::new(status.clone());
+    if status.state.is_final() {
+        return Some(Outcome::Ended(last()));
+    }
+    status.never.then(|| Outcome::Never(last()))
 }
 
 /// Once the session is ready: its memory, its port, its entry.
@@ -242,14 +276,20 @@ async fn stay(
         return Ok(Outcome::Open);
     }
     let until_end = async {
+        let mut held = Held::new(&known.alias, paths);
         let mut countdown = Countdown::default();
         loop {
             for event in countdown.heed(watch.last(), watch.age()) {
                 ui.tell(event);
             }
-            let status = watch.next().await?;
-            if status.state.is_final() {
-                return Ok::<_, Error>(Outcome::Ended(Box::new(status.clone())));
+            tokio::select! {
+                status = watch.next() => {
+                    let status = status?;
+                    if status.state.is_final() {
+                        return Ok::<_, Error>(Outcome::Ended(Box::new(status.clone())));
+                    }
+                }
+                () = held.broken() => watch.hurry(),
             }
         }
     };
@@ -323,27 +363,4 @@ async fn hand_over_key(
         ui.tell(Event::KeyHandedOver);
     }
     Ok(())
-}
-
-/// Resolves when a signal asks us to end.
-fn interrupted() -> Result<impl Future<Output = ()>, Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| {
-        signal(kind).map_err(|source| {
-            Error::Program(crate::process::Error::Io {
-                command: "signal handlers".to_owned(),
-                source,
-            })
-        })
-    };
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    })
 }

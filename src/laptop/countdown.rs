@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::connect::Event;
-use crate::session::Status;
+use crate::session::{Standing, Status};
 
 /// How long before the end is told, in minutes, as in the session's terminals.
 const BEFORE: [i64; 3] = [30, 10, 2];
@@ -23,11 +23,17 @@ pub(super) struct Countdown {
     /// The last of [`BEFORE`] that was told.
     told: Option<i64>,
     idle_until: Option<Timestamp>,
+    /// The notices of the session; those of the beginning are told with the connection.
+    notices: Option<Vec<String>>,
 }
 
 impl Countdown {
     /// What is to be told now, when the cluster gave this answer `ago`.
     pub(super) fn heed(&mut self, status: &Status, ago: Duration) -> Vec<Event> {
+        if status.state == Standing::Ending {
+            // Its scheduler brings the deadline forward to now: that is the end, told as such.
+            return Vec::new();
+        }
         let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::ZERO);
         let left = |at: Timestamp| at.duration_since(status.now?).checked_sub(ago);
         let mut told = Vec::new();
@@ -58,6 +64,14 @@ impl Countdown {
                 Some(left) => Event::Unused { left },
                 None => Event::UsedAgain,
             });
+        }
+        if let Some(details) = &status.details {
+            let before = self.notices.replace(details.notices.clone());
+            if let Some(before) = before {
+                let new = details.notices.iter();
+                let new = new.filter(|notice| !before.contains(notice));
+                told.extend(new.cloned().map(Event::Notice));
+            }
         }
         told
     }
@@ -114,6 +128,21 @@ mod tests {
         // A few seconds are two clocks.
         let other = status(Some("2026-01-01T02:00:09Z"), None);
         assert_eq!(told(&mut countdown, &other, 96), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_notice_that_comes_later_is_told_once() {
+        let mut countdown = Countdown::default();
+        let mut status = status(None, None);
+        let mut with = |notices: &[&str]| {
+            if let Some(details) = &mut status.details {
+                details.notices = notices.iter().map(|text| (*text).to_owned()).collect();
+            }
+            told(&mut countdown, &status, 0)
+        };
+        assert_eq!(with(&["no bash"]), Vec::<String>::new());
+        assert!(with(&["no bash", "GPU gone"])[0].contains("GPU gone"));
+        assert_eq!(with(&["no bash", "GPU gone"]), Vec::<String>::new());
     }
 
     #[test]

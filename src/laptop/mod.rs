@@ -8,6 +8,7 @@
 //! | `known` | what this laptop remembers of a session, one file each |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
+//! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
 //! | `paths` | where all that lies on this machine |
@@ -20,6 +21,7 @@ mod connect;
 mod countdown;
 mod error;
 mod forwards;
+mod held;
 mod known;
 mod paths;
 mod publish;

@@ -15,12 +15,17 @@ use crate::session::{Standing, Status};
 /// The exit code of a session that does not exist.
 const NO_SUCH_SESSION: i32 = 3;
 
+/// How often the cluster is asked again, a second apart, when the way has just broken.
+const HURRIED: u32 = 8;
+
 /// A session that is watched.
 pub(super) struct Watch<'a> {
     cluster: &'a Cluster,
     ui: &'a Ui,
     last: Status,
     began: Instant,
+    asked: Instant,
+    hurried: u32,
     heard: Instant,
     silent: bool,
 }
@@ -35,9 +40,16 @@ impl<'a> Watch<'a> {
             ui,
             last,
             began: Instant::now(),
+            asked: Instant::now(),
+            hurried: 0,
             heard: Instant::now(),
             silent: false,
         })
+    }
+
+    /// Asks again at once and a few times more: something has happened.
+    pub(super) fn hurry(&mut self) {
+        self.hurried = HURRIED;
     }
 
     /// What was heard last.
@@ -50,10 +62,19 @@ impl<'a> Watch<'a> {
         self.heard.elapsed()
     }
 
-    /// Waits a while and asks again; always gives what is known then.
+    /// Waits a while and asks again; always gives what is known then. May be dropped and asked
+    /// again: the while goes on.
     pub(super) async fn next(&mut self) -> Result<&Status, Error> {
-        tokio::time::sleep(pause(self.last.state, self.began.elapsed())).await;
-        match self.cluster.status(self.last.name.as_str()).await {
+        let pause = match self.hurried {
+            0 => pause(self.last.state, self.began.elapsed()),
+            _ => Duration::from_secs(1),
+        };
+        tokio::time::sleep_until(self.asked + pause).await;
+        self.asked = Instant::now();
+        self.hurried = self.hurried.saturating_sub(1);
+        let answer = self.cluster.status(self.last.name.as_str()).await;
+        self.asked = Instant::now();
+        match answer {
             Ok(status) if status.token != self.last.token => self.gone("another has its name now"),
             Err(Error::Cluster { code, .. }) if code == NO_SUCH_SESSION => {
                 self.gone("the cluster knows it no more");

@@ -47,6 +47,16 @@ pub enum Error {
         /// As it was asked for.
         path: std::path::PathBuf,
     },
+    /// The recipe of an image, or the folder it may copy from, cannot be read.
+    #[error("cannot read {what} {}: {reason}", path.display())]
+    Recipe {
+        /// Which of the two.
+        what: &'static str,
+        /// As it was asked for.
+        path: std::path::PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A path cannot stand in the job script or a session.
     #[error("the path {path:?} of {what} cannot be used: {reason}")]
     BadPath {

@@ -232,7 +232,7 @@ impl Login {
                 Some(Ok(jobs)) => jobs
                     .get(&id)
                     .filter(|job| is_of(job, &record.request.name))
-                    .map_or(JobWord::Unknown, translate),
+                    .map_or(JobWord::Forgotten, translate),
                 Some(Err(detail)) => JobWord::Unreachable {
                     detail: detail.clone(),
                 },

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::{Error, Login, Submitter};
 use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
-    Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request, SessionDir,
-    SessionName, Sshd, Token, read_keys,
+    Cluster, EngineChoice, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request,
+    SessionDir, SessionName, Sshd, Token, read_keys,
 };
 
 /// How often another invented name is tried before giving up.
@@ -35,6 +35,8 @@ pub struct Submission {
     pub image: ImageSource,
     /// Which sshd.
     pub sshd: Sshd,
+    /// Which container engine.
+    pub engine: EngineChoice,
     /// Mounts besides home.
     pub mounts: Vec<Mount>,
     /// Environment of the session.
@@ -116,6 +118,7 @@ impl Login {
         let (cluster, scheduler) = self.target().await?;
         check_mounts(&submission.mounts)?;
         check_workdir(submission.workdir.as_deref())?;
+        check_image(&submission.image)?;
         if let Some(name) = &submission.name {
             self.free_name(name).await?;
         }
@@ -225,6 +228,7 @@ impl Login {
             idle_timeout_seconds: submission.idle_timeout.map(|time| time.as_secs()),
             image: submission.image.clone(),
             sshd: submission.sshd,
+            engine: submission.engine,
             mounts: submission.mounts.clone(),
             env: submission.env.clone(),
             home: by.home.clone(),
@@ -347,6 +351,36 @@ fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
     }
 }
 
+/// A recipe and its folder must be there and readable, and their paths fit to be written down.
+fn check_image(image: &ImageSource) -> Result<(), Error> {
+    let ImageSource::Recipe {
+        recipe, context, ..
+    } = image
+    else {
+        return Ok(());
+    };
+    plain_path("the Dockerfile", recipe)?;
+    plain_path("the build context", context)?;
+    let unreadable = |what, path: &Path, reason: String| Error::Recipe {
+        what,
+        path: path.to_owned(),
+        reason,
+    };
+    let what = "the Dockerfile";
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    match recipe.metadata() {
+        Ok(metadata) if metadata.is_file() => std::fs::File::open(recipe)
+            .map(|_| ())
+            .map_err(|error| unreadable(what, recipe, error.to_string()))?,
+        Ok(_) => return Err(unreadable(what, recipe, "it is no file".to_owned())),
+        Err(error) => return Err(unreadable(what, recipe, error.to_string())),
+    }
+    match std::fs::read_dir(context) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(unreadable("the build context", context, error.to_string())),
+    }
+}
+
 fn check_workdir(workdir: Option<&Path>) -> Result<(), Error> {
     match workdir.filter(|path| !path.is_dir()) {
         Some(path) => Err(Error::NoWorkdir {
@@ -380,6 +414,7 @@ mod tests {
                 reference: "debian".into(),
             },
             sshd: Sshd::Kit,
+            engine: EngineChoice::Auto,
             mounts: Vec::new(),
             env: BTreeMap::new(),
             cpus: None,
@@ -422,6 +457,32 @@ mod tests {
                 "{bad:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_recipe_must_be_a_file_that_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |recipe: &Path, context: &Path| {
+            check_image(&ImageSource::Recipe {
+                recipe: recipe.to_owned(),
+                context: context.to_owned(),
+                args: BTreeMap::new(),
+            })
+        };
+        let odd = folder.path().join("Docker file 'é'");
+        std::fs::write(&odd, "FROM debian").unwrap();
+        check(&odd, folder.path()).unwrap();
+        for (recipe, context) in [
+            (folder.path(), folder.path()),
+            (&folder.path().join("none"), folder.path()),
+            (&odd, &odd),
+        ] {
+            let error = check(recipe, context).unwrap_err();
+            assert!(matches!(error, Error::Recipe { .. }), "{error}");
+        }
+        let broken = folder.path().join("a\nb");
+        let error = check(&broken, folder.path()).unwrap_err();
+        assert!(matches!(error, Error::BadPath { .. }), "{error}");
     }
 
     #[test]

@@ -110,6 +110,16 @@ pub enum Error {
         /// The image as it was asked for.
         image: String,
     },
+    /// The layer with an sshd could not be made.
+    #[error("cannot put an sshd into the image {image}: {reason}{}", said(lines))]
+    SshdLayer {
+        /// The image as it was asked for.
+        image: String,
+        /// Why not.
+        reason: String,
+        /// The last lines of the build.
+        lines: Vec<String>,
+    },
     /// Every port that was picked was somebody else's in the end.
     #[error("found no free port in {tries} tries ({detail})")]
     NoPort {

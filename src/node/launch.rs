@@ -10,31 +10,37 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::deadline;
+use super::devices::{self, Devices};
 use super::end::Made;
 use super::environment::{self, Parts};
 use super::folders;
 use super::gc::{self, Sweep};
+use super::gpus;
 use super::host::{self, User};
 use super::image::{self, Lookup};
 use super::job::OwnJob;
-use super::limits::Limits;
+use super::limits::{Asked, Limits};
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
 use super::{Error, label, port};
-use crate::engine::{self, ContainerSpec, Engine, Image, Publish, Reference};
-use crate::gpu::{self, Granted, Selected, TypePattern};
+use crate::engine::{self, ContainerSpec, Engine, Image, Publish};
+use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
 use crate::session::{
-    ConnectionDetails, Gpu, GpuRequest, ImageSource, Phase, Request, SessionDir, Sshd,
+    ConnectionDetails, EngineChoice, Gpu, GpuRequest, Phase, Request, SessionDir, Sshd,
 };
 
 /// The port of sshd in the container.
 const SSH_PORT: u16 = 2222;
 /// How often a port is picked anew when somebody was faster.
 const PORT_TRIES: u32 = 8;
+/// How long the NVIDIA driver may take to answer; one that has to wake its GPUs first takes many
+/// seconds.
+const DRIVER_LIMIT: Duration = Duration::from_secs(120);
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,6 +49,7 @@ pub(super) struct Plan<'a> {
     pub(super) session: &'a SessionDir,
     pub(super) request: &'a Request,
     pub(super) job: &'a OwnJob,
+    pub(super) clock: Clock,
     pub(super) options: &'a Options,
 }
 
@@ -54,17 +61,30 @@ pub(super) async fn launch(
 ) -> Result<(), Error> {
     let request = plan.request;
     reporter.enter(Phase::CheckingGpus).await?;
+    let base = plan.options.node_dir.as_deref();
+    let base = base.unwrap_or(Path::new(DEFAULT_BASE));
     let gpus = match &request.gpu {
-        Some(wanted) => Some(choose_gpus(wanted)?),
+        Some(wanted) => {
+            let (selected, held) = choose_gpus(wanted, base, plan.options.may_pick_gpus).await?;
+            made.gpus = held;
+            Some(selected)
+        }
         None => None,
     };
     folders::check(request)?;
 
-    let (engine, user) = tokio::join!(Engine::connect(), User::of_this_process());
+    let node_dir = NodeDir::open(base)?;
+    let wanted = match request.engine {
+        EngineChoice::Auto => plan.options.engine,
+        EngineChoice::Docker => engine::Choice::Docker,
+        EngineChoice::Podman => engine::Choice::Podman,
+    };
+    let (engine, user) = tokio::join!(
+        Engine::connect(wanted, Some(node_dir.path())),
+        User::of_this_process()
+    );
     let engine = engine?;
     made.engine = Some(engine.clone());
-    let base = plan.options.node_dir.as_deref();
-    let node_dir = NodeDir::open(base.unwrap_or(Path::new(DEFAULT_BASE)))?;
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
@@ -73,9 +93,10 @@ pub(super) async fn launch(
         Err(error) => tracing::warn!(error = error.sentence(), "cannot sweep"),
     }
 
-    let ImageSource::Reference { reference } = &request.image;
-    let reference: Reference = reference.parse()?;
-    let image = image::obtain(&engine, &reference, reporter).await?;
+    let cache = plan.options.cache.as_ref();
+    let mut obtained =
+        image::of_session(&engine, node_dir.path(), cache, request, reporter).await?;
+    made.saving = obtained.saving.take();
 
     reporter.enter(Phase::Launching).await?;
     let launching = Launching {
@@ -84,32 +105,35 @@ pub(super) async fn launch(
         user: &user,
         node_dir: &node_dir,
         folder: &folder,
-        image: &image,
-        reference: &reference,
+        image: &obtained.image,
+        image_name: &obtained.name,
+        image_notices: &obtained.notices,
         gpus: gpus.as_ref(),
     };
     let details = launching.container(made).await?;
     reporter.ready(details).await
 }
 
-/// The granted GPUs, held against what was asked for.
-fn choose_gpus(wanted: &GpuRequest) -> Result<Selected, Error> {
-    let choose = || {
-        let granted = Granted::from_environment(|name| std::env::var(name).ok())?;
-        let inventory = gpu::inventory()?;
-        tracing::debug!(?granted, ?inventory, "GPUs");
-        let pattern = match &wanted.pattern {
-            Some(pattern) => TypePattern::of_regex(&wanted.kind, pattern)?,
-            None => TypePattern::of_type(&wanted.kind),
-        };
-        gpu::select(&inventory, &granted, &pattern, wanted.count as usize)
+/// Chooses the GPUs on a thread of its own: a driver that hangs must not keep a signal from being
+/// heard.
+async fn choose_gpus(
+    wanted: &GpuRequest,
+    base: &Path,
+    may_pick: bool,
+) -> Result<(Selected, gpus::Held), Error> {
+    let hanging = |detail: String| Error::Hanging {
+        doing: "asking the NVIDIA driver",
+        detail,
     };
-    let selected = choose().map_err(|source| Error::Gpu {
-        wanted: format!("{} x {}", wanted.count, wanted.kind),
-        source,
-    })?;
-    tracing::info!(?selected, "GPUs chosen");
-    Ok(selected)
+    let (wanted, base) = (wanted.clone(), base.to_owned());
+    let choosing = tokio::task::spawn_blocking(move || gpus::choose(&wanted, &base, may_pick));
+    match tokio::time::timeout(DRIVER_LIMIT, choosing).await {
+        Ok(chosen) => chosen.map_err(|error| hanging(error.to_string()))?,
+        Err(_) => Err(hanging(format!(
+            "no answer within {} s",
+            DRIVER_LIMIT.as_secs()
+        ))),
+    }
 }
 
 struct Launching<'a> {
@@ -119,7 +143,8 @@ struct Launching<'a> {
     node_dir: &'a NodeDir,
     folder: &'a Path,
     image: &'a Image,
-    reference: &'a Reference,
+    image_name: &'a str,
+    image_notices: &'a [String],
     gpus: Option<&'a Selected>,
 }
 
@@ -160,9 +185,9 @@ impl Launching<'_> {
         let (known, looking) = known?;
         made.making = false;
         let kit = kit?;
-        if request.sshd == Sshd::Image && !known.has_sshd() {
+        if request.sshd != Sshd::Kit && !known.has_sshd() {
             return Err(Error::NoSshd {
-                image: self.reference.to_string(),
+                image: self.image_name.to_owned(),
             });
         }
         // Keys that cannot be read now come with the next look.
@@ -181,13 +206,14 @@ impl Launching<'_> {
             ends_in: self.ends_in(),
         })?;
         let server = made.server.insert(prepared);
-        let spec = self.spec(&labels, uuids, &environment, server);
-        let (port, notices) = tokio::join!(self.start(made, spec), async {
+        let (spec, mut unmet) = self.spec(&labels, uuids, &environment, server);
+        let (port, mut notices) = tokio::join!(self.start(made, spec), async {
             match looking {
                 Some(looking) => looking.finish(known).await,
                 None => known.notices,
             }
         });
+        notices.append(&mut unmet);
         Ok(self.details(made, port?, notices, address.await))
     }
 
@@ -232,11 +258,23 @@ impl Launching<'_> {
             if spec.stdin {
                 self.hand_over(made, &id).await?;
             }
-            let log = |line: &str| tracing::info!(line, "the container says");
-            let mut output = self.engine.collect_output(&id, log).await?;
-            let exit = made.exit.insert(self.engine.watch_exit(&id).await?);
-            match self.engine.start(&id).await {
-                Ok(()) => {}
+            let (reports, mut heard) = Devices::listen();
+            let log = move |line: &str| {
+                tracing::info!(line, "the container says");
+                if let Some(report) = devices::parse(line) {
+                    // Nobody listens any more at the end.
+                    let _ = reports.send(report);
+                }
+            };
+            // Podman takes the port when it is attached to.
+            let starting = async {
+                let output = self.engine.collect_output(&id, log).await?;
+                let exit = self.engine.watch_exit(&id).await?;
+                self.engine.start(&id).await?;
+                Ok((output, exit))
+            };
+            let (mut output, exit) = match starting.await {
+                Ok(started) => started,
                 Err(engine::Error::PortTaken { detail }) => {
                     tracing::info!(port, attempt, detail, "somebody was faster");
                     self.engine.remove(&id).await?;
@@ -245,7 +283,8 @@ impl Launching<'_> {
                     continue;
                 }
                 Err(error) => return Err(folders::explain(error, request)),
-            }
+            };
+            let exit = made.exit.insert(exit);
             let deadline = Instant::now() + SERVING_LIMIT;
             let banner = tokio::select! {
                 banner = port::banner(port, deadline) => banner,
@@ -262,6 +301,16 @@ impl Launching<'_> {
                 });
             };
             tracing::info!(port, banner, id = id.short(), "sshd answers");
+            let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
+            if let Err(source) = heard.arrived(gpus, self.engine.gpu_way()).await {
+                let wanted = match &request.gpu {
+                    Some(gpu) => format!("{} x {}", gpu.count, gpu.kind),
+                    None => "no GPU".to_owned(),
+                };
+                return Err(Error::Gpu { wanted, source });
+            }
+            heard.watch(self.gpu_uuids());
+            made.devices = Some(heard);
             output.detach();
             return Ok(port);
         }
@@ -313,9 +362,9 @@ impl Launching<'_> {
         gpus: Vec<String>,
         environment: &std::collections::BTreeMap<String, String>,
         server: &Server,
-    ) -> ContainerSpec {
+    ) -> (ContainerSpec, Vec<String>) {
         let request = self.plan.request;
-        let limits = Limits::of_this_process(Path::new("/"), request.memory_bytes);
+        let limits = self.limits();
         tracing::debug!(?limits, "limits of the job");
         let mut binds = folders::binds(request);
         binds.extend(server.binds());
@@ -334,7 +383,7 @@ impl Launching<'_> {
             .to_vec(),
             _ => Vec::new(),
         };
-        ContainerSpec {
+        let spec = ContainerSpec {
             name: format!("qdebug-{}-{}", request.name, request.token.short()),
             image: self.image.id.clone(),
             argv: server.argv(),
@@ -350,14 +399,34 @@ impl Launching<'_> {
             gpus,
             shm_bytes: request.shm_bytes.or_else(|| limits.default_shm()),
             memory_bytes: limits.memory,
+            swap_bytes: limits.swap,
+            millicpus: limits.millicpus,
             cpuset: limits.cpuset,
-            pids: limits.pids,
+            pids: Some(limits.pids),
             workdir: Some("/".to_owned()),
             hostname: Some(request.name.to_string()),
             unlabelled: engine::selinux_is_on(),
             auto_remove: true,
             ..ContainerSpec::default()
+        };
+        let mut unmet = self.engine.unmet(&spec);
+        if self.engine.shares_our_limits() && limits.memory_is_only_asked_for {
+            unmet.push(
+                "the scheduler does not hold this job to its memory, and Podman without root \
+                 cannot either"
+                    .to_owned(),
+            );
         }
+        (spec, unmet)
+    }
+
+    fn limits(&self) -> Limits {
+        let request = self.plan.request;
+        let asked = Asked {
+            memory: request.memory_bytes,
+            cpus: request.cpus,
+        };
+        Limits::of_this_process(Path::new("/"), asked)
     }
 
     fn labels(&self) -> Vec<(String, String)> {
@@ -382,7 +451,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        deadline::lease(self.plan.job.deadline, Timestamp::now())
+        deadline::lease(self.plan.job.deadline, self.plan.clock.now())
     }
 
     fn details(
@@ -394,6 +463,7 @@ impl Launching<'_> {
     ) -> ConnectionDetails {
         let Plan { request, job, .. } = self.plan;
         let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
+        notices.extend_from_slice(self.image_notices);
         if let Some(server) = made
             .server
             .as_ref()
@@ -411,7 +481,16 @@ impl Launching<'_> {
                 self.node_dir.shown()
             ));
         }
+        let exclusive = gpus.iter().filter(|gpu| gpu.mode == Mode::Exclusive);
+        notices.extend(exclusive.map(|gpu| {
+            format!(
+                "GPU {} takes one process at a time (compute mode \"exclusive\")",
+                gpu.uuid
+            )
+        }));
+        let limits = self.limits();
         ConnectionDetails {
+            limits: limits.told(request.shm_bytes.or_else(|| limits.default_shm())),
             node: host::node_name(),
             address,
             node_host_keys: host::ssh_host_keys(Path::new("/etc/ssh")),
@@ -438,7 +517,7 @@ impl Launching<'_> {
                 })
                 .collect(),
             started: Timestamp::now(),
-            deadline: Some(job.deadline),
+            deadline: Some(self.plan.clock.told(job.deadline)),
             idle_until: None,
             project: request.project.clone(),
             notices,

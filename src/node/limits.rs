@@ -7,22 +7,43 @@
 
 use std::path::Path;
 
+use crate::session;
+
+/// Processes and threads where the job's cgroup has no limit: far above what data loaders and
+/// compilers on a large node come to, far below what a runaway fork takes a node down with.
+const DEFAULT_PIDS: u64 = 16_384;
+
+/// What was asked for, for where the scheduler sets no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked {
+    /// Memory in bytes.
+    pub(super) memory: Option<u64>,
+    /// Cores.
+    pub(super) cpus: Option<u32>,
+}
+
 /// The limits for the container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     /// CPUs as the kernel lists them; `None` when all of the machine's.
     pub(super) cpuset: Option<String>,
+    /// How many CPUs' time, in thousandths; `None` when all of the CPUs above.
+    pub(super) millicpus: Option<u64>,
     /// Memory in bytes.
     pub(super) memory: Option<u64>,
+    /// Swap in bytes on top of the memory; none unless the job has some.
+    pub(super) swap: Option<u64>,
+    /// The memory is what was asked for: nothing holds this process to it.
+    pub(super) memory_is_only_asked_for: bool,
     /// Processes and threads.
-    pub(super) pids: Option<u64>,
+    pub(super) pids: u64,
     /// The machine's memory in bytes, 0 where it cannot be read.
     pub(super) machine_memory: u64,
 }
 
 impl Limits {
-    /// Those of this process, below `root` (`/`); `requested` is the memory that was asked for.
-    pub(super) fn of_this_process(root: &Path, requested: Option<u64>) -> Self {
+    /// Those of this process, below `root` (`/`).
+    pub(super) fn of_this_process(root: &Path, asked: Asked) -> Self {
         let text = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
         let machine_memory = field(&text("proc/meminfo"), "MemTotal:")
             .and_then(|value| value.trim_end_matches("kB").trim().parse::<u64>().ok())
@@ -32,21 +53,45 @@ impl Limits {
             let files = limit_files(&groups, controller, v2, v1);
             let values = files
                 .iter()
-                .filter_map(|file| text(file).trim().parse().ok());
+                .filter_map(|file| text(file).trim().parse::<u64>().ok());
             values.min()
         };
         let memory = smallest("memory.max", "memory.limit_in_bytes", "memory")
             // Version 1 writes "no limit" as a number near 2^63.
             .filter(|bytes| *bytes < machine_memory || machine_memory == 0)
             .filter(|bytes| *bytes < 1 << 60);
+        let cpuset = cpuset(
+            field(&text("proc/self/status"), "Cpus_allowed_list:").unwrap_or_default(),
+            text("sys/devices/system/cpu/online").trim(),
+        );
+        // Version 1 tells memory and swap together.
+        let with_swap = smallest("", "memory.memsw.limit_in_bytes", "memory");
+        let with_swap = with_swap.filter(|bytes| *bytes < 1 << 60);
+        let swap = smallest("memory.swap.max", "", "memory")
+            .or_else(|| Some(with_swap?.saturating_sub(memory?)));
+        let quota = quota(&groups, &text);
         Self {
-            cpuset: cpuset(
-                field(&text("proc/self/status"), "Cpus_allowed_list:").unwrap_or_default(),
-                text("sys/devices/system/cpu/online").trim(),
-            ),
-            memory: memory.or(requested),
-            pids: smallest("pids.max", "pids.max", "pids"),
+            millicpus: quota.or_else(|| match &cpuset {
+                Some(_) => None,
+                None => Some(u64::from(asked.cpus?) * 1000),
+            }),
+            cpuset,
+            swap: swap.filter(|_| memory.is_some()),
+            memory: memory.or(asked.memory),
+            memory_is_only_asked_for: memory.is_none() && asked.memory.is_some(),
+            pids: smallest("pids.max", "pids.max", "pids").unwrap_or(DEFAULT_PIDS),
             machine_memory,
+        }
+    }
+
+    /// As the status tells them.
+    pub(super) fn told(&self, shm: Option<u64>) -> session::Limits {
+        session::Limits {
+            cpuset: self.cpuset.clone(),
+            millicpus: self.millicpus,
+            memory_bytes: self.memory,
+            pids: Some(self.pids),
+            shm_bytes: shm,
         }
     }
 
@@ -56,6 +101,26 @@ impl Limits {
         let memory = self.memory.unwrap_or(self.machine_memory);
         (memory > 0).then_some(memory / 2)
     }
+}
+
+/// The tightest share of CPU time on the way up, in thousandths of a CPU.
+fn quota(groups: &str, text: &impl Fn(&str) -> String) -> Option<u64> {
+    let share = |quota: &str, period: &str| {
+        let (quota, period): (u64, u64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+        let share = quota.checked_mul(1000)?.checked_div(period)?;
+        (share > 0).then_some(share)
+    };
+    let files = limit_files(groups, "cpu", "cpu.max", "cpu.cfs_quota_us");
+    let shares = files.iter().filter_map(|file| {
+        let found = text(file);
+        match file.strip_suffix("cpu.cfs_quota_us") {
+            Some(folder) => share(&found, &text(&format!("{folder}cpu.cfs_period_us"))),
+            None => found
+                .split_once(' ')
+                .and_then(|(quota, period)| share(quota, period)),
+        }
+    });
+    shares.min()
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -83,6 +148,7 @@ fn limit_files(groups: &str, controller: &str, v2: &str, v1: &str) -> Vec<String
         } else if controllers.split(',').any(|one| one == controller) {
             let base: &[&str] = match controller {
                 "memory" => &["sys/fs/cgroup/memory"],
+                "cpu" => &["sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"],
                 _ => &["sys/fs/cgroup/pids"],
             };
             (base, v1)
@@ -155,9 +221,13 @@ mod tests {
         ("sys/devices/system/cpu/online", "0-15\n"),
     ];
 
-    fn limits(files: &[(&str, &str)], requested: Option<u64>) -> Limits {
+    fn limits(files: &[(&str, &str)], memory: Option<u64>) -> Limits {
         let all: Vec<_> = MACHINE.iter().chain(files).copied().collect();
-        Limits::of_this_process(root(&all).path(), requested)
+        let asked = Asked {
+            memory,
+            cpus: Some(4),
+        };
+        Limits::of_this_process(root(&all).path(), asked)
     }
 
     #[test]
@@ -175,7 +245,8 @@ mod tests {
             Some(7),
         );
         assert_eq!(found.memory, Some(1_000_000));
-        assert_eq!(found.pids, Some(512));
+        assert_eq!((found.pids, found.swap), (512, None));
+        assert!(!found.memory_is_only_asked_for);
         assert_eq!(found.cpuset.as_deref(), Some("2,3,8"));
         assert_eq!(found.default_shm(), Some(500_000));
     }
@@ -192,7 +263,8 @@ mod tests {
             ("sys/fs/cgroup/pids/slurm/pids.max", "max\n"),
         ];
         let found = limits(&files, Some(7));
-        assert_eq!((found.memory, found.pids), (Some(7), None));
+        assert_eq!((found.memory, found.pids), (Some(7), DEFAULT_PIDS));
+        assert!(found.memory_is_only_asked_for);
         let unasked = limits(&files, None);
         assert_eq!(unasked.memory, None);
         assert_eq!(unasked.default_shm(), Some(65_536_000 * 512));
@@ -213,15 +285,58 @@ mod tests {
     #[test]
     fn nothing_readable_is_no_limit() {
         let empty = root(&[]);
-        assert_eq!(
-            Limits::of_this_process(empty.path(), None),
-            Limits::default()
-        );
+        let nothing = Limits {
+            pids: DEFAULT_PIDS,
+            ..Limits::default()
+        };
+        let found = Limits::of_this_process(empty.path(), Asked::default());
+        assert_eq!(found, nothing);
         let found = limits(
             &[("proc/self/cgroup", "garbage\n0::/../../etc\n::\n")],
             None,
         );
         assert_eq!(found.memory, None);
+    }
+
+    #[test]
+    fn cpu_time_is_the_jobs_quota_else_the_count_where_there_is_no_set() {
+        let group = ("proc/self/cgroup", "0::/job\n3:cpu,cpuacct:/a\n");
+        let quota = ("sys/fs/cgroup/job/cpu.max", "250000 100000\n");
+        assert_eq!(limits(&[group, quota], None).millicpus, Some(2500));
+        let version_1 = [
+            group,
+            ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "150000\n"),
+            ("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n"),
+            ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"),
+        ];
+        assert_eq!(limits(&version_1, None).millicpus, Some(1500));
+        let unlimited = ("sys/fs/cgroup/job/cpu.max", "max 100000\n");
+        assert_eq!(
+            limits(&[group, unlimited], None).millicpus,
+            None,
+            "the set does"
+        );
+        let no_set = ("proc/self/status", "Cpus_allowed_list:\t0-15\n");
+        assert_eq!(limits(&[no_set], None).millicpus, Some(4000));
+    }
+
+    #[test]
+    fn swap_is_what_the_job_has_on_top() {
+        let version_2 = [
+            ("proc/self/cgroup", "0::/job\n"),
+            ("sys/fs/cgroup/job/memory.max", "1000\n"),
+            ("sys/fs/cgroup/job/memory.swap.max", "500\n"),
+        ];
+        assert_eq!(limits(&version_2, None).swap, Some(500));
+        let version_1 = [
+            ("proc/self/cgroup", "4:memory:/job\n"),
+            ("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "1000\n"),
+            (
+                "sys/fs/cgroup/memory/job/memory.memsw.limit_in_bytes",
+                "1200\n",
+            ),
+        ];
+        assert_eq!(limits(&version_1, None).swap, Some(200));
     }
 
     #[test]

@@ -11,9 +11,10 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::Error;
+use crate::disk;
 use crate::session::Token;
 
 /// Where it lies unless the site says otherwise. Never TMPDIR or a job's private /tmp, which the
@@ -45,40 +46,15 @@ impl NodeDir {
     pub(super) fn open(base: &Path) -> Result<Self, Error> {
         let uid = rustix::process::getuid().as_raw();
         let path = base.join(format!("qdebug-{uid}"));
-        make_private(&path)?;
         let own = Self { path };
-        own.check(&own.path, uid)?;
-        let sessions = own.sessions();
-        make_private(&sessions)?;
-        own.check(&sessions, uid)?;
+        for folder in [own.path.clone(), own.sessions()] {
+            make_private(&folder)?;
+            disk::own_folder(&folder).map_err(|reason| Error::NodeDir {
+                path: folder,
+                reason,
+            })?;
+        }
         Ok(own)
-    }
-
-    fn check(&self, path: &Path, uid: u32) -> Result<(), Error> {
-        let refuse = |reason: String| Error::NodeDir {
-            path: path.to_owned(),
-            reason,
-        };
-        // Opened without following a link, so that what is checked is what is there.
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| refuse(format!("it is no folder that can be opened: {error}")))?;
-        let metadata = File::from(folder)
-            .metadata()
-            .map_err(|error| refuse(error.to_string()))?;
-        if metadata.uid() != uid {
-            return Err(refuse(format!(
-                "it belongs to user {}, and should belong to {uid}",
-                metadata.uid()
-            )));
-        }
-        if metadata.mode() & 0o077 != 0 {
-            return Err(refuse(format!(
-                "it is open to others (mode {:o}, should be 700)",
-                metadata.mode() & 0o777
-            )));
-        }
-        Ok(())
     }
 
     /// The folder's path as labels carry it.
@@ -101,8 +77,14 @@ impl NodeDir {
         let path = self.sessions().join(token.as_str());
         for _ in 0..LOCK_TRIES {
             make_private(&path)?;
-            if let Some(lock) = hold(&path)? {
-                return Ok(SessionFolder { path, _lock: lock });
+            match hold(&path) {
+                Ok(Some(lock)) => return Ok(SessionFolder { path, _lock: lock }),
+                Ok(None) => {}
+                Err(error) => {
+                    // On a full disk the folder may find room that its lock does not.
+                    let _ = std::fs::remove_dir(&path);
+                    return Err(error);
+                }
             }
             std::thread::sleep(LOCK_PACE);
         }

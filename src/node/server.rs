@@ -67,7 +67,7 @@ impl Server {
 
         let whose = match wanted.sshd {
             Sshd::Kit => sshd::Server::Kit,
-            Sshd::Image => sshd::Server::Image(wanted.known.sshd_version()),
+            Sshd::Image | Sshd::Layer => sshd::Server::Image(wanted.known.sshd_version()),
         };
         let (config, dropped) = sshd::ServerConfig {
             server: whose,
@@ -213,13 +213,13 @@ impl Server {
 fn empty_for_root(wanted: &Wanted<'_>) -> Result<Option<Bind>, Error> {
     let own = match wanted.sshd {
         Sshd::Kit => wanted.kit.join("empty"),
-        Sshd::Image => wanted.folder.join("empty"),
+        Sshd::Image | Sshd::Layer => wanted.folder.join("empty"),
     };
     match std::fs::DirBuilder::new().mode(0o755).create(&own) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             Err(Error::io("make", &own)(error))
         }
-        _ => Ok((wanted.sshd == Sshd::Image).then(|| Bind::new(own, "/run/sshd").read_only())),
+        _ => Ok((wanted.sshd != Sshd::Kit).then(|| Bind::new(own, "/run/sshd").read_only())),
     }
 }
 

@@ -4,11 +4,15 @@
 //! `LC_ALL=C` so that texts can be parsed, a time limit, killed when dropped, and the whole
 //! command logged at debug. What a program's output means is the caller's business.
 
+mod interrupt;
+
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+
+pub use interrupt::{Interrupt, Interrupts};
 
 /// How long a program may take unless told otherwise.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);

@@ -20,6 +20,9 @@ mod job;
 pub mod local;
 mod nodes;
 mod openpbs;
+#[cfg(test)]
+#[cfg(unix)]
+mod recorded;
 mod slurm;
 pub mod torque;
 

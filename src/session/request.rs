@@ -46,6 +46,9 @@ pub struct Request {
     /// Which sshd serves the session.
     #[serde(default)]
     pub sshd: Sshd,
+    /// Which container engine; the node's own choice when absent.
+    #[serde(default, skip_serializing_if = "EngineChoice::is_auto")]
+    pub engine: EngineChoice,
     /// What is mounted besides home.
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -94,6 +97,9 @@ pub struct GpuRequest {
     /// type's own words say when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Somebody else's processes on them are no hindrance.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_busy: bool,
 }
 
 /// Where the image comes from.
@@ -105,6 +111,25 @@ pub enum ImageSource {
         /// As `docker run` would take it.
         reference: String,
     },
+    /// An image built from a recipe, where there is none yet.
+    Recipe {
+        /// The recipe's file on the shared file system.
+        recipe: PathBuf,
+        /// The folder it may copy from.
+        context: PathBuf,
+        /// Values of its `ARG`s.
+        #[serde(default)]
+        args: BTreeMap<EnvName, String>,
+    },
+}
+
+impl fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reference { reference } => f.write_str(reference),
+            Self::Recipe { recipe, .. } => write!(f, "{}", recipe.display()),
+        }
+    }
 }
 
 /// Which sshd serves the session.
@@ -116,6 +141,28 @@ pub enum Sshd {
     Kit,
     /// The one the image brings.
     Image,
+    /// One that is put on top of the image by its own package manager.
+    Layer,
+}
+
+/// Which container engine runs the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineChoice {
+    /// What the node's configuration says, else what is there.
+    #[default]
+    Auto,
+    /// Docker.
+    Docker,
+    /// Podman, rootless.
+    Podman,
+}
+
+impl EngineChoice {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
 }
 
 /// A directory or file of the node, mounted into the container: `SRC:DST[:ro]`.

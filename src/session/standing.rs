@@ -31,8 +31,12 @@ pub enum JobWord {
         /// Whether by its walltime.
         walltime: bool,
     },
-    /// The scheduler answers and does not know it (any more).
+    /// The scheduler answers, and what it says of the job is nothing that is known here, or that
+    /// the job is hidden.
     Unknown,
+    /// The scheduler answers and has no such job (any more). Its owner's jobs it hides from nobody
+    /// who asks as their owner.
+    Forgotten,
     /// The scheduler does not answer.
     Unreachable {
         /// What it was tried with and what came back.

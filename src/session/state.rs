@@ -186,6 +186,9 @@ pub struct ConnectionDetails {
     /// The GPUs it has.
     #[serde(default)]
     pub gpus: Vec<Gpu>,
+    /// What it may use, as its container was made.
+    #[serde(default)]
+    pub limits: Limits,
     /// When it became ready.
     pub started: Timestamp,
     /// When the walltime ends, where it is known.
@@ -200,6 +203,22 @@ pub struct ConnectionDetails {
     /// What the user should know, such as what an IDE will miss.
     #[serde(default)]
     pub notices: Vec<String>,
+}
+
+/// What a session may use of its node; what is absent is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// CPUs, as the kernel lists them (`0-3,8`).
+    pub cpuset: Option<String>,
+    /// CPU time, in thousandths of a CPU.
+    pub millicpus: Option<u64>,
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+    /// The size of /dev/shm in bytes.
+    pub shm_bytes: Option<u64>,
 }
 
 /// A GPU of the session.

@@ -28,6 +28,11 @@ const SUBMITTING: SignedDuration = SignedDuration::from_mins(3);
 /// How long a node half may be silent: it renews its word every ten seconds.
 const SILENT: Duration = Duration::from_secs(60);
 
+/// How long nothing must have been heard of a job, neither from its node half nor since its
+/// submission, that its scheduler does not know, until it counts as over. A node half that was cut
+/// off from the shared file system has its scheduler's word; one that has neither is gone.
+const FORGOTTEN: Duration = Duration::from_secs(600);
+
 /// What `qdebug status --json` prints: the only promise about a session's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -144,6 +149,17 @@ impl Record {
         spoken || self.end.is_some()
     }
 
+    /// Whether nothing has been heard of its job for long.
+    fn is_unheard_of(&self, now: Timestamp) -> bool {
+        let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).ok();
+        let unheard = match (&self.state, &self.job) {
+            (Some(_), _) => self.silence,
+            (None, Some(job)) => since(job.submitted),
+            (None, None) => None,
+        };
+        unheard.is_some_and(|unheard| unheard > FORGOTTEN)
+    }
+
     /// Joins the files and the scheduler's word.
     pub fn verdict(&self, word: &JobWord, now: Timestamp) -> Status {
         let Self {
@@ -184,10 +200,20 @@ impl Record {
             doubts: Vec::new(),
             keys: keys.iter().map(PublicKey::without_comment).collect(),
         };
+        let forgotten = *word == JobWord::Forgotten && self.is_unheard_of(now);
         match (state, word_or_record(word, end.as_ref())) {
             (Some(state), _) if state.phase.is_final() => status.tell(&state.phase),
             (state, Some((detail, walltime))) => {
                 status.over(state, stop.as_ref(), detail, walltime);
+            }
+            (state, None) if forgotten => {
+                let past = status.deadline.is_some_and(|deadline| now > deadline);
+                status.over(
+                    state,
+                    stop.as_ref(),
+                    "its scheduler no longer knows the job",
+                    past,
+                );
             }
             (Some(state), None) => {
                 status.tell(&state.phase);
@@ -212,7 +238,7 @@ impl Record {
 fn word_or_record<'a>(word: &'a JobWord, end: Option<&'a End>) -> Option<(&'a str, bool)> {
     match (word, end) {
         (JobWord::Ended { detail, walltime }, _) => Some((detail, *walltime)),
-        (JobWord::Unknown | JobWord::Unreachable { .. }, Some(end)) => {
+        (JobWord::Unknown | JobWord::Forgotten | JobWord::Unreachable { .. }, Some(end)) => {
             Some((&end.detail, end.walltime))
         }
         _ => None,
@@ -300,11 +326,20 @@ impl Status {
             },
         };
         self.reason = Some(reason.to_string());
-        if state.is_none() && stop.is_none() && !walltime {
-            self.hint = Some(format!(
-                "the node half never spoke: `qdebug logs {}` shows what the job printed",
-                self.name
-            ));
+        if stop.is_none() && !walltime {
+            self.hint = match state.map(|state| &state.phase) {
+                None => Some(format!(
+                    "the node half never spoke: `qdebug logs {}` shows what the job printed",
+                    self.name
+                )),
+                Some(Phase::Ending { .. }) => None,
+                // Schedulers may call a job completed whose node went down; Torque always does.
+                Some(_) => Some(format!(
+                    "its node half left no last word: it was killed, or its node went down; \
+                     `qdebug logs {}` shows its log",
+                    self.name
+                )),
+            };
         }
     }
 
@@ -316,11 +351,11 @@ impl Status {
                 .is_ok_and(|sure| now > sure)
         };
         match word {
-            JobWord::Unknown if self.deadline.is_some_and(past) => {
+            JobWord::Unknown | JobWord::Forgotten if self.deadline.is_some_and(past) => {
                 self.state = Standing::Ended;
                 self.reason = Some(EndReason::Walltime.to_string());
             }
-            JobWord::Unknown => self.doubts.push(format!(
+            JobWord::Unknown | JobWord::Forgotten => self.doubts.push(format!(
                 "{} does not know job {} (any more)",
                 self.cluster,
                 self.job.as_deref().unwrap_or("(none)")
@@ -381,7 +416,9 @@ impl Status {
                 self.reason = Some("it was never submitted: qdebug was interrupted before".into());
                 self.hint = Some("submit it again".to_owned());
             }
-            JobWord::Unknown | JobWord::Unreachable { .. } => self.doubt(word, now),
+            JobWord::Unknown | JobWord::Forgotten | JobWord::Unreachable { .. } => {
+                self.doubt(word, now);
+            }
             // Told by `over`.
             JobWord::Ended { detail, .. } => self.reason = Some(detail.clone()),
         }

@@ -200,3 +200,39 @@ fn every_standing_is_written_as_it_is_called() {
         assert_eq!(serde_json::to_value(standing).unwrap(), standing.name());
     }
 }
+
+/// A Slurm without accounting forgets a job five minutes after its end.
+#[test]
+fn a_job_nobody_has_heard_of_for_long_is_over() {
+    let request = request("otter");
+    let ready = state(&request, Phase::Ready);
+    let verdict = |state: Option<&State>, silence: u64, word: &JobWord| {
+        let record = record(&request, state, None);
+        let record = record.heard(Some(Duration::from_secs(silence)));
+        record.verdict(word, NOW.parse().unwrap())
+    };
+    let gone = verdict(Some(&ready), 601, &JobWord::Forgotten);
+    assert_eq!(gone.state, Standing::Ended);
+    let reason = gone.reason.unwrap();
+    assert!(reason.contains("no longer knows the job"), "{reason}");
+    // Its node half speaks, or was heard of lately; a job that is hidden; nobody who answers.
+    let unreachable = JobWord::Unreachable {
+        detail: "down".into(),
+    };
+    for (silence, word) in [
+        (5, &JobWord::Forgotten),
+        (500, &JobWord::Forgotten),
+        (100_000, &JobWord::Unknown),
+        (100_000, &unreachable),
+    ] {
+        let status = verdict(Some(&ready), silence, word);
+        assert!(!status.state.is_final(), "{silence} {word:?} {status:?}");
+        assert!(!status.doubts.is_empty(), "{status:?}");
+    }
+    // One that never spoke: its job was submitted half an hour ago.
+    let never = verdict(None, 0, &JobWord::Forgotten);
+    assert_eq!(never.state, Standing::Ended);
+    assert!(never.hint.unwrap().contains("qdebug logs"));
+    let fresh = judge(&request, None, &JobWord::Forgotten, "2026-01-01T00:05:00Z");
+    assert_eq!(fresh.state, Standing::Unknown);
+}

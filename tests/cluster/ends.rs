@@ -1,7 +1,8 @@
-//! Nothing outlives the job: every blow, and what `status` says after it.
+//! How sessions end, and what `status` says then; every blow from outside is in `blows`.
 
 use std::time::Duration;
 
+use crate::engine::engine;
 use crate::host::{Host, within};
 use crate::scheduler::here;
 use crate::session::Session;
@@ -19,44 +20,12 @@ fn ended(session: &Session, words: &[&str]) {
     );
 }
 
-/// The process id of the node half on its node.
-#[track_caller]
-fn node_half(session: &Session) -> String {
-    let line = format!("pgrep -f 'qdebug node .*/{}$'", session.name);
-    session
-        .node()
-        .root(&line)
-        .ok()
-        .text()
-        .lines()
-        .next()
-        .expect("a node half")
-        .to_owned()
-}
-
 #[test]
 fn qdebug_stop() {
     let session = Session::ready("end-stop", &SMALL);
     Host::Login.run(&["qdebug", "stop", &session.name]).ok();
     session.is_gone();
     ended(&session, &["stopped by alice@login"]);
-}
-
-#[test]
-fn the_schedulers_own_delete() {
-    let session = Session::ready("end-scancel", &SMALL);
-    here().delete(&session.job).ok();
-    session.is_gone();
-    ended(&session, &["cancelled"]);
-}
-
-#[test]
-fn the_schedulers_own_delete_of_a_waiting_job() {
-    let session = Session::submit("end-queued", &[&SMALL[..], &here().waiting()].concat());
-    session.await_state(here().waiting_state());
-    here().delete(&session.job).ok();
-    ended(&session, &["cancelled"]);
-    assert!(session.containers().is_empty());
 }
 
 #[test]
@@ -71,39 +40,9 @@ fn stop_of_a_waiting_job() {
 }
 
 #[test]
-fn walltime() {
-    // Slurm looks every 30 s: a limit of a minute ends within about 90 s. The node half's own
-    // clock is faster.
-    let session = Session::ready(
-        "end-walltime",
-        &["-g", "none", "-w", "1m", "-i", "qdebug/busybox"],
-    );
-    let status = session.status();
-    assert!(status["deadline"].is_string(), "{status:#}");
-    within(
-        Duration::from_secs(120),
-        "the walltime ends it",
-        || match session.containers() {
-            none if none.is_empty() => Ok(()),
-            some => Err(some.join(" ")),
-        },
-    );
-    ended(&session, &["walltime"]);
-}
-
-#[test]
-fn kill_9_of_the_node_half() {
-    let session = Session::ready("end-kill", &SMALL);
-    let (node, pid) = (session.node(), node_half(&session));
-    node.root(&format!("kill -9 {pid}")).ok();
-    session.is_gone();
-    ended(&session, &["signal 9", "killed", "failed"]);
-}
-
-#[test]
 fn kill_9_of_everything_of_the_job() {
     let session = Session::ready("end-kill-all", &SMALL);
-    here().kill_all(&session);
+    session.node().root(&here().killing_all(&session)).ok();
     session.is_gone();
     // Slurm needs minutes to notice that its own daemon for the job is gone. Until then nobody is
     // told that the session is ready.
@@ -171,7 +110,8 @@ fn kill_9_while_it_is_being_made() {
 fn the_container_is_killed_from_outside() {
     let session = Session::ready("end-container", &SMALL);
     let container = session.containers().remove(0);
-    session.node().run(&["docker", "kill", &container]).ok();
+    let kill = format!("kill {container}");
+    engine().run(session.node(), &kill).ok();
     session.is_gone();
     ended(&session, &["container exited"]);
     // The job ends with it: nothing holds the node for an hour.

@@ -27,7 +27,8 @@ pub(crate) struct Ran {
 impl Host {
     pub(crate) const NODES: [Self; 2] = [Self::Node1, Self::Node2];
 
-    fn name(self) -> &'static str {
+    /// Its name in the cluster.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Laptop => "laptop",
             Self::Login => "login",
@@ -78,6 +79,14 @@ impl Host {
             host: self,
             line: words.join(" "),
         }
+    }
+
+    /// Starts a line of shell as root, for what it prints; it is not waited for.
+    pub(crate) fn watch(self, line: &str) -> std::process::Child {
+        let limited = ["timeout", "-k", "5", "300", "bash", "-c", line];
+        let mut command = self.command("root", &limited);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.spawn().expect("docker")
     }
 
     fn command(self, user: &str, words: &[&str]) -> Command {

@@ -6,8 +6,14 @@
 //! sessions of its own; none leaves a container behind, which the last line of `tests/run.sh`
 //! checks once more on both nodes.
 
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stderr)] // A test.
+
+mod blows;
 mod ends;
+mod engine;
+mod faults;
 mod gc;
+mod gpus;
 mod hooked;
 mod hooks;
 mod host;
@@ -16,6 +22,7 @@ mod inside;
 mod job;
 mod last;
 mod local;
+mod podman;
 mod refusals;
 mod scheduler;
 mod session;

@@ -49,6 +49,31 @@ impl Scheduler {
         }
     }
 
+    /// Ends a job by SIGKILL alone, as its user or an admin can.
+    pub(crate) fn force(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.run(&["scancel", "-s", "KILL", "-f", job]),
+            Self::OpenPbs => Host::Login.run(&["qdel", "-W", "force", job]),
+            Self::Torque => Host::Login.root(&format!("qdel -p {job}")),
+        }
+    }
+
+    /// Asks as an admin for a job to run again under its id.
+    pub(crate) fn run_again(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.root(&format!("scontrol requeue {job}")),
+            Self::OpenPbs | Self::Torque => Host::Login.root(&format!("qrerun {job}")),
+        }
+    }
+
+    /// Makes a job one that may run again, which qdebug's are not.
+    pub(crate) fn allow_run_again(self, job: &str) -> Ran {
+        match self {
+            Self::Slurm => Host::Login.root(&format!("scontrol update JobId={job} Requeue=1")),
+            Self::OpenPbs | Self::Torque => Host::Login.root(&format!("qalter -r y {job}")),
+        }
+    }
+
     /// What makes a job wait for good, as options behind `--`.
     pub(crate) fn waiting(self) -> [&'static str; 2] {
         match self {
@@ -84,8 +109,23 @@ impl Scheduler {
         }
     }
 
-    /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.
-    pub(crate) fn kill_all(self, session: &Session) {
+    /// Has a job that is to run again do so now; Slurm would wait two minutes.
+    pub(crate) fn hurry(self, job: &str) {
+        if self == Self::Slurm {
+            let line = format!("scontrol update JobId={job} StartTime=now");
+            // Refused until the first run is over.
+            Host::Login.root(&line);
+        }
+    }
+
+    /// Whether the node's daemon takes its jobs along when it is told to stop.
+    pub(crate) fn stop_of_mom_ends_jobs(self) -> bool {
+        self == Self::OpenPbs
+    }
+
+    /// A line of root's on the node: SIGKILL for everything of a job, the scheduler's own process for
+    /// it included.
+    pub(crate) fn killing_all(self, session: &Session) -> String {
         let node_half = format!("pkill -9 -f 'qdebug node .*/{}$'", session.name);
         let line = match self {
             Self::Slurm => format!(
@@ -98,7 +138,7 @@ impl Scheduler {
                 session.name
             ),
         };
-        session.node().root(&format!("{line}; true")).ok();
+        format!("{line}; true")
     }
 
     /// The admin's line of shell on login that gives the job `JOB` so many minutes in all; `None`

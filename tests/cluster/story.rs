@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::{Engine, engine};
 use crate::host::{Host, within};
 use crate::scheduler::here;
 use crate::session::Session;
@@ -40,10 +41,12 @@ fn submit_prints_the_job_id_and_the_next_command() {
 
 #[test]
 fn everything_of_ssh_works_with_and_without_a_running_connect() {
-    let session = Session::ready(
-        "everything",
-        &["-g", "V100", "-w", "30m", "-i", "qdebug/demo"],
-    );
+    // Debian's Podman hands out no GPU, and a session that lacks its own fails.
+    let gpu = match engine() {
+        Engine::Docker => "V100",
+        Engine::Podman => "none",
+    };
+    let session = Session::ready("everything", &["-g", gpu, "-w", "30m", "-i", "qdebug/demo"]);
     let connect = [
         "qdebug",
         "connect",
@@ -249,12 +252,10 @@ fn start_files_that_print_noise_do_no_harm() {
 #[test]
 fn connect_tells_how_the_session_ended() {
     let session = Session::ready("told", &["-g", "none", "-w", "30m", "-i", "qdebug/demo"]);
-    let line = format!(
-        "qdebug connect told --on alice@login --yes & connect=$!
+    let line = "qdebug connect told --on alice@login --yes & connect=$!
          for try in $(seq 100); do ssh qdebug-told true 2>/dev/null && break; sleep 0.2; done
-         qdebug stop told --on alice@login; wait $connect"
-    );
-    let ran = Host::Laptop.sh(&line);
+         qdebug stop told --on alice@login; wait $connect";
+    let ran = Host::Laptop.sh(line);
     assert!(
         ran.err
             .contains("told has ended: ended: stopped by alice@laptop"),

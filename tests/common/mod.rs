@@ -111,6 +111,13 @@ impl Bench {
         panic!("sshd does not answer: {log}");
     }
 
+    /// Ends every connection of the sshd that was started last, as the end of its container does.
+    pub async fn cut_last(&self) {
+        let server = self.servers.last().and_then(Child::id).unwrap();
+        let cut = Program::new("pkill").args(["-KILL", "-P", &server.to_string()]);
+        ok(cut).await;
+    }
+
     /// The user's own ssh configuration.
     pub fn config(&self, hosts: &[(&str, u16, &str)], more: &str) -> Client {
         let at = self.dir.path().display();

@@ -23,6 +23,9 @@ impl From<login::Error> for Failure {
             )),
             E::NoWorkdir { .. } => failure(Exit::Usage)
                 .hint("`--workdir` names a directory of the cluster's shared file system"),
+            E::Recipe { .. } => failure(Exit::Usage).hint(
+                "`--dockerfile` names a file and `--context` a folder, both readable for you",
+            ),
             E::BadPath { .. } => failure(Exit::Usage).hint("use a path without such characters"),
             E::NotAnId { .. } => {
                 failure(Exit::NoSuchSession).hint("`qdebug list --all` shows what there is")

@@ -47,6 +47,8 @@ impl Failure {
             ),
             E::NoSshd { .. } => failure(Exit::Image)
                 .hint("leave `--sshd image` out: the kit's sshd works in any image"),
+            E::SshdLayer { .. } => failure(Exit::Image)
+                .hint("leave `--sshd layer` out: the kit's sshd works in any image"),
             E::NoPort { .. } => failure(Exit::Failed).hint("submit again"),
             E::Died { .. } | E::NotServing { .. } => failure(Exit::Engine)
                 .hint("`qdebug logs` of the session tells more; `--sshd kit` is the safe choice"),
@@ -77,7 +79,15 @@ impl Failure {
             E::Silent { .. } | E::Connect { .. } | E::TimedOut { .. } | E::Gone { .. } => {
                 failure(Exit::Engine).hint("the engine of the node is in trouble; tell the admin")
             }
-            E::TooOld { .. } | E::Unsupported { .. } => failure(Exit::Engine),
+            E::TooOld { .. } => {
+                failure(Exit::Engine).hint("the node needs a newer one: tell the admin")
+            }
+            E::NoPodman => failure(Exit::Engine)
+                .hint("ask the admin for podman on the nodes, or leave `--engine podman` out"),
+            E::PodmanHome { .. } => {
+                failure(Exit::Config).hint("`node_dir` in the configuration moves it")
+            }
+            E::Podman { trouble, .. } => failure(Exit::Engine).hint(podman_hint(*trouble)),
             E::Remote { .. } | E::Configuration { .. } => failure(Exit::Config)
                 .hint("unset DOCKER_HOST or choose a docker context of the node itself"),
             E::NoSuchImage { .. } => failure(Exit::Image)
@@ -100,11 +110,33 @@ impl Failure {
             E::NoSpace { .. } => {
                 failure(Exit::Engine).hint("the engine's disk on the node is full; tell the admin")
             }
+            E::ImageInUse { .. } => failure(Exit::Image).hint("end the session that uses it first"),
+            E::Archive { .. } => failure(Exit::Image),
+            E::Build(error) => Self::of_build(error),
             E::Interrupted { .. } => failure(Exit::Interrupted),
             E::PortTaken { .. } | E::NameTaken { .. } | E::NoSuchContainer { .. } => {
                 failure(Exit::Engine).hint("submit again")
             }
             E::Command { .. } | E::Other { .. } | E::Peek { .. } => failure(Exit::Engine),
+        }
+    }
+
+    fn of_build(error: &engine::BuildError) -> Self {
+        use engine::BuildError as E;
+        match error {
+            E::Read { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Self::of(Exit::Image, error)
+                    .hint("make it readable for you, or name it in .dockerignore")
+            }
+            E::Read { .. } | E::Unfit { .. } => Self::of(Exit::Image, error)
+                .hint("recipe and context must be on a file system that the node has too"),
+            E::Failed { detail, .. } if detail.contains("BuildKit") => Self::of(Exit::Image, error)
+                .hint(
+                    "recipes are built by the engine's classic builder: leave `--mount` and the \
+                       like out, or build it elsewhere and push it to a registry",
+                ),
+            E::Failed { .. } => Self::of(Exit::Image, error)
+                .hint("mend the recipe; `qdebug image build --dockerfile FILE` tries it on a node"),
         }
     }
 
@@ -127,6 +159,40 @@ impl From<engine::Error> for Failure {
 impl From<kit::Error> for Failure {
     fn from(error: kit::Error) -> Self {
         Self::of_kit(&error)
+    }
+}
+
+/// What is to be done on the node about Podman.
+fn podman_hint(trouble: engine::Trouble) -> &'static str {
+    use engine::Trouble as T;
+    match trouble {
+        T::NoSubordinateIds => {
+            "the admin gives you ranges of ids on the nodes: usermod --add-subuids \
+             100000-165535 --add-subgids 100000-165535 USER (another range for each user)"
+        }
+        T::NoIdMapping => {
+            "newuidmap and newgidmap must be on the node, setuid root (Debian: apt install uidmap); \
+             tell the admin"
+        }
+        T::NoUserNamespaces => {
+            "the node gives users no namespaces of their own: the admin raises \
+             user.max_user_namespaces (and kernel.unprivileged_userns_clone on old Debian)"
+        }
+        T::NoTun => {
+            "/dev/net/tun must be there and open to everybody (modprobe tun; chmod 666 \
+             /dev/net/tun); tell the admin"
+        }
+        T::NoNetwork => "slirp4netns (Podman 4) or pasta (Podman 5) is missing: tell the admin",
+        T::NoOverlay => {
+            "overlays need Linux 5.13, or fuse-overlayfs and a /dev/fuse that is open to everybody; \
+             `node_dir` must be on a disk of the node; tell the admin"
+        }
+        T::CrunOnOldCgroups => "with cgroup version 1, Podman needs runc: tell the admin",
+        T::OtherStore | T::StaleState => {
+            "remove the folder `podman` of your node_dir on that node (podman unshare rm -rf) and \
+             submit again"
+        }
+        T::Other => "`podman info` on the node should show the same; tell the admin",
     }
 }
 
@@ -154,7 +220,10 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
              or submit with `-g none`"
         }
         gpu::Error::Nvml { .. } => "`nvidia-smi` on the node should show the same; tell the admin",
-        gpu::Error::Grant(_) | gpu::Error::Missing { .. } | gpu::Error::Mig { .. } => {
+        gpu::Error::Grant(_)
+        | gpu::Error::Missing { .. }
+        | gpu::Error::NoSuchPart { .. }
+        | gpu::Error::NoParts { .. } => {
             "the scheduler's grant does not fit the node; tell the admin"
         }
         gpu::Error::WrongType { .. } => {
@@ -164,5 +233,28 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
             "mend `pattern` of this type in the configuration; `qdebug config` shows where it is"
         }
         gpu::Error::TooFew { .. } => "ask for fewer by `-n`",
+        gpu::Error::Prohibited { .. } => {
+            "the admin opens it: nvidia-smi --compute-mode=DEFAULT; submit again for another one"
+        }
+        gpu::Error::Unhealthy { .. } => {
+            "tell the admin, who resets or drains it; submit again for another one"
+        }
+        gpu::Error::Busy { .. } => {
+            "tell the admin, or the owner of these processes; `--allow-busy` takes them all the same"
+        }
+        gpu::Error::NoneIdle { .. } => {
+            "submit again when one is free; `--allow-busy` takes one with others' processes on it"
+        }
+        gpu::Error::PickRefused => {
+            "the scheduler must hand GPUs out (its cgroups hook or GRES), or the site says \
+             `gpu_pick = \"idle\"`: tell the admin"
+        }
+        gpu::Error::Hold { .. } => {
+            "it must be a folder open to all, as /tmp is (mode 1777); tell the admin"
+        }
+        gpu::Error::NotArrived { .. } => {
+            "the engine of the node does not hand out what it is asked for: it needs the NVIDIA \
+             container toolkit, and CDI specs made by `nvidia-ctk cdi generate`; tell the admin"
+        }
     }
 }

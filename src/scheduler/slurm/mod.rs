@@ -377,4 +377,7 @@ fn unexpected(output: &Output) -> Error {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
+mod recorded_tests;
+#[cfg(test)]
 mod tests;

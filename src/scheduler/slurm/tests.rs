@@ -96,6 +96,18 @@ fn one_call_answers_for_all_and_accounting_for_the_forgotten() {
 }
 
 #[test]
+fn a_thousand_jobs_are_one_call() {
+    let fake = Fake::new(&[(
+        "squeue",
+        "seq -f '%.0f|RUNNING|None|2026-11-24T03:08:55|node1|2026-11-24T03:03:55|0|' 1000",
+    )]);
+    let ids: Vec<JobId> = (1..=1000).map(|number| id(&number.to_string())).collect();
+    let jobs = block_on(fake.slurm().status(&ids)).unwrap();
+    assert_eq!((jobs.len(), fake.calls("squeue")), (1000, 1));
+    assert_eq!(jobs[&id("1000")].state, JobState::Running);
+}
+
+#[test]
 fn an_unknown_job_without_accounting_is_no_error() {
     let fake = Fake::new(&[
         (

@@ -21,6 +21,9 @@ mod parse;
 mod reason;
 pub(super) mod record;
 #[cfg(test)]
+#[cfg(unix)]
+mod recorded_tests;
+#[cfg(test)]
 mod tests;
 mod user_files;
 

@@ -38,13 +38,25 @@ fn machine() -> Result<Machine, nvmlReturn_t> {
     Machine::read().map_err(failed)
 }
 
-/// Handles are indices counted from one: never null, never dereferenced.
+/// Handles are indices counted from one: never null, never dereferenced. Those of MIG parts have
+/// the part's place, counted from one, in higher bits.
 fn handle(index: usize) -> nvmlDevice_t {
     std::ptr::without_provenance_mut(index + 1)
 }
 
+const PART_SHIFT: u32 = 16;
+const WHOLE_MASK: usize = (1 << PART_SHIFT) - 1;
+
 fn gpu(device: nvmlDevice_t) -> Result<Gpu, nvmlReturn_t> {
-    let index = device.addr().checked_sub(1).ok_or(INVALID)?;
+    let whole = whole(device)?;
+    match device.addr() >> PART_SHIFT {
+        0 => Ok(whole),
+        place => whole.part(place - 1).ok_or(INVALID),
+    }
+}
+
+fn whole(device: nvmlDevice_t) -> Result<Gpu, nvmlReturn_t> {
+    let index = (device.addr() & WHOLE_MASK).checked_sub(1).ok_or(INVALID)?;
     let gpu = machine()?.gpus.into_iter().nth(index);
     // A GPU that the file no longer names has fallen off the bus.
     let gpu = gpu.ok_or(sys::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST)?;
@@ -237,13 +249,13 @@ nvml! {
 
     nvmlDeviceGetIndex(device: nvmlDevice_t, index: *mut c_uint) {
         gpu(device)?;
-        let place = c_uint::try_from(device.addr() - 1).map_err(|_| INVALID)?;
+        let place = c_uint::try_from((device.addr() & WHOLE_MASK) - 1).map_err(|_| INVALID)?;
         // SAFETY: the caller's pointer.
         unsafe { put(index, place) }
     }
     nvmlDeviceGetMinorNumber(device: nvmlDevice_t, minor: *mut c_uint) {
         gpu(device)?;
-        let place = c_uint::try_from(device.addr() - 1).map_err(|_| INVALID)?;
+        let place = c_uint::try_from((device.addr() & WHOLE_MASK) - 1).map_err(|_| INVALID)?;
         // SAFETY: the caller's pointer.
         unsafe { put(minor, place) }
     }
@@ -343,6 +355,47 @@ nvml! {
         let mig = c_uint::from(gpu(device)?.mig.ok_or(NOT_SUPPORTED)?);
         // SAFETY: the caller's pointers.
         unsafe { put(current, mig).and_then(|()| put(pending, mig)) }
+    }
+    nvmlDeviceGetMaxMigDeviceCount(device: nvmlDevice_t, count: *mut c_uint) {
+        // One place is always empty, as on a GPU that is not cut up fully.
+        let parts = c_uint::try_from(gpu(device)?.parts.len()).map_err(|_| INVALID)?;
+        // SAFETY: the caller's pointer.
+        unsafe { put(count, parts + 1) }
+    }
+    nvmlDeviceGetMigDeviceHandleByIndex(
+        device: nvmlDevice_t,
+        index: c_uint,
+        part: *mut nvmlDevice_t
+    ) {
+        let place = index as usize;
+        gpu(device)?.part(place).ok_or(NOT_FOUND)?;
+        let handle = device.addr() | (place + 1) << PART_SHIFT;
+        // SAFETY: the caller's pointer.
+        unsafe { put(part, std::ptr::without_provenance_mut(handle)) }
+    }
+    nvmlDeviceGetFieldValues(
+        device: nvmlDevice_t,
+        count: c_int,
+        values: *mut sys::nvmlFieldValue_t
+    ) {
+        let remapped = gpu(device)?.remapped;
+        for place in 0..usize::try_from(count).map_err(|_| INVALID)? {
+            let value = values.wrapping_add(place);
+            if values.is_null() {
+                return Err(INVALID);
+            }
+            // SAFETY: `place` is below `count`, the entries that the caller vouches for.
+            let value = unsafe { &mut *value };
+            let answer = match (remapped, value.fieldId) {
+                (Some(rows), sys::field_id::NVML_FI_DEV_REMAPPED_PENDING) => Ok(rows.pending),
+                (Some(rows), sys::field_id::NVML_FI_DEV_REMAPPED_FAILURE) => Ok(rows.failed),
+                _ => Err(NOT_SUPPORTED),
+            };
+            value.valueType = sys::nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT;
+            value.value.uiVal = c_uint::from(answer == Ok(true));
+            value.nvmlReturn = code(answer.map(drop));
+        }
+        Ok(())
     }
     nvmlDeviceGetEccMode(
         device: nvmlDevice_t,

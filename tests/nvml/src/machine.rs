@@ -18,6 +18,7 @@
 //!   graphics 4712 1048576       # the same, drawing
 //!   mode exclusive              # default, exclusive, prohibited
 //!   mig off                     # on, off; else not supported
+//!   part MIG-5aa1 5368709120    # a MIG part: UUID and bytes; repeatable
 //!   ecc on                      # on, off; else not supported
 //!   ecc-errors 3                # uncorrected since the driver was loaded
 //!   retired 2 pending           # pages
@@ -82,6 +83,7 @@ pub(crate) struct Gpu {
     pub(crate) graphics: Vec<Process>,
     pub(crate) mode: Mode,
     pub(crate) mig: Option<bool>,
+    pub(crate) parts: Vec<(String, u64)>,
     pub(crate) ecc: Option<bool>,
     pub(crate) ecc_errors: u64,
     pub(crate) retired: u32,
@@ -91,6 +93,18 @@ pub(crate) struct Gpu {
 }
 
 impl Gpu {
+    /// A part of it as a device of its own.
+    pub(crate) fn part(self, place: usize) -> Option<Self> {
+        let (uuid, memory) = self.parts.get(place)?.clone();
+        Some(Self {
+            name: format!("{} MIG", self.name),
+            uuid,
+            memory,
+            parts: Vec::new(),
+            ..self
+        })
+    }
+
     /// Bytes in use.
     pub(crate) fn used(&self) -> u64 {
         let held = || {
@@ -197,6 +211,11 @@ impl Gpu {
                 }
             }
             "mig" => self.mig = Some(switch(value)?),
+            "part" => {
+                let (uuid, memory) = value.split_once(' ')?;
+                self.parts
+                    .push((uuid.to_owned(), memory.trim().parse().ok()?));
+            }
             "ecc" => self.ecc = Some(switch(value)?),
             "ecc-errors" => self.ecc_errors = value.parse().ok()?,
             "retired" => {
@@ -300,6 +319,7 @@ mod tests {
             ("\n# note\ngpu 0\n  mode often\n", 4),
             ("gpu 0\nprocess seven 1\n", 2),
             ("gpu 0\nremapped 1\n", 2),
+            ("gpu 0\npart MIG-1\n", 2),
             ("gpu 0\nnonsense\n", 2),
         ] {
             assert_eq!(Machine::parse(text), Err(line), "{text:?}");

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Stand-ins of OpenPBS and Torque that really run jobs, for machines without either.
 
-One program under several names: `qsub`, `qstat`, `qdel`, `qselect`, `pbsnodes` and, on OpenPBS,
-`qmgr` are links to this file; with the word `server` it runs on the login host, with `mom` on each
+One program under several names: `qsub`, `qstat`, `qdel`, `qselect`, `qalter`, `qrerun`, `pbsnodes`
+and, on OpenPBS, `qmgr` are links to this file; with the word `server` it runs on the login host, with `mom` on each
 node. /etc/pbs-standin holds the dialect, openpbs or torque. Words, formats and exit statuses are
 those recorded on OpenPBS 23.06 and Torque 6.1.3 (tests/fixtures), as far as qdebug and its tests
 use them.
@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import Callable
 
+from alter import qalter, qrerun
 from mom import attend
 from options import leave
 from qdel import qdel, qselect
@@ -33,6 +34,8 @@ TOOLS: dict[str, Callable[[list[str]], None]] = {
     "qstat": qstat,
     "qdel": qdel,
     "qselect": qselect,
+    "qalter": qalter,
+    "qrerun": qrerun,
     "qmgr": qmgr,
     "pbsnodes": pbsnodes,
 }

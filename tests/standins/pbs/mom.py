@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
+from typing import NoReturn
 
 from hooks import Hooks
 from jobfiles import make_folders, records
+from session import signal_session
 from settings import PACE, TORQUE_GRACE, Json, is_openpbs
 from steps import Steps
 from task import Task
@@ -61,9 +64,18 @@ class Mom:
             self.hooks.take(orders["hooks"])
         for job in orders["start"]:
             self.running[job["number"]] = Task.new(job, self.hooks)
+        for number, walltime in orders["walltimes"].items():
+            if int(number) in self.running:
+                self.running[int(number)].job["walltime"] = walltime
         for number, force in orders["delete"].items():
             if int(number) in self.running:
                 self.running[int(number)].delete(force)
+
+    def leave(self) -> None:
+        """OpenPBS' mom that is told to stop takes its jobs along, without a word to anybody."""
+        for task in self.running.values():
+            if task.session and is_openpbs():
+                signal_session(task.session, signal.SIGKILL)
 
     def pace(self) -> float:
         """Seconds until the next look: Torque's grace is shorter than the usual pace."""
@@ -74,6 +86,12 @@ class Mom:
 def attend() -> None:
     """The mom's loop."""
     mom = Mom()
+
+    def told_to_stop(*_: object) -> NoReturn:
+        mom.leave()
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, told_to_stop)
     while True:
         mom.look()
         try:

@@ -15,6 +15,7 @@ from settings import (
     EXIT_RETRY,
     KEEP_COMPLETED,
     NODES,
+    PBSE_NORERUN,
     PORT,
     QUEUE,
     SERVER,
@@ -25,7 +26,7 @@ from settings import (
     home,
     is_openpbs,
 )
-from wants import missing, wants
+from wants import clock, missing, wants
 
 
 class Server:
@@ -49,6 +50,8 @@ class Server:
             "submit": self.submit,
             "stat": self.stat,
             "delete": self.delete,
+            "alter": self.alter,
+            "rerun": self.rerun,
             "poll": self.poll,
             "hook": self.hooks.change,
         }
@@ -57,7 +60,7 @@ class Server:
                 reply = actions[request["do"]](request)
             except Refusal as no:
                 return {"refused": [no.status, no.said]}
-            if request["do"] in ("submit", "delete") or request.get("ended"):
+            if request["do"] != "stat" and (request["do"] != "poll" or request["ended"]):
                 self.keep()
             return reply
 
@@ -122,13 +125,44 @@ class Server:
         self.over(job, None)
         return {}
 
+    def known(self, request: Json) -> Json:
+        """The job that an admin is about to change."""
+        job = self.jobs.get(request["number"])
+        if job is None or self.is_forgotten(job):
+            raise Refusal(153, request["unknown"])
+        if request["user"] != "root":
+            raise Refusal(159, "Unauthorized Request ")
+        return job
+
+    def alter(self, request: Json) -> Json:
+        """qalter of one job."""
+        job = self.known(request)
+        job.update(request["changes"], changed=time.time())
+        if "walltime" in request["changes"]:
+            job["resources"]["walltime"] = clock(job["walltime"])
+        return {}
+
+    def rerun(self, request: Json) -> Json:
+        """qrerun of one job: its node ends it, and then it waits again."""
+        job = self.known(request)
+        if job["rerun"] == "n":
+            raise Refusal(PBSE_NORERUN, "job is not rerunnable")
+        if job["state"] != "R":
+            raise Refusal(170, "Request invalid for state of job")
+        job["again"] = True
+        return {}
+
     @staticmethod
-    def again(job: Json) -> None:
-        """A node refused a job: it waits, and OpenPBS holds it when that was too often."""
-        for key in ("node", "indices", "started", "session"):
+    def waits(job: Json) -> None:
+        """A job that ran, or should have run, waits for its turn."""
+        for key in ("node", "indices", "started", "session", "again"):
             job.pop(key, None)
-        job["tries"] = job.get("tries", 0) + 1
         job.update(state="Q", changed=time.time())
+
+    def again(self, job: Json) -> None:
+        """A node refused a job: it waits, and OpenPBS holds it when that was too often."""
+        self.waits(job)
+        job["tries"] = job.get("tries", 0) + 1
         if is_openpbs() and job["tries"] >= TRIES:
             job.update(state="H", comment="job held, too many failed attempts to run")
 
@@ -136,6 +170,9 @@ class Server:
         """A job is over; without a status it never ran."""
         if exit_status == EXIT_RETRY and "deleted_by" not in job:
             self.again(job)
+            return
+        if job.get("again") and "deleted_by" not in job:
+            self.waits(job)
             return
         now = time.time()
         job.update(state="F", ended=now, changed=now, exit=exit_status)
@@ -169,7 +206,12 @@ class Server:
         known = request["running"]
         return {
             "start": [job for job in here if str(job["number"]) not in known],
-            "delete": {job["number"]: job["force"] for job in here if "deleted_by" in job},
+            "delete": {
+                job["number"]: job.get("force", False)
+                for job in here
+                if "deleted_by" in job or "again" in job
+            },
+            "walltimes": {job["number"]: job["walltime"] for job in here},
             **self.hooks.copy_for(request["hooks"]),
         }
 

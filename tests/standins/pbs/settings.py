@@ -38,6 +38,8 @@ EXIT_LOST = {"openpbs": -4, "torque": 0}
 # Of jobs that must not run, and of those that shall be tried again.
 EXIT_REFUSED = -2
 EXIT_RETRY = -3
+# What both say of a job that is not to run again, modulo 256 as exit statuses are.
+PBSE_NORERUN = 15038 & 0xFF
 # How often OpenPBS tries a job whose hooks refuse it before it holds it.
 TRIES = 21
 

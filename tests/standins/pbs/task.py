@@ -48,6 +48,8 @@ class Task:
         self.overrun = False
         # It shall stop before it has begun.
         self.is_doomed = False
+        # Its shell is the child of an earlier mom.
+        self.is_adopted = False
         self.leader: subprocess.Popen[bytes] | None = None
         self.session = 0
         self.started = time.monotonic()
@@ -67,10 +69,14 @@ class Task:
 
     @classmethod
     def lost(cls, job: Json, session: int, hooks: Hooks) -> Task:
-        """A job of an earlier mom, which nobody waits for any more: what is left of it ends."""
+        """A job of an earlier mom, which nobody waits for any more. Torque's goes on with what still
+        runs; else what is left of it ends."""
         task = cls(job, hooks)
         task.before.drop()
         task.session = session
+        if session and not is_openpbs() and session_of(session):
+            task.is_adopted = True
+            return task
         if session:
             signal_session(session, signal.SIGKILL)
         task.exit = EXIT_LOST[dialect()]
@@ -224,7 +230,8 @@ class Task:
 
     def is_over(self) -> bool:
         """A look at the job: does what is due, says whether the server can be told of its end."""
-        if self.exit is None and self.leader is None and not self.launch():
+        has_begun = self.leader is not None or self.is_adopted
+        if self.exit is None and not has_begun and not self.launch():
             return False
         if self.exit is None:
             self.watch()
@@ -245,7 +252,7 @@ class Task:
             self.stop(OPENPBS_GRACE if is_openpbs() else TORQUE_WALLTIME_GRACE)
         if self.kill_at is not None and now > self.kill_at:
             signal_session(self.session, signal.SIGKILL)
-        code = self.leader.poll() if self.leader else 1
+        code = self.code()
         if code is None:
             return
         # Where a job was told to stop, OpenPBS gives the grace to all of its session.
@@ -255,6 +262,12 @@ class Task:
         self.exit = 256 - code if code < 0 else code
         if self.overrun:
             self.exit = EXIT_WALLTIME[dialect()]
+
+    def code(self) -> int | None:
+        """The exit status of its shell; of one that is not our own only that it has ended."""
+        if self.is_adopted:
+            return None if session_of(self.session) else 0
+        return self.leader.poll() if self.leader else 1
 
     # After its end.
 

@@ -13,6 +13,7 @@
 //! depends on nothing but std, so that one call of rustc makes it, static.
 
 mod args;
+mod devices;
 mod lease;
 mod processes;
 #[allow(dead_code, unreachable_pub)] // The qdebug crate uses it too, the holder's half.
@@ -29,8 +30,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use args::Args;
+use devices::{Change, Devices};
 use lease::{Lease, Read};
-use protocol::{Line, Message, exit};
+use protocol::{Line, Message, exit, report};
 
 /// How long the first line of the lease may take.
 const LEASE_LIMIT: Duration = Duration::from_secs(10);
@@ -66,6 +68,8 @@ fn run(args: &Args) -> u8 {
     if let Err(reason) = init.confirm_lease() {
         return init.end(reason, Duration::ZERO);
     }
+    let devices = devices::names(Path::new("/dev"));
+    say(format!("{} {}", report::DEVICES, devices.join(" ")).trim_end());
     if let Err(error) = init.start(args) {
         say(&format!("cannot start {}: {error}", args.program.display()));
         return exit::PROGRAM;
@@ -96,6 +100,7 @@ struct Init {
     /// The program's process id, which is its process group's too.
     child: Option<i32>,
     is_pid_1: bool,
+    devices: Devices,
 }
 
 impl Init {
@@ -111,6 +116,7 @@ impl Init {
             deadline: None,
             child: None,
             is_pid_1: std::process::id() == 1,
+            devices: Devices::watch(Path::new("/dev"), sys::since_boot()),
         })
     }
 
@@ -154,6 +160,11 @@ impl Init {
         self.reap()?;
         self.read_lease()?;
         let now = sys::since_boot();
+        match self.devices.look(now) {
+            Some(Change::Lost(reason)) => say(&format!("{} {reason}", report::LOST)),
+            Some(Change::Back) => say(report::BACK),
+            None => {}
+        }
         let left = match self.deadline {
             Some(deadline) if deadline <= now => return Err(Reason::Deadline),
             Some(deadline) => deadline - now,

@@ -18,6 +18,16 @@ pub const MAX_LINE: usize = 512;
 /// The longest deadline, in seconds: ten years. More is somebody's mistake.
 const MAX_DEADLINE: u64 = 10 * 366 * 24 * 3600;
 
+/// What PID 1 says on stderr of the devices of GPUs, behind its own name.
+pub mod report {
+    /// Which are there, before the program starts: names below `/dev`, with blanks between them.
+    pub const DEVICES: &str = "devices:";
+    /// They may not be opened any more; the reason.
+    pub const LOST: &str = "devices lost:";
+    /// They may be again.
+    pub const BACK: &str = "devices back";
+}
+
 /// Why PID 1 ended, as its exit status.
 pub mod exit {
     /// The deadline passed.

@@ -1,4 +1,4 @@
-//! The session's image: the node's own or pulled, and what must be known of it before it runs.
+//! What must be known of an image before it runs.
 //!
 //! What is known of an image is kept by its id in the node's own folder: the second start of an
 //! image looks into nothing. Looking takes a container of its own that is never started, since the
@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::look::Look;
-use super::report::Reporter;
-use crate::engine::{ContainerId, ContainerSpec, Engine, Image, PullProgress, Reference};
+use crate::engine::{ContainerId, ContainerSpec, Engine, Image};
 use crate::kit;
-use crate::session::{Phase, Sshd};
+use crate::node::Error;
+use crate::node::look::Look;
+use crate::session::Sshd;
 
 /// The version of the kept knowledge; what another version wrote is looked up anew.
 const KNOWN_FORMAT: u32 = 1;
@@ -32,92 +31,22 @@ const SSHD_LIMIT: usize = 16 << 20;
 
 /// What must be known of an image before it runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Known {
+pub(in crate::node) struct Known {
     format: u32,
     /// Its passwd file, empty where it has none.
-    pub(super) passwd: String,
+    pub(in crate::node) passwd: String,
     /// Its group file, likewise.
-    pub(super) group: String,
+    pub(in crate::node) group: String,
     /// Its shells, the best first.
-    pub(super) shells: Vec<String>,
+    pub(in crate::node) shells: Vec<String>,
     /// The version of its sshd, major and minor; looked up only where it is wanted.
     sshd: Option<(u32, u32)>,
     /// What an IDE will miss.
-    pub(super) notices: Vec<String>,
-}
-
-/// The image, pulled where this machine has none.
-pub(super) async fn obtain(
-    engine: &Engine,
-    reference: &Reference,
-    reporter: &mut Reporter,
-) -> Result<Image, Error> {
-    reporter
-        .enter(Phase::PreparingImage {
-            step: format!("looking for {reference}"),
-            progress: None,
-        })
-        .await?;
-    let image = match engine.image(reference).await? {
-        Some(image) => image,
-        None => pull(engine, reference, reporter).await?,
-    };
-    tracing::info!(%reference, id = image.id, "have the image");
-    let fits = image.os.is_empty() || image.os == "linux";
-    let native = image.architecture.is_empty() || image.architecture == engine.architecture();
-    if !(fits && native) {
-        return Err(crate::engine::Error::Platform {
-            reference: reference.to_string(),
-            detail: format!(
-                "it is for {}/{}, this node is linux/{}",
-                image.os,
-                image.architecture,
-                engine.architecture()
-            ),
-        }
-        .into());
-    }
-    Ok(image)
-}
-
-async fn pull(
-    engine: &Engine,
-    reference: &Reference,
-    reporter: &mut Reporter,
-) -> Result<Image, Error> {
-    let (sender, mut receiver) = tokio::sync::watch::channel(PullProgress::default());
-    let pulling = engine.pull(reference, move |progress| {
-        // Nobody listens only when the pull is over.
-        let _ = sender.send(progress);
-    });
-    tokio::pin!(pulling);
-    reporter
-        .progress(step(reference, PullProgress::default()))
-        .await;
-    loop {
-        tokio::select! {
-            image = &mut pulling => return Ok(image?),
-            Ok(()) = receiver.changed() => {
-                let progress = *receiver.borrow_and_update();
-                reporter.progress(step(reference, progress)).await;
-            }
-        }
-    }
-}
-
-fn step(reference: &Reference, progress: PullProgress) -> Phase {
-    let layers = match progress.layers {
-        0 => String::new(),
-        layers => format!(", {} of {layers} layers", progress.layers_done),
-    };
-    Phase::PreparingImage {
-        step: format!("pulling {reference}{layers}"),
-        progress: progress.fraction(),
-    }
+    pub(in crate::node) notices: Vec<String>,
 }
 
 /// A container that is never started, made to look into its image.
-pub(super) struct Looking<'a> {
+pub(in crate::node) struct Looking<'a> {
     engine: &'a Engine,
     id: ContainerId,
     architecture: &'a str,
@@ -127,23 +56,23 @@ pub(super) struct Looking<'a> {
 }
 
 /// Where and for what an image is looked into.
-pub(super) struct Lookup<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) image: &'a Image,
+pub(in crate::node) struct Lookup<'a> {
+    pub(in crate::node) engine: &'a Engine,
+    pub(in crate::node) image: &'a Image,
     /// The node's own folder.
-    pub(super) folder: &'a Path,
+    pub(in crate::node) folder: &'a Path,
     /// Labels of the container that is made for looking.
-    pub(super) labels: &'a [(String, String)],
+    pub(in crate::node) labels: &'a [(String, String)],
     /// The image's PATH.
-    pub(super) path: &'a str,
+    pub(in crate::node) path: &'a str,
     /// Whose sshd is wanted.
-    pub(super) sshd: Sshd,
+    pub(in crate::node) sshd: Sshd,
 }
 
 impl<'a> Lookup<'a> {
     /// What must be known before the image runs; and, where that was not kept, what is left to
     /// look for while it starts.
-    pub(super) async fn essentials(&self) -> Result<(Known, Option<Looking<'a>>), Error> {
+    pub(in crate::node) async fn essentials(&self) -> Result<(Known, Option<Looking<'a>>), Error> {
         let file = kept_at(self.folder, &self.image.id);
         if let Some(known) = file.as_deref().and_then(kept)
             && (self.sshd == Sshd::Kit || known.sshd.is_some())
@@ -188,7 +117,7 @@ impl Looking<'_> {
         }
         let sshd = match sshd {
             Sshd::Kit => None,
-            Sshd::Image => {
+            Sshd::Image | Sshd::Layer => {
                 let path = kit::paths::IMAGE_SSHD;
                 let program = engine.read_file(id, path, SSHD_LIMIT).await?;
                 program.as_deref().map(version_of_sshd)
@@ -206,7 +135,7 @@ impl Looking<'_> {
 
     /// Looks for what an IDE will miss, removes the container and keeps what is known. A session
     /// does not fail for this.
-    pub(super) async fn finish(self, mut known: Known) -> Vec<String> {
+    pub(in crate::node) async fn finish(self, mut known: Known) -> Vec<String> {
         let looked = Look::into(self.engine, &self.id, self.architecture, self.path).await;
         if let Err(error) = self.engine.remove(&self.id).await {
             tracing::warn!(%error, "cannot remove the container made for looking");
@@ -229,12 +158,12 @@ impl Looking<'_> {
 
 impl Known {
     /// Whether the image has an sshd of its own, as far as that was looked up.
-    pub(super) fn has_sshd(&self) -> bool {
+    pub(in crate::node) fn has_sshd(&self) -> bool {
         self.sshd.is_some()
     }
 
     /// The version of the image's sshd; an unknown one counts as the oldest.
-    pub(super) fn sshd_version(&self) -> kit::sshd::Version {
+    pub(in crate::node) fn sshd_version(&self) -> kit::sshd::Version {
         let (major, minor) = self.sshd.unwrap_or((0, 0));
         kit::sshd::Version(major, minor)
     }
@@ -309,21 +238,5 @@ mod tests {
         assert_eq!(version_of_sshd(program), (9, 2));
         assert_eq!(version_of_sshd(b"dropbear OpenSSH_"), (0, 0));
         assert_eq!(version_of_sshd(b""), (0, 0));
-    }
-
-    #[test]
-    fn the_step_of_a_pull_tells_its_layers() {
-        let reference: Reference = "debian:12".parse().unwrap();
-        let progress = PullProgress {
-            layers: 4,
-            layers_done: 1,
-            bytes: 10,
-            bytes_total: 40,
-        };
-        let Phase::PreparingImage { step, progress } = step(&reference, progress) else {
-            panic!("another phase");
-        };
-        assert_eq!(step, "pulling debian:12, 1 of 4 layers");
-        assert_eq!(progress, Some(0.25));
     }
 }

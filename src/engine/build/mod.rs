@@ -1,0 +1,360 @@
+//! Building an image from a recipe and a folder.
+//!
+//! - `context`: the folder, walked, digested and packed ([`Context`]);
+//! - `ignore`: `.dockerignore`;
+//! - `dockerfile`: which images a recipe builds upon;
+//! - `proxy`: the user's proxies, handed on as docker hands them on.
+//!
+//! The engine's own builder does it: the one that every Docker and Podman has behind this request.
+
+mod context;
+mod dockerfile;
+mod ignore;
+mod proxy;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::query_parameters::BuildImageOptionsBuilder;
+use futures_util::StreamExt as _;
+
+pub use context::Context;
+
+use super::error::from_image_api;
+use super::{Engine, Error, auth, pipe};
+
+/// Larger recipes than this are none, in bytes.
+const RECIPE_LIMIT: u64 = 1 << 20;
+/// How long a build may take altogether: a walltime ends it sooner.
+const BUILD_LIMIT: Duration = Duration::from_secs(24 * 3600);
+/// How many lines of a build that failed are kept.
+const LINES_KEPT: usize = 20;
+/// Longer lines are cut, in characters.
+const LINE_LIMIT: usize = 300;
+
+/// Why there was nothing to build from, or it did not come to an end.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file of recipe or context cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The recipe failed.
+    #[error("the build failed: {detail}{}", said(lines))]
+    Failed {
+        /// The engine's sentence.
+        detail: String,
+        /// The last lines it printed.
+        lines: Vec<String>,
+    },
+}
+
+impl BuildError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Read { path, source }
+    }
+}
+
+fn said(lines: &[String]) -> String {
+    match lines {
+        [] => String::new(),
+        lines => format!("; its last lines:\n{}", lines.join("\n")),
+    }
+}
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// Recipe and folder.
+    pub context: Context,
+    /// Values of the recipe's `ARG`s.
+    pub args: BTreeMap<String, String>,
+    /// The name that the image gets.
+    pub tag: String,
+    /// Labels that the image gets.
+    pub labels: Vec<(String, String)>,
+}
+
+impl Build {
+    /// The images that the recipe builds upon, as it names them.
+    pub fn bases(&self) -> Vec<String> {
+        dockerfile::bases(&self.context.recipe(), &self.args)
+    }
+}
+
+/// What was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The image's id.
+    pub id: String,
+    /// The digest of what was packed: another one than the context's when a file changed meanwhile.
+    pub digest: String,
+}
+
+/// How far a build is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildProgress {
+    /// The step that runs, from 1; 0 before the first.
+    pub step: u32,
+    /// How many there are.
+    pub steps: u32,
+    /// The instruction that runs.
+    pub instruction: String,
+    /// The line that was printed; empty when the step has just begun.
+    pub line: String,
+}
+
+impl Engine {
+    /// Builds an image and returns its id. Each line goes to `on_progress`.
+    ///
+    /// # Errors
+    /// [`Error::Build`] with the last lines; [`Error::NoSuchImage`] and its like for a base;
+    /// [`Error::NoSpace`] and what else the engine says.
+    pub async fn build(
+        &self,
+        build: &Build,
+        mut on_progress: impl FnMut(&BuildProgress),
+    ) -> Result<Built, Error> {
+        const DOING: &str = "building the image";
+        let mut args: HashMap<String, String> = proxy::build_args(self.socket()).await?;
+        args.extend(build.args.clone());
+        let labels: HashMap<String, String> = build.labels.iter().cloned().collect();
+        let options = BuildImageOptionsBuilder::default()
+            .dockerfile(&build.context.recipe_name())
+            .t(&build.tag)
+            .rm(true)
+            .forcerm(true)
+            .buildargs(&args)
+            .labels(&labels)
+            .build();
+        let mut credentials = HashMap::new();
+        for base in build.bases() {
+            if let Ok(reference) = base.parse::<super::Reference>()
+                && let Some(found) = auth::credentials(&reference).await?
+            {
+                credentials.insert(auth::key_of(reference.registry()).to_owned(), found);
+            }
+        }
+        let context = build.context.clone();
+        let (body, packing) = pipe::from_writer(move |to| context.pack(to));
+        let docker = self.docker.clone().with_timeout(BUILD_LIMIT);
+        let mut answers = std::pin::pin!(docker.build_image(
+            options,
+            Some(credentials),
+            Some(bollard::body_try_stream(body)),
+        ));
+        let mut output = Output::default();
+        let mut id = String::new();
+        let failed = loop {
+            match answers.next().await {
+                None => break None,
+                Some(Err(error)) => break Some(error),
+                Some(Ok(info)) => {
+                    if let Some(detail) = info.error_detail {
+                        let error = detail.message.unwrap_or_default();
+                        break Some(bollard::errors::Error::DockerStreamError { error });
+                    }
+                    if let Some(found) = info.aux.and_then(|aux| aux.id) {
+                        id = found;
+                    }
+                    let text = info.stream.or(info.status).unwrap_or_default();
+                    for progress in output.take(&text) {
+                        on_progress(&progress);
+                    }
+                }
+            }
+        };
+        // Reading the context may be what went wrong: then that is the reason.
+        let packed = packing.await;
+        match (packed, failed) {
+            (Ok(Err(error)), _) if !is_broken_pipe(&error) => Err(Error::Build(error)),
+            (_, Some(error)) => Err(output.failed(DOING, &build.tag, error)),
+            (Ok(Ok(digest)), None) => {
+                let tag = build.tag.parse().map_err(|_| Error::Other {
+                    doing: DOING,
+                    status: 0,
+                    message: format!("{:?} is no name for an image", build.tag),
+                })?;
+                let built = self.image(&tag).await?.ok_or_else(|| {
+                    Error::Build(BuildError::Failed {
+                        detail: "the engine ended the build without an image".to_owned(),
+                        lines: output.lines(),
+                    })
+                })?;
+                // The engine's own word for what it has just built, where it gives one.
+                let id = if id.starts_with("sha256:") {
+                    id
+                } else {
+                    built.id
+                };
+                Ok(Built { id, digest })
+            }
+            (Ok(Err(error)), None) => Err(Error::Build(error)),
+            (Err(error), None) => Err(Error::Other {
+                doing: DOING,
+                status: 0,
+                message: error.to_string(),
+            }),
+        }
+    }
+}
+
+fn is_broken_pipe(error: &BuildError) -> bool {
+    matches!(error, BuildError::Read { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What a build prints: steps are told from other lines, the last are kept.
+#[derive(Debug, Default)]
+struct Output {
+    progress: BuildProgress,
+    last: VecDeque<String>,
+}
+
+impl Output {
+    fn take(&mut self, text: &str) -> Vec<BuildProgress> {
+        let mut all = Vec::new();
+        for line in text.lines() {
+            let plain = |c: char| if c.is_control() && c != '\t' { ' ' } else { c };
+            let line: String = line.chars().take(LINE_LIMIT).map(plain).collect();
+            let line = line.trim_end();
+            // What the builder says of itself.
+            let chatter = [" --->", "Removing intermediate container ", "--> "];
+            if line.is_empty() || chatter.into_iter().any(|words| line.starts_with(words)) {
+                continue;
+            }
+            if let Some((step, steps, instruction)) = step_of(line) {
+                self.progress = BuildProgress {
+                    step,
+                    steps,
+                    instruction: instruction.to_owned(),
+                    line: String::new(),
+                };
+            } else {
+                line.clone_into(&mut self.progress.line);
+            }
+            self.last.push_back(line.to_owned());
+            if self.last.len() > LINES_KEPT {
+                self.last.pop_front();
+            }
+            all.push(self.progress.clone());
+        }
+        all
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.last.iter().cloned().collect()
+    }
+
+    /// An error of a base, of the engine, or of the recipe.
+    fn failed(&self, doing: &'static str, tag: &str, error: bollard::errors::Error) -> Error {
+        let base = match step_of(self.last.back().map_or("", String::as_str)) {
+            Some((_, _, instruction)) => instruction
+                .strip_prefix("FROM ")
+                .and_then(|rest| rest.split_whitespace().find(|word| !word.starts_with("--")))
+                .map(str::to_owned),
+            None => None,
+        };
+        match from_image_api(doing, base.as_deref().unwrap_or(tag), error) {
+            Error::Other { message, .. } | Error::Command { detail: message } => {
+                Error::Build(BuildError::Failed {
+                    detail: message,
+                    lines: self.lines(),
+                })
+            }
+            // Words such as "not found" are the recipe's own unless it stood at a FROM.
+            Error::NoSuchImage { detail, .. }
+            | Error::ImageAccess { detail, .. }
+            | Error::Registry { detail, .. }
+            | Error::Platform { detail, .. }
+                if base.is_none() =>
+            {
+                Error::Build(BuildError::Failed {
+                    detail,
+                    lines: self.lines(),
+                })
+            }
+            other => other,
+        }
+    }
+}
+
+/// `Step 2/5 : RUN make`, or Podman's `STEP 2/5: RUN make`.
+fn step_of(line: &str) -> Option<(u32, u32, &str)> {
+    let rest = line
+        .strip_prefix("Step ")
+        .or_else(|| line.strip_prefix("STEP "))?;
+    let (numbers, instruction) = rest.split_once(':')?;
+    let (step, steps) = numbers.trim().split_once('/')?;
+    Some((step.parse().ok()?, steps.parse().ok()?, instruction.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_told_from_what_they_print() {
+        let mut output = Output::default();
+        let told = output.take("Step 1/2 : FROM debian\n ---> d7506aa6b09a\n\n");
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].step, told[0].steps), (1, 2));
+        output.take("STEP 2/2: RUN make\n");
+        let told = output.take("cc x.c\n\x1b[31merror\x1b[0m\n");
+        assert_eq!(told[1].line, " [31merror [0m");
+        assert_eq!((told[1].step, told[1].steps), (2, 2));
+        for number in 0..100 {
+            output.take(&format!("line {number}\n"));
+        }
+        assert_eq!(output.lines().len(), LINES_KEPT);
+        assert_eq!(output.lines().last().unwrap(), "line 99");
+    }
+
+    #[test]
+    fn a_failure_is_the_bases_or_the_recipes() {
+        let error = |text: &str| bollard::errors::Error::DockerStreamError {
+            error: text.to_owned(),
+        };
+        let mut output = Output::default();
+        output.take("Step 1/2 : FROM lab/secret:1\n");
+        let failed = output.failed(
+            "building the image",
+            "tag",
+            error("pull access denied for lab/secret, repository does not exist"),
+        );
+        assert!(
+            matches!(&failed, Error::ImageAccess { reference, .. } if reference == "lab/secret:1"),
+            "{failed}"
+        );
+        output.take("Step 2/2 : RUN make\nmake: target not found\n");
+        let failed = output.failed(
+            "building the image",
+            "tag",
+            error("The command '/bin/sh -c make' returned a non-zero code: 2"),
+        );
+        let text = failed.to_string();
+        assert!(text.contains("non-zero code: 2"), "{text}");
+        assert!(
+            text.ends_with("Step 2/2 : RUN make\nmake: target not found"),
+            "{text}"
+        );
+        let full = error("write /x: no space left on device");
+        let failed = output.failed("building the image", "tag", full);
+        assert!(matches!(failed, Error::NoSpace { .. }), "{failed}");
+    }
+}

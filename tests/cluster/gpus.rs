@@ -1,0 +1,271 @@
+//! GPUs of every kind of trouble, and limits: what a session gets, is refused, and is told later.
+//!
+//! Each session is one of the scheduler `local` on a node, with an NVML of its own by a file, so
+//! that no other test sees these faults.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::host::{Host, Ran, within};
+
+const HERE: Host = Host::Node1;
+
+/// The UUIDs that the nodes' runtime hook knows devices for.
+const KNOWN: [&str; 2] = [
+    "GPU-56010000-0000-4000-8000-000000000001",
+    "GPU-56010001-0000-4000-8000-000000000001",
+];
+
+/// A session with its own word of the node's GPUs; stopped when dropped.
+struct Trial {
+    name: &'static str,
+    nvml: String,
+}
+
+impl Trial {
+    /// `gpus` is the text of the stand-in's file, `env` what the job would have set.
+    #[track_caller]
+    fn submit(name: &'static str, gpus: &str, env: &[&str], words: &[&str]) -> Self {
+        let trial = Self {
+            name,
+            nvml: format!("/home/alice/nvml-{name}.conf"),
+        };
+        trial.set(gpus);
+        let nvml = format!("QDEBUG_TEST_NVML={}", trial.nvml);
+        let head = [
+            "qdebug",
+            "submit",
+            "--scheduler",
+            "local",
+            "-i",
+            "qdebug/demo",
+            "-w",
+            "10m",
+            "--name",
+            name,
+        ];
+        let own = [
+            "env",
+            "QDEBUG_HOME=/home/alice/.qdebug-gpus",
+            "QDEBUG_SITE=/nonexistent",
+        ];
+        let all = [&own[..], &[&nvml], env, &head, words].concat();
+        HERE.run(&all).ok();
+        trial
+    }
+
+    fn set(&self, gpus: &str) {
+        let path = &self.nvml;
+        let line = format!("cat > {path}.new <<'END'\n{gpus}\nEND\nmv {path}.new {path}");
+        HERE.sh(&line).ok();
+    }
+
+    fn qdebug(&self, words: &[&str]) -> Ran {
+        let own = [
+            "env",
+            "QDEBUG_HOME=/home/alice/.qdebug-gpus",
+            "QDEBUG_SITE=/nonexistent",
+        ];
+        HERE.run(&[&own[..], &["qdebug"], words, &[self.name]].concat())
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, seconds: u64, is: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        within(
+            Duration::from_secs(seconds),
+            &format!("{}: {what}", self.name),
+            || {
+                last = self.qdebug(&["status", "--json"]).ok().json();
+                let over = matches!(last["state"].as_str(), Some("ended" | "failed"));
+                match is(&last) {
+                    true => Ok(()),
+                    false if over => panic!("{last:#}\n{}", self.qdebug(&["logs"])),
+                    false => Err(format!("{last:#}")),
+                }
+            },
+        );
+        last
+    }
+
+    #[track_caller]
+    fn ready(&self) -> Value {
+        self.until("it is ready", 90, |status| status["state"] == "ready")["details"].clone()
+    }
+
+    /// Fails with code 9 and these words, and leaves no container.
+    #[track_caller]
+    fn refused(&self, says: &[&str]) {
+        let status = self.until("it fails", 90, |status| status["state"] == "failed");
+        assert_eq!(status["code"], 9, "{status:#}");
+        assert!(status["hint"].is_string(), "{status:#}");
+        let reason = status["reason"].as_str().unwrap_or_default();
+        for word in says {
+            assert!(reason.contains(word), "{word}: {status:#}");
+        }
+        let filter = format!(
+            "label=qdebug.token={}",
+            status["token"].as_str().unwrap_or("?")
+        );
+        let left = HERE.run(&["docker", "ps", "-aq", "--filter", &filter]).ok();
+        assert_eq!(left.text(), "");
+    }
+
+    fn inside(&self, details: &Value, line: &str) -> String {
+        let id = details["container"].as_str().unwrap_or_default();
+        HERE.run(&["docker", "exec", id, "sh", "-c", line])
+            .ok()
+            .text()
+            .to_owned()
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.qdebug(&["stop", "--no-wait"]);
+        HERE.run(&["rm", "-f", &self.nvml]);
+    }
+}
+
+/// GPUs with these UUIDs, each followed by more lines about it.
+fn v100s(gpus: &[(&str, &str)]) -> String {
+    let all = gpus.iter().enumerate().map(|(place, (uuid, more))| {
+        format!(
+            "gpu {place}\nname Tesla V100-SXM2-32GB\nuuid {uuid}\nbus 00000000:0{place}:00.0\n\
+             memory 34359738368\n{more}\n"
+        )
+    });
+    all.collect()
+}
+
+const GRANTED: [&str; 1] = ["CUDA_VISIBLE_DEVICES=0"];
+
+#[test]
+fn a_gpu_that_would_fail_is_refused_with_its_reason() {
+    let troubles: [(&'static str, &str, &[&str]); 7] = [
+        (
+            "gpu-busy",
+            "process 1 1073741824",
+            &["pid 1", "of root", "1024 MiB"],
+        ),
+        (
+            "gpu-ecc",
+            "ecc on\necc-errors 3",
+            &["3 uncorrected memory errors"],
+        ),
+        ("gpu-remap", "remapped 0 1 pending", &["remapping"]),
+        ("gpu-spare", "remapped 9 9 failed", &["no spare rows"]),
+        ("gpu-retire", "retired 2 pending", &["retirement"]),
+        ("gpu-lost", "fault lost", &["fallen off the bus"]),
+        ("gpu-closed", "mode prohibited", &["prohibited"]),
+    ];
+    for (name, more, says) in troubles {
+        Trial::submit(name, &v100s(&[(KNOWN[0], more)]), &GRANTED, &["-g", "V100"]).refused(says);
+    }
+}
+
+#[test]
+fn gpus_that_are_not_what_was_asked_for_are_refused() {
+    let one = v100s(&[(KNOWN[0], "")]);
+    let wrong = Trial::submit("gpu-type", &one, &GRANTED, &["-g", "A100"]);
+    wrong.refused(&["A100", "Tesla V100"]);
+    let few = Trial::submit("gpu-few", &one, &GRANTED, &["-g", "V100", "-n", "2"]);
+    few.refused(&["2 GPUs"]);
+    let driver = "init driver-not-loaded";
+    let none = Trial::submit("gpu-driver", driver, &GRANTED, &["-g", "V100"]);
+    none.refused(&["no GPU on this node"]);
+}
+
+#[test]
+fn what_the_engine_did_not_hand_out_is_missed() {
+    // The hook, like an engine that ignores what it is asked for, has no device for this one.
+    let unknown = v100s(&[("GPU-00000000-no-device", "")]);
+    let trial = Trial::submit("gpu-ignored", &unknown, &GRANTED, &["-g", "V100"]);
+    trial.refused(&["no GPU", "/dev/nvidia0"]);
+}
+
+#[test]
+fn without_a_grant_idle_ones_are_picked_and_each_once() {
+    let node = v100s(&[(KNOWN[0], "process 1 1048576"), (KNOWN[1], "")]);
+    let first = Trial::submit("gpu-picked", &node, &[], &["-g", "V100"]);
+    let details = first.ready();
+    assert_eq!(details["gpus"][0]["uuid"], KNOWN[1], "{details:#}");
+    assert_eq!(details["gpus"][0]["picked"], true, "{details:#}");
+    assert_eq!(
+        first.inside(&details, "ls /dev | grep 'nvidia[0-9]'"),
+        "nvidia1"
+    );
+    let second = Trial::submit("gpu-none", &node, &[], &["-g", "V100"]);
+    second.refused(&["pid 1", "another session"]);
+    let third = Trial::submit("gpu-bold", &node, &[], &["-g", "V100", "--allow-busy"]);
+    let details = third.ready();
+    assert_eq!(details["gpus"][0]["uuid"], KNOWN[0], "{details:#}");
+}
+
+#[test]
+fn a_mig_part_is_taken_by_its_name() {
+    let cut = "mig on\npart MIG-5aa1-no-device 5368709120";
+    let env = ["CUDA_VISIBLE_DEVICES=MIG-5aa1-no-device"];
+    let trial = Trial::submit(
+        "gpu-part",
+        &v100s(&[(KNOWN[0], cut)]),
+        &env,
+        &["-g", "V100"],
+    );
+    // It was found, and asked for by name; the node's own hook has none.
+    trial.refused(&["no GPU", "/dev/nvidia0"]);
+    let env = ["CUDA_VISIBLE_DEVICES=MIG-other"];
+    let trial = Trial::submit(
+        "gpu-nopart",
+        &v100s(&[(KNOWN[0], cut)]),
+        &env,
+        &["-g", "V100"],
+    );
+    trial.refused(&["MIG-other", "MIG-5aa1-no-device"]);
+}
+
+#[test]
+fn a_driver_that_goes_away_is_told_while_the_session_lives() {
+    let trial = Trial::submit(
+        "gpu-gone",
+        &v100s(&[(KNOWN[0], "")]),
+        &GRANTED,
+        &["-g", "V100"],
+    );
+    trial.ready();
+    trial.set("init driver-not-loaded");
+    let status = trial.until("the notice", 75, |status| {
+        status["details"]["notices"]
+            .to_string()
+            .contains("does not answer any more")
+    });
+    assert_eq!(status["state"], "ready");
+}
+
+#[test]
+fn a_container_has_the_limits_of_its_job() {
+    // One CPU is what this job may use.
+    let trial = Trial {
+        name: "gpu-limits",
+        nvml: "/home/alice/nvml-gpu-limits.conf".to_owned(),
+    };
+    let line = "QDEBUG_HOME=/home/alice/.qdebug-gpus QDEBUG_SITE=/nonexistent taskset -c 0 qdebug \
+                submit --scheduler local -g none -i qdebug/demo -w 10m --memory 512M --name gpu-limits";
+    HERE.sh(line).ok();
+    let details = trial.ready();
+    assert_eq!(trial.inside(&details, "nproc"), "1");
+    let read =
+        "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null";
+    let memory = trial.inside(&details, &format!("{read} || true"));
+    assert_eq!(memory, (512u64 << 20).to_string());
+    let read = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null || true";
+    let pids = trial.inside(&details, read);
+    assert_eq!(pids, details["limits"]["pids"].to_string(), "{details:#}");
+    assert_eq!(details["limits"]["cpuset"], "0", "{details:#}");
+    assert_eq!(details["limits"]["memory_bytes"], 512 << 20, "{details:#}");
+    let shown = trial.qdebug(&["status"]).ok();
+    assert!(shown.out.contains("CPUs 0, 512 MiB memory"), "{shown}");
+    let gpus = "ls /dev | grep -c '^nvidia' || true";
+    assert_eq!(trial.inside(&details, gpus), "0");
+}
