@@ -7,7 +7,7 @@
 //! - [`Engine::connect`] finds the socket and negotiates the version;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
 //! - `build`: building them ([`Build`], [`Context`]);
-//! - `store`: saving, loading, listing and removing them ([`Stored`]);
+//! - `store`: saving, loading, naming and removing them;
 //! - `container`: making ([`ContainerSpec`]), starting, stopping, removing, listing;
 //! - `watch`: the exit and the output of a running container;
 //! - `peek`: looking into a container that does not run;
@@ -38,7 +38,6 @@ pub use error::Error;
 pub use image::{Image, PullProgress};
 pub use peek::{FileKind, FileStat};
 pub use reference::{Reference, ReferenceError};
-pub use store::Stored;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};
 
