@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qdebug::engine::{
-    Bind, ContainerSpec, ContainerState, Engine, Error, FileKind, Image, Publish, ThrowAway,
+    Bind, Choice, ContainerSpec, ContainerState, Engine, Error, FileKind, Image, Publish, ThrowAway,
 };
 
 /// What every container of these tests carries.
@@ -18,7 +18,7 @@ const LABEL: &str = "qdebug-engine-test";
 async fn engine_and_image() -> Option<(Engine, Image)> {
     let name = std::env::var("QDEBUG_TEST_IMAGE").unwrap_or("qdebug-base:bookworm".to_owned());
     let found = async {
-        let engine = Engine::connect().await?;
+        let engine = Engine::connect(Choice::Docker, None).await?;
         let image = engine.image(&name.parse().unwrap()).await?;
         Ok::<_, Error>((engine, image))
     };

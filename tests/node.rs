@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use qdebug::engine::Engine;
+use qdebug::engine::{Choice, Engine};
 use qdebug::kit::Kit;
 use qdebug::node::{self, Explanation, Options};
 use qdebug::session::{
-    Cluster, ConnectionDetails, EndReason, ImageSource, Phase, PublicKey, Qdebug, Request,
-    SessionDir, Sshd, Stop, Store, Token,
+    Cluster, ConnectionDetails, EndReason, EngineChoice, ImageSource, Phase, PublicKey, Qdebug,
+    Request, SessionDir, Sshd, Stop, Store, Token,
 };
 
 const SESSION: &str = "QDEBUG_TEST_SESSION";
@@ -42,6 +42,7 @@ fn as_the_node_half() {
     let options = Options {
         node_dir: std::env::var_os(NODE_DIR).map(PathBuf::from),
         may_pick_gpus: true,
+        engine: Choice::Docker,
         pass_env: Vec::new(),
         cache: std::env::var_os(CACHE).map(|folder| node::CacheOptions {
             folder: folder.into(),
@@ -83,7 +84,9 @@ fn image() -> Option<String> {
         .build()
         .unwrap();
     let found = runtime.block_on(async {
-        let engine = Engine::connect().await.map_err(|error| error.to_string())?;
+        let engine = Engine::connect(Choice::Docker, None)
+            .await
+            .map_err(|error| error.to_string())?;
         let image = engine.image(&name.parse().unwrap()).await;
         match image.map_err(|error| error.to_string())? {
             None => Err(format!("no image {name}")),
@@ -147,6 +150,7 @@ impl Trial {
             idle_timeout_seconds: None,
             image: ImageSource::Reference { reference: image },
             sshd: Sshd::Kit,
+            engine: EngineChoice::Auto,
             mounts: Vec::new(),
             env: [("ODD".parse().unwrap(), "a 'b' \"c\" $d é".to_owned())].into(),
             home: home.clone(),

@@ -7,7 +7,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../lib/host.sh"
 
 hosts=(login node1 node2 laptop)
-CLUSTER_IMAGE=qdebug-cluster:gpu
+CLUSTER_IMAGE=qdebug-cluster:bookworm
 DEMO_IMAGE=qdebug/demo:latest
 BUSYBOX_IMAGE=qdebug/busybox:latest
 SSHD_IMAGE=qdebug/sshd:latest
@@ -62,7 +62,7 @@ role_of() {
 images_made() {
     image_made "$CLUSTER_IMAGE" "$here/image" &&
         image_made "$DEMO_IMAGE" "$here/demo" &&
-        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=qdebug-cluster:bookworm" &&
+        image_made "$BUSYBOX_IMAGE" "$here/busybox" --build-arg "CLUSTER=$CLUSTER_IMAGE" &&
         image_made "$SSHD_IMAGE" "$here/sshd" --build-arg "DEMO=$DEMO_IMAGE" || return
     [[ $(host_image) == "$CLUSTER_IMAGE" ]] ||
         image_made "$(host_image)" "$here/$scheduler" \
@@ -143,6 +143,8 @@ make_host() {
             --security-opt seccomp=unconfined --security-opt apparmor=unconfined
             --security-opt systempaths=unconfined
             -e "QDEBUG_DNS=$(resolvers)"
+            # A disk of the node, gone with it: Podman lays no overlays over this container's own.
+            --mount "type=volume,dst=/var/tmp"
             --mount "type=volume,src=$cluster-$host-docker,dst=/var/lib/docker")
     fi
     docker create "${arguments[@]}" "$(host_image)" "$role" || return
@@ -215,6 +217,33 @@ preload() {
     docker exec "$cluster-$node" docker image prune -f || return
     docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' "${node_images[@]}" |
         docker exec -i "$cluster-$node" tee "$note"
+}
+
+# preload_podman NODE: the same for alice's own store.
+preload_podman() {
+    local node=$1 have
+    have=$(docker exec -u alice -w / -e HOME=/home/alice "$cluster-$node" \
+        podman image ls -q --no-trunc) || return
+    have=$(docker image inspect -f '{{.Id}}' "${node_images[@]}" |
+        grep -vxF "${have:-none}") || return 0
+    docker save "${node_images[@]}" |
+        docker exec -i -u alice -w / -e HOME=/home/alice "$cluster-$node" podman load -q
+}
+
+# engine_of_sessions ENGINE: what the site file of the nodes says; Docker needs no word.
+engine_of_sessions() {
+    local node
+    if [[ $1 == docker ]]; then
+        for node in node1 node2; do
+            docker exec "$cluster-$node" rm -f /etc/qdebug/site.toml || return
+        done
+        return
+    fi
+    all preload_podman node1 node2 || return
+    for node in node1 node2; do
+        docker exec -i "$cluster-$node" sh -c \
+            'mkdir -p /etc/qdebug && cat >/etc/qdebug/site.toml' <<<"engine = \"$1\"" || return
+    done
 }
 
 preload_nodes() { all preload node1 node2; }

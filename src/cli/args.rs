@@ -210,6 +210,9 @@ pub(super) struct Submit {
     /// Whose sshd serves the session: the kit's works in any image
     #[arg(long, value_enum, default_value_t = SshdChoice::Kit)]
     pub(super) sshd: SshdChoice,
+    /// The container engine; the node's own choice when not given
+    #[arg(long, value_enum)]
+    pub(super) engine: Option<EngineFlag>,
     /// The scheduler: openpbs, torque, slurm, or local for this machine without one; found out when
     /// not given
     #[arg(long, value_name = "KIND", help_heading = SCHEDULER)]
@@ -246,6 +249,14 @@ pub(super) enum SshdChoice {
     Image,
     /// One that is put on top of the image by its own package manager
     Layer,
+}
+
+/// A container engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineFlag {
+    Auto,
+    Docker,
+    Podman,
 }
 
 /// A session by name or job id.
@@ -382,6 +393,9 @@ pub(super) struct Cleanup {
     /// How long all of it may take, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     pub(super) time_limit: u64,
+    /// The user's own folder on the node; root hands it on to what it runs as a user
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(super) node_folder: Option<PathBuf>,
     /// Fail when something could not be cleaned up; a hook must not
     #[arg(long)]
     pub(super) strict: bool,

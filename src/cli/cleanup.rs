@@ -2,10 +2,12 @@
 //! as root, in the node's log; and it succeeds whatever happened, since Slurm drains a node whose
 //! epilog fails, unless `--strict` asks for the truth.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::Cleanup;
 use super::{Exit, Failure, output};
+use crate::config::Config;
 use crate::node::{self, Cleaned, Gone, Scope};
 use crate::process::Program;
 use crate::scheduler::{self, JobId};
@@ -18,16 +20,7 @@ impl Cleanup {
     pub(super) async fn run(self) -> Result<u8, Failure> {
         let strict = self.strict;
         let told = match self.read() {
-            Ok(Some(cleanup)) => match node::cleanup(&cleanup).await {
-                Ok(cleaned) => lines(&cleaned),
-                Err(error) => Told {
-                    lines: vec![format!(
-                        "{}; what is left is for the next sweep",
-                        error.sentence()
-                    )],
-                    exit: Exit::Engine,
-                },
-            },
+            Ok(Some(cleanup)) => lines(&node::cleanup(&cleanup).await),
             Ok(None) => return Ok(0),
             Err(problem) => Told {
                 lines: vec![problem],
@@ -71,7 +64,21 @@ impl Cleanup {
             scope,
             scheduler: self.scheduler,
             time_limit: Duration::from_secs(self.time_limit.clamp(1, 600)),
+            node_dir: node_dir(),
+            node_folder: self.node_folder,
         }))
+    }
+}
+
+/// Where the users' folders are. A configuration that cannot be read must not keep a hook from
+/// cleaning up.
+fn node_dir() -> PathBuf {
+    match Config::load() {
+        Ok(config) => config.node_dir().to_owned(),
+        Err(error) => {
+            tracing::debug!(%error, "cannot read the configuration");
+            Config::default().node_dir().to_owned()
+        }
     }
 }
 
@@ -103,10 +110,13 @@ fn lines(cleaned: &Cleaned) -> Told {
             "left alone: labels that no qdebug wrote"
         );
     }
-    let exit = if cleaned.failed.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Failed
+    lines.extend(cleaned.said.iter().cloned());
+    let unasked = cleaned.unasked.iter();
+    lines.extend(unasked.map(|why| format!("{why}; what is left is for the next sweep")));
+    let exit = match (cleaned.failed.is_empty(), cleaned.unasked.is_empty()) {
+        (_, false) => Exit::Engine,
+        (false, true) => Exit::Failed,
+        (true, true) => Exit::Done,
     };
     Told { lines, exit }
 }

@@ -8,7 +8,10 @@ use super::output::{harmless, table};
 use super::setting::Setting;
 use super::values::{bytes, shown};
 use super::{Exit, Failure, output};
-use crate::node::{self, BuildFrom, BuildWish, ImageListed, ImagePlace, PruneBounds, Sweep};
+use crate::node::{
+    self, BuildFrom, BuildWish, CacheOptions, ImageListed, ImagePlace, ImageStores, PruneBounds,
+    Sweep,
+};
 
 /// What `image build --json` prints.
 #[derive(Serialize)]
@@ -114,12 +117,8 @@ impl ImageBuild {
         };
         let cache = setting.cache();
         let mut tell = |line: &str| output::talk(line);
-        let making = node::image_build(
-            wish,
-            Some(setting.config.node_dir()),
-            cache.as_ref(),
-            &mut tell,
-        );
+        let stores = stores(&setting, cache.as_ref());
+        let making = node::image_build(wish, &stores, &mut tell);
         let built = tokio::select! {
             built = making => built?,
             _ = tokio::signal::ctrl_c() => {
@@ -149,10 +148,19 @@ impl ImageBuild {
     }
 }
 
+/// Where this user's images may lie, by the configuration.
+fn stores<'a>(setting: &'a Setting, cache: Option<&'a CacheOptions>) -> ImageStores<'a> {
+    ImageStores {
+        node_dir: setting.config.node_dir(),
+        engine: setting.engine(),
+        cache,
+    }
+}
+
 async fn list(global: &Global) -> Result<u8, Failure> {
     let setting = Setting::load()?;
     let cache = setting.cache();
-    let images = node::image_list(Some(setting.config.node_dir()), cache.as_ref()).await?;
+    let images = node::image_list(&stores(&setting, cache.as_ref())).await?;
     let items: Vec<Item> = images.listed.into_iter().map(Item::from).collect();
     if global.json {
         output::json(&List {
@@ -188,8 +196,8 @@ impl ImagePrune {
             unused_for: self.unused_for,
         };
         let cache = setting.cache();
-        let node_dir = Some(setting.config.node_dir());
-        let pruned = node::image_prune(node_dir, cache.as_ref(), bounds, sweep).await?;
+        let stores = stores(&setting, cache.as_ref());
+        let pruned = node::image_prune(&stores, bounds, sweep).await?;
         let items: Vec<Item> = pruned.removed.into_iter().map(Item::from).collect();
         if global.json {
             output::json(&Pruned {

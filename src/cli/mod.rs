@@ -38,6 +38,7 @@ mod values;
 mod wait;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -45,6 +46,9 @@ pub use exit::Exit;
 use failure::Failure;
 
 use args::{Cli, Command, Global};
+
+/// How long what still runs in threads may take when a command is over.
+const LAST_THREADS_LIMIT: Duration = Duration::from_millis(500);
 
 /// Runs `qdebug` with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -65,7 +69,14 @@ pub fn run() -> ExitCode {
     if let Some(mark) = &frame {
         output::data(&format!("qdebug-frame-{mark} begin"));
     }
-    let code = match log.and_then(|()| runtime()?.block_on(dispatch(cli))) {
+    let run = || {
+        let runtime = runtime()?;
+        let code = runtime.block_on(dispatch(cli));
+        // A thread that hangs with a file system or a driver must not hold what is done.
+        runtime.shutdown_timeout(LAST_THREADS_LIMIT);
+        code
+    };
+    let code = match log.and_then(|()| run()) {
         Ok(code) => code,
         Err(told) => told,
     };

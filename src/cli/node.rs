@@ -18,6 +18,7 @@ pub(super) async fn run(session: &Path) -> Result<u8, Failure> {
     let options = node::Options {
         node_dir: Some(setting.config.node_dir().to_owned()),
         may_pick_gpus: !setting.config.refuses_picked_gpus(),
+        engine: setting.engine(),
         pass_env: setting.config.environment().map(str::to_owned).collect(),
         cache: setting.cache(),
         explain: failure::explain,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Exit, Failure, output, values};
 use crate::config::Config;
-use crate::engine::{Reference, ReferenceError};
+use crate::engine::{self, Reference, ReferenceError};
 use crate::login::{Login, Submitter};
 use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm, Torque};
 use crate::session::Mount;
@@ -100,6 +100,15 @@ impl Setting {
         match self.named_scheduler()? {
             Some(kind) => Ok(Some(kind)),
             None => Ok(scheduler::detect().await?),
+        }
+    }
+
+    /// The engine the configuration names for sessions that do not ask for one.
+    pub(super) fn engine(&self) -> engine::Choice {
+        match self.config.engine() {
+            "docker" => engine::Choice::Docker,
+            "podman" => engine::Choice::Podman,
+            _ => engine::Choice::Auto,
         }
     }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::args::{Global, Recipe, SshdChoice, Submit};
+use super::args::{EngineFlag, Global, Recipe, SshdChoice, Submit};
 use super::setting::Setting;
 use super::{Exit, Failure, gpus, output, show, wait};
 use crate::login::{Submission, Submitted};
-use crate::session::{GpuRequest, ImageSource, Mount, Sshd};
+use crate::session::{EngineChoice, GpuRequest, ImageSource, Mount, Sshd};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -137,6 +137,11 @@ impl Submit {
                 SshdChoice::Kit => Sshd::Kit,
                 SshdChoice::Image => Sshd::Image,
                 SshdChoice::Layer => Sshd::Layer,
+            },
+            engine: match self.engine {
+                None | Some(EngineFlag::Auto) => EngineChoice::Auto,
+                Some(EngineFlag::Docker) => EngineChoice::Docker,
+                Some(EngineFlag::Podman) => EngineChoice::Podman,
             },
             mounts,
             env,

@@ -12,12 +12,13 @@ use super::origin::{self, Leaf};
 use crate::text::nearest;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "home",
     "node_dir",
     "cache",
     "cache_size",
     "scheduler",
+    "engine",
     "environment",
     "gpu_pick",
     "default_cluster",
@@ -39,6 +40,9 @@ const PROFILE: [&str; 2] = ["login", "qdebug"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
+
+/// The values of `engine`.
+const ENGINES: [&str; 3] = ["auto", "docker", "podman"];
 
 /// What is wrong with a configuration file.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +137,8 @@ pub(super) struct File {
     #[serde(deserialize_with = "size")]
     pub(super) cache_size: Option<u64>,
     pub(super) scheduler: Option<String>,
+    #[serde(deserialize_with = "engine")]
+    pub(super) engine: Option<String>,
     pub(super) environment: Vec<String>,
     pub(super) gpu_pick: Option<GpuPick>,
     pub(super) default_cluster: Option<String>,
@@ -206,6 +212,15 @@ fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf
         Ok(Some(path))
     } else {
         Err(de::Error::custom("the path must be absolute"))
+    }
+}
+
+fn engine<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if ENGINES.contains(&text.as_str()) {
+        Ok(Some(text))
+    } else {
+        Err(de::Error::custom("an engine is docker, podman or auto"))
     }
 }
 

@@ -116,6 +116,12 @@ impl Config {
             .any(|file| file.gpu_pick == Some(GpuPick::Refuse))
     }
 
+    /// The container engine of sessions that do not ask for one: `engine`, one of `docker`,
+    /// `podman` and `auto`, the default.
+    pub fn engine(&self) -> &str {
+        self.either(|file| file.engine.as_deref()).unwrap_or("auto")
+    }
+
     /// The scheduler, where it is set and need not be found out: `scheduler`.
     pub fn scheduler(&self) -> Option<&str> {
         self.either(|file| file.scheduler.as_deref())
@@ -272,6 +278,9 @@ mod tests {
 
     #[test]
     fn an_error_names_file_line_and_key() {
+        assert_eq!(read("engine = 'podman'\n", "").unwrap().engine(), "podman");
+        let error = read("", "engine = 'lxc'\n").unwrap_err().to_string();
+        assert!(error.contains("user.toml:1: engine: "), "{error}");
         let error = read("", "home = '/x'\nnode_dir = 5\n").unwrap_err();
         let text = error.to_string();
         assert!(text.contains("user.toml:2: node_dir: "), "{text}");

@@ -97,6 +97,7 @@ fn built_in() -> Vec<Value> {
     let mut values = vec![
         value("home".to_owned(), "~/.qdebug".into()),
         value("node_dir".to_owned(), "/var/tmp".into()),
+        value("engine".to_owned(), "auto".into()),
         value("cache".to_owned(), "".into()),
         value("cache_size".to_owned(), "100G".into()),
     ];

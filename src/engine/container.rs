@@ -1,4 +1,4 @@
-//! Containers: made from a plain description, started, stopped, removed, listed.
+//! Containers: made from a plain description, started, stopped, removed.
 //!
 //! [`ContainerSpec`] says what is wanted; how the API words it is [`body`], pure and tested. Made
 //! containers are hardened without asking: every capability dropped, no new privileges, no restart
@@ -11,16 +11,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerSummaryStateEnum, DeviceRequest, HostConfig, HostConfigLogConfig,
-    Mount, MountTmpfsOptions, MountType, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, Mount, MountTmpfsOptions, MountType, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
 
 use super::error::from_api;
-use super::{Engine, Error};
+use super::flavour::Flavour;
+use super::{Engine, Error, Kind};
 
 /// What a container shall be. Everything not said is the engine's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,33 +152,12 @@ impl fmt::Display for ContainerId {
     }
 }
 
-/// A container as the list tells it. Names and labels are claims of whoever made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its id.
-    pub id: ContainerId,
-    /// Its name, without the slash.
-    pub name: String,
-    /// Its labels.
-    pub labels: HashMap<String, String>,
-    /// What it does.
-    pub state: ContainerState,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContainerState {
-    /// It was made and never started.
-    Created,
-    /// It runs, or is paused or restarting.
-    Running,
-    /// It has exited, or is being removed.
-    Exited,
-}
-
 impl Engine {
+    /// How it is asked for GPUs, in words for the user.
+    pub fn gpu_way(&self) -> &'static str {
+        self.flavour.gpu_way()
+    }
+
     /// Makes a container.
     ///
     /// # Errors
@@ -192,7 +172,7 @@ impl Engine {
         });
         let made = self
             .docker
-            .create_container(options, body(spec))
+            .create_container(options, body(spec, &self.flavour))
             .await
             .map_err(|error| from_api(DOING, error))?;
         for warning in &made.warnings {
@@ -243,6 +223,14 @@ impl Engine {
     /// # Errors
     /// What the engine says.
     pub async fn remove(&self, id: &ContainerId) -> Result<(), Error> {
+        if self.kind() == Kind::Podman {
+            // Its removal by force begins with a friendly signal and ten seconds. What does not run
+            // cannot be killed, which is as well.
+            let kill = KillContainerOptionsBuilder::default()
+                .signal("KILL")
+                .build();
+            let _ = self.docker.kill_container(id.as_str(), Some(kill)).await;
+        }
         let options = RemoveContainerOptionsBuilder::default()
             .force(true)
             .v(true)
@@ -261,15 +249,20 @@ impl Engine {
         }
     }
 
+    /// What of a container's description this engine cannot do, in words for the user.
+    pub fn unmet(&self, spec: &ContainerSpec) -> Vec<String> {
+        self.flavour.unmet(spec)
+    }
+
     async fn until_gone(&self, id: &ContainerId) -> Result<(), Error> {
         const DOING: &str = "removing the container";
         const LIMIT: Duration = Duration::from_secs(30);
         let waiting = async {
             loop {
-                match self.docker.inspect_container(id.as_str(), None).await {
-                    Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                    Err(error) => return forgive_gone(Err(from_api(DOING, error))),
+                if !self.is_there(id, DOING).await? {
+                    return Ok(());
                 }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(LIMIT, waiting)
@@ -278,73 +271,6 @@ impl Engine {
                 doing: DOING,
                 limit: LIMIT,
             }))
-    }
-
-    /// The containers, running or not, that have all these labels.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<Listed>, Error> {
-        let wanted = labels.iter().map(|(name, value)| match value.is_empty() {
-            true => (*name).to_owned(),
-            false => format!("{name}={value}"),
-        });
-        let filters = HashMap::from([("label".to_owned(), wanted.collect::<Vec<_>>())]);
-        let options = ListContainersOptionsBuilder::default()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let found = self
-            .docker
-            .list_containers(Some(options))
-            .await
-            .map_err(|error| from_api("listing containers", error))?;
-        Ok(found
-            .into_iter()
-            .filter_map(|summary| {
-                let name = summary.names.unwrap_or_default().into_iter().next();
-                Some(Listed {
-                    id: ContainerId::new(summary.id?)?,
-                    name: name.unwrap_or_default().trim_start_matches('/').to_owned(),
-                    labels: summary.labels.unwrap_or_default(),
-                    state: match summary.state {
-                        Some(ContainerSummaryStateEnum::CREATED) => ContainerState::Created,
-                        Some(
-                            ContainerSummaryStateEnum::EXITED
-                            | ContainerSummaryStateEnum::DEAD
-                            | ContainerSummaryStateEnum::REMOVING,
-                        ) => ContainerState::Exited,
-                        _ => ContainerState::Running,
-                    },
-                    created: summary.created.unwrap_or_default(),
-                })
-            })
-            .collect())
-    }
-
-    /// The process id, on the engine's machine, of a container's first process while it runs.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn main_process(&self, id: &ContainerId) -> Result<Option<u32>, Error> {
-        let found = self.docker.inspect_container(id.as_str(), None).await;
-        let found = found.map_err(|error| from_api("looking at the container", error))?;
-        let pid = found.state.and_then(|state| state.pid);
-        Ok(pid.and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0)))
-    }
-
-    /// Whether a container is there and runs.
-    ///
-    /// # Errors
-    /// What the engine says, other than "no such container".
-    pub async fn is_running(&self, id: &ContainerId) -> Result<bool, Error> {
-        match self.docker.inspect_container(id.as_str(), None).await {
-            Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or(false)),
-            Err(error) => match from_api("looking at the container", error) {
-                Error::NoSuchContainer { .. } => Ok(false),
-                error => Err(error),
-            },
-        }
     }
 }
 
@@ -356,7 +282,7 @@ fn forgive_gone(result: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// The request that makes it.
-fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let pairs = |pairs: &[(String, String)]| {
         pairs
@@ -398,24 +324,12 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
     if spec.unlabelled {
         security.push("label=disable".to_owned());
     }
-    // The capability list alone is what `docker run --gpus` asks for: which driver libraries come
-    // along stays the image's own choice.
-    let devices = (!spec.gpus.is_empty()).then(|| {
-        vec![DeviceRequest {
-            driver: Some("nvidia".to_owned()),
-            device_ids: Some(spec.gpus.clone()),
-            capabilities: Some(vec![vec!["gpu".to_owned()]]),
-            ..DeviceRequest::default()
-        }]
-    });
-    // Bounded: what sshd says in days of port scans would else fill the engine's disk.
-    let log = HostConfigLogConfig {
-        typ: Some("local".to_owned()),
-        config: Some(HashMap::from([
-            ("max-size".to_owned(), "2m".to_owned()),
-            ("max-file".to_owned(), "2".to_owned()),
-        ])),
-    };
+    let (device_requests, gpu_variable) = flavour.gpus(&spec.gpus);
+    let (groups, annotations) = flavour.groups(&spec.groups);
+    let limits = flavour.limits;
+    let memory = spec.memory_bytes.filter(|_| limits.memory).map(signed);
+    let mut env = pairs(&spec.env);
+    env.extend(gpu_variable);
     let host = HostConfig {
         mounts: Some(binds.chain(tmpfs).collect()),
         port_bindings: port
@@ -429,20 +343,24 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             ..RestartPolicy::default()
         }),
         auto_remove: Some(spec.auto_remove),
-        group_add: Some(spec.groups.iter().map(u32::to_string).collect()),
+        group_add: Some(groups),
+        annotations: (!annotations.is_empty()).then_some(annotations),
+        userns_mode: flavour.user_namespace().filter(|_| spec.user.is_some()),
         shm_size: spec.shm_bytes.map(signed),
-        memory: spec.memory_bytes.map(signed),
-        memory_swap: spec
-            .memory_bytes
-            .map(|memory| signed(memory.saturating_add(spec.swap_bytes.unwrap_or(0)))),
+        memory,
+        memory_swap: memory.map(|memory| {
+            let swap = spec.swap_bytes.map_or(0, signed);
+            memory.saturating_add(swap)
+        }),
         nano_cpus: spec
             .millicpus
+            .filter(|_| limits.cpu_time)
             .map(|share| signed(share.saturating_mul(1_000_000))),
-        cpuset_cpus: spec.cpuset.clone(),
-        pids_limit: spec.pids.map(signed),
-        device_requests: devices,
-        network_mode: spec.network.clone(),
-        log_config: Some(log),
+        cpuset_cpus: spec.cpuset.clone().filter(|_| limits.cpuset),
+        pids_limit: spec.pids.filter(|_| limits.pids).map(signed),
+        device_requests,
+        network_mode: spec.network.clone().or_else(|| flavour.network()),
+        log_config: Some(flavour.log()),
         ..HostConfig::default()
     };
     let mut argv = spec.argv.iter().cloned();
@@ -453,7 +371,7 @@ fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         cmd: entrypoint.is_some().then(|| argv.collect()),
         entrypoint,
         user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
-        env: Some(pairs(&spec.env)),
+        env: Some(env),
         labels: Some(spec.labels.iter().cloned().collect()),
         exposed_ports: port.map(|(key, _)| vec![key]),
         working_dir: spec.workdir.clone(),

@@ -3,7 +3,7 @@
 use super::*;
 
 fn json(spec: &ContainerSpec) -> serde_json::Value {
-    serde_json::to_value(body(spec)).unwrap()
+    serde_json::to_value(body(spec, &Flavour::DOCKER)).unwrap()
 }
 
 #[test]
@@ -83,5 +83,39 @@ fn an_id_is_hexadecimal() {
         "ffffffffffff/x",
     ] {
         assert!(ContainerId::new(bad.to_owned()).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn podman_is_asked_in_its_own_words() {
+    let spec = ContainerSpec {
+        user: Some((2001, 100)),
+        groups: vec![10],
+        gpus: vec!["GPU-1".into()],
+        memory_bytes: Some(1 << 30),
+        pids: Some(4096),
+        cpuset: Some("0".into()),
+        ..ContainerSpec::default()
+    };
+    let podman = Flavour {
+        kind: Kind::Podman,
+        rootless: true,
+        major: 4,
+        limits: crate::engine::flavour::CanLimit::NONE,
+        ..Flavour::DOCKER
+    };
+    let json = serde_json::to_value(body(&spec, &podman)).unwrap();
+    assert_eq!(json["User"], "2001:100");
+    assert_eq!(
+        json["Env"],
+        serde_json::json!(["NVIDIA_VISIBLE_DEVICES=GPU-1"])
+    );
+    let host = &json["HostConfig"];
+    assert_eq!(host["UsernsMode"], "keep-id");
+    assert_eq!(host["NetworkMode"], "slirp4netns");
+    assert_eq!(host["LogConfig"]["Type"], "k8s-file");
+    assert_eq!(host["GroupAdd"], serde_json::json!([]));
+    for left_out in ["Memory", "CpusetCpus", "PidsLimit", "DeviceRequests"] {
+        assert!(host.get(left_out).is_none(), "{left_out}");
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bollard::errors::Error as Api;
 
+use super::podman::{Trouble, trouble};
 use crate::text::chain;
 
 /// Why the engine did not do what it was asked.
@@ -58,22 +59,35 @@ pub enum Error {
         limit: Duration,
     },
     /// It speaks an API that is too old.
-    #[error("the container engine at {} speaks API {found}; {needed} or later is needed", socket.display())]
+    #[error("the container engine at {} speaks {found}; {needed} or later is needed", socket.display())]
     TooOld {
         /// The socket.
         socket: PathBuf,
-        /// Its API version.
+        /// What it is.
         found: String,
         /// The oldest that will do.
         needed: &'static str,
     },
-    /// What answered is not Docker.
-    #[error("the engine at {} is {name}; this qdebug works with Docker", socket.display())]
-    Unsupported {
-        /// The socket.
-        socket: PathBuf,
-        /// What it calls itself.
-        name: String,
+    /// Podman is not installed.
+    #[error("podman is not installed here (looked for it on PATH)")]
+    NoPodman,
+    /// The folder in which Podman would keep everything.
+    #[error("podman cannot keep its things in {}: {reason}", path.display())]
+    PodmanHome {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Podman did not do it, for a reason of this machine's that is known.
+    #[error("podman failed while {doing} ({detail})")]
+    Podman {
+        /// The phase.
+        doing: &'static str,
+        /// What it is.
+        trouble: Trouble,
+        /// Its own sentence.
+        detail: String,
     },
     /// `DOCKER_HOST` or the context names no socket of this machine.
     #[error("{origin} names the engine {host:?}, which is no socket of this machine")]
@@ -230,6 +244,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it says that no engine is here for this user, so that another may be tried.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSocket { .. } | Self::Permission { .. } | Self::NoPodman
+        )
+    }
+
     /// Whether it says that the container is not there, which an undo takes as success.
     pub fn is_no_such_container(&self) -> bool {
         matches!(self, Self::NoSuchContainer { .. })
@@ -277,7 +299,7 @@ pub(super) fn from_image_api(doing: &'static str, reference: &str, error: Api) -
 }
 
 /// Says what a refusal of the engine means.
-fn classify(doing: &'static str, status: u16, message: String) -> Error {
+pub(super) fn classify(doing: &'static str, status: u16, message: String) -> Error {
     let text = message.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let detail = message.trim().to_owned();
@@ -303,6 +325,12 @@ fn classify(doing: &'static str, status: u16, message: String) -> Error {
         // The image went between looking and creating.
         let reference = detail.rsplit(' ').next().unwrap_or_default().to_owned();
         Error::NoSuchImage { reference, detail }
+    } else if let Some(trouble) = trouble(&detail) {
+        Error::Podman {
+            doing,
+            trouble,
+            detail,
+        }
     } else if has(&["already in use by container"]) {
         Error::NameTaken { detail }
     } else if has(&["bind source path does not exist"]) {
@@ -310,7 +338,9 @@ fn classify(doing: &'static str, status: u16, message: String) -> Error {
             detail,
             denied: false,
         }
-    } else if has(&["permission denied"]) && has(&["mount", "bind source", "stat /", "lstat /"]) {
+    } else if has(&["permission denied"])
+        && has(&["mount", "bind source", "stat /", "lstat /", "statfs /"])
+    {
         Error::MountSource {
             detail,
             denied: true,
@@ -320,7 +350,12 @@ fn classify(doing: &'static str, status: u16, message: String) -> Error {
             detail,
             denied: false,
         }
-    } else if has(&["oci runtime create failed", "failed to create shim"]) && has(&["exec:"]) {
+    } else if has(&[
+        "oci runtime create failed",
+        "failed to create shim",
+        "oci runtime attempted",
+    ]) && has(&["exec:", "executable file"])
+    {
         Error::Command { detail }
     } else {
         Error::Other {

@@ -1,6 +1,6 @@
-//! Where the engine listens, found as the docker command finds it.
+//! Where engines listen: Docker's as the docker command finds it, Podman's as its own does.
 //!
-//! Order: `DOCKER_HOST`, then `DOCKER_CONTEXT`, then `currentContext` of docker's `config.json`,
+//! Docker's order: `DOCKER_HOST`, then `DOCKER_CONTEXT`, then `currentContext` of docker's `config.json`,
 //! then `/var/run/docker.sock`. Only a socket of this machine will do: mounts and the published
 //! port are this node's. Pure but for reading docker's own small files.
 
@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::Error;
 
 const DEFAULT: &str = "/var/run/docker.sock";
+const DEFAULT_ORIGIN: &str = "docker's default";
 
 /// A socket and what named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub(super) struct Environment {
     pub(super) context: Option<String>,
     /// Docker's configuration directory.
     pub(super) config: Option<PathBuf>,
+    /// Where Podman's own command would connect to.
+    pub(super) podman_host: Option<String>,
+    /// The user's runtime folders, the likeliest first.
+    pub(super) runtime: Vec<PathBuf>,
 }
 
 impl Environment {
@@ -37,8 +42,54 @@ impl Environment {
             host: var("DOCKER_HOST"),
             context: var("DOCKER_CONTEXT"),
             config: config_directory(),
+            podman_host: var("CONTAINER_HOST"),
+            runtime: runtime_directories(),
         }
     }
+
+    /// Whether the user says which socket is Podman's.
+    pub(super) fn podman_is_chosen(&self) -> bool {
+        self.podman_host.is_some()
+    }
+}
+
+/// The user's runtime folders: a job's environment may lack the one that is there.
+fn runtime_directories() -> Vec<PathBuf> {
+    let said = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let usual = format!("/run/user/{}", rustix::process::getuid().as_raw());
+    let mut folders: Vec<PathBuf> = said.into_iter().filter(|path| path.is_absolute()).collect();
+    if !folders.iter().any(|folder| folder == Path::new(&usual)) {
+        folders.push(usual.into());
+    }
+    folders
+}
+
+/// Whether this process's environment or docker's configuration names an engine: then no other will
+/// do.
+pub(super) fn docker_is_chosen() -> bool {
+    match find(&Environment::of_this_process()) {
+        Ok(found) => found.origin != DEFAULT_ORIGIN,
+        Err(_) => true,
+    }
+}
+
+/// The sockets that Podman's services may listen on: the one that is said, else those that are
+/// there.
+pub(super) fn podman(environment: &Environment) -> Vec<Result<Found, Error>> {
+    if let Some(host) = &environment.podman_host {
+        return vec![unix_socket(host, "CONTAINER_HOST".to_owned())];
+    }
+    let sockets = environment.runtime.iter();
+    sockets
+        .map(|folder| folder.join("podman/podman.sock"))
+        .filter(|path| path.exists())
+        .map(|path| {
+            Ok(Found {
+                path,
+                origin: "podman's default".to_owned(),
+            })
+        })
+        .collect()
 }
 
 /// Docker's configuration directory of this user.
@@ -74,7 +125,7 @@ pub(super) fn find(environment: &Environment) -> Result<Found, Error> {
     }
     let default = || Found {
         path: PathBuf::from(DEFAULT),
-        origin: "docker's default".to_owned(),
+        origin: DEFAULT_ORIGIN.to_owned(),
     };
     let Some(config) = &environment.config else {
         return Ok(default());
@@ -168,6 +219,29 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let meta = serde_json::json!({"Name": name, "Endpoints": {"docker": {"Host": host}}});
         std::fs::write(folder.join("meta.json"), meta.to_string()).unwrap();
+    }
+
+    #[test]
+    fn podmans_socket_is_the_one_said_or_those_that_are_there() {
+        let runtime = tempfile::tempdir().unwrap();
+        let mut environment = Environment {
+            runtime: vec!["/no such".into(), runtime.path().to_owned()],
+            ..Environment::default()
+        };
+        assert!(podman(&environment).is_empty());
+        let socket = runtime.path().join("podman/podman.sock");
+        std::fs::create_dir(runtime.path().join("podman")).unwrap();
+        std::fs::write(&socket, "").unwrap();
+        let found = podman(&environment).remove(0).unwrap();
+        assert_eq!(found.path, socket);
+        environment.podman_host = Some("unix:///x.sock".to_owned());
+        let found = podman(&environment).remove(0).unwrap();
+        assert_eq!(found.path, Path::new("/x.sock"));
+        environment.podman_host = Some("ssh://u@host/x.sock".to_owned());
+        assert!(matches!(
+            podman(&environment).remove(0),
+            Err(Error::Remote { .. })
+        ));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
@@ -37,6 +38,29 @@ const MAX_ENTRIES: usize = 4096;
 /// Lists what was unpacked; written last.
 const MARKER: &str = ".unpacked";
 const MANIFEST: &str = "manifest.json";
+
+/// How the name of a folder begins that is still being filled.
+const HALF_MADE: &str = ".kit-";
+/// Far longer than filling takes; what is older was left by a process that was killed.
+const HALF_MADE_FOR: Duration = Duration::from_secs(600);
+
+/// Removes what processes left that were killed while they unpacked; how many there were. Nobody
+/// waits for it, so failing is no error.
+pub fn sweep_half_made(node_dir: &Path) -> usize {
+    let entries = fs::read_dir(node_dir).into_iter().flatten();
+    let is_old = |entry: &fs::DirEntry| {
+        let named = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(HALF_MADE.as_bytes());
+        let modified = entry.metadata().and_then(|about| about.modified());
+        let age = modified.ok().and_then(|at| at.elapsed().ok());
+        named && age.is_some_and(|age| age > HALF_MADE_FOR)
+    };
+    let left = entries.filter_map(Result::ok).filter(is_old);
+    left.filter(|entry| fs::remove_dir_all(entry.path()).is_ok())
+        .count()
+}
 
 /// A kit that was found, packed.
 #[derive(Clone)]
@@ -154,7 +178,7 @@ impl Kit {
         }
         tracing::debug!(place = %place.display(), "unpacking the kit");
         let fresh = tempfile::Builder::new()
-            .prefix(".kit-")
+            .prefix(HALF_MADE)
             .tempdir_in(node_dir)
             .map_err(Error::io("create a folder in", node_dir))?;
         self.fill(fresh.path())?;

@@ -218,3 +218,25 @@ fn init_is_embedded_and_static() {
     // Segment type 3 names the loader a dynamic program needs.
     assert!(count > 0 && (0..count).all(|at| number(table + at * size, 4) != 3));
 }
+
+#[test]
+fn what_was_left_half_made_goes_when_it_is_old() {
+    let node_dir = tempfile::tempdir().unwrap();
+    let make = |name: &str, age: u64| {
+        let folder = node_dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("sshd"), "half").unwrap();
+        let then = std::time::SystemTime::now() - Duration::from_secs(age);
+        fs::File::open(&folder).unwrap().set_modified(then).unwrap();
+    };
+    make(".kit-old", 700);
+    make(".kit-young", 60);
+    make("kit-0123456789abcdef", 7000);
+    assert_eq!(sweep_half_made(node_dir.path()), 1);
+    let mut left: Vec<_> = fs::read_dir(node_dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".kit-young", "kit-0123456789abcdef"]);
+}

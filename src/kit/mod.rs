@@ -31,7 +31,7 @@ mod protocol;
 pub mod sshd;
 
 #[cfg(unix)]
-pub use archive::{Kit, Manifest};
+pub use archive::{Kit, Manifest, sweep_half_made};
 pub use error::Error;
 #[cfg(unix)]
 pub use host_key::generate as generate_host_key;

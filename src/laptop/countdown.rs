@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::connect::Event;
-use crate::session::Status;
+use crate::session::{Standing, Status};
 
 /// How long before the end is told, in minutes, as in the session's terminals.
 const BEFORE: [i64; 3] = [30, 10, 2];
@@ -30,6 +30,10 @@ pub(super) struct Countdown {
 impl Countdown {
     /// What is to be told now, when the cluster gave this answer `ago`.
     pub(super) fn heed(&mut self, status: &Status, ago: Duration) -> Vec<Event> {
+        if status.state == Standing::Ending {
+            // Its scheduler brings the deadline forward to now: that is the end, told as such.
+            return Vec::new();
+        }
         let ago = SignedDuration::try_from(ago).unwrap_or(SignedDuration::ZERO);
         let left = |at: Timestamp| at.duration_since(status.now?).checked_sub(ago);
         let mut told = Vec::new();

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::{Error, Login, Submitter};
 use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
-    Cluster, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request, SessionDir,
-    SessionName, Sshd, Token, read_keys,
+    Cluster, EngineChoice, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request,
+    SessionDir, SessionName, Sshd, Token, read_keys,
 };
 
 /// How often another invented name is tried before giving up.
@@ -35,6 +35,8 @@ pub struct Submission {
     pub image: ImageSource,
     /// Which sshd.
     pub sshd: Sshd,
+    /// Which container engine.
+    pub engine: EngineChoice,
     /// Mounts besides home.
     pub mounts: Vec<Mount>,
     /// Environment of the session.
@@ -226,6 +228,7 @@ impl Login {
             idle_timeout_seconds: submission.idle_timeout.map(|time| time.as_secs()),
             image: submission.image.clone(),
             sshd: submission.sshd,
+            engine: submission.engine,
             mounts: submission.mounts.clone(),
             env: submission.env.clone(),
             home: by.home.clone(),
@@ -411,6 +414,7 @@ mod tests {
                 reference: "debian".into(),
             },
             sshd: Sshd::Kit,
+            engine: EngineChoice::Auto,
             mounts: Vec::new(),
             env: BTreeMap::new(),
             cpus: None,

@@ -10,13 +10,15 @@
 //! lives, and spares whoever shares a living job's number and what is younger than a minimum age.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::hooks::Kind;
-use super::{Error, label};
+use super::{label, rootless};
 use crate::engine::{self, ContainerId, Engine, Listed};
 use crate::scheduler::JobId;
 use crate::session::{SessionName, Token};
@@ -56,6 +58,16 @@ pub struct BadLiveJobs {
     pub entry: String,
 }
 
+impl fmt::Display for LiveJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, job) in self.0.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(f, "{comma}{job}")?;
+        }
+        Ok(())
+    }
+}
+
 impl std::str::FromStr for LiveJobs {
     type Err = BadLiveJobs;
 
@@ -88,6 +100,10 @@ pub struct Cleanup {
     pub scheduler: Option<Kind>,
     /// How long all of it may take.
     pub time_limit: Duration,
+    /// Where the users' folders of this node are.
+    pub node_dir: PathBuf,
+    /// This user's folder there, and Podman alone: as root has itself run as a user.
+    pub node_folder: Option<PathBuf>,
 }
 
 /// What was done.
@@ -99,6 +115,10 @@ pub struct Cleaned {
     pub failed: Vec<(Gone, String)>,
     /// Short ids of containers that carry labels of ours which no node half wrote so: left alone.
     pub odd: Vec<String>,
+    /// What was said by those that root ran as users: a stranger's words.
+    pub said: Vec<String>,
+    /// Why an engine could not be asked: what it has left is the next sweep's.
+    pub unasked: Vec<String>,
 }
 
 /// A container that goes, in words fit for a log.
@@ -114,51 +134,102 @@ pub struct Gone {
     pub uid: u32,
 }
 
-/// Removes what [`Cleanup`] says, of this user, or of everybody when run by root.
-///
-/// # Errors
-/// When the engine does not answer; the rest is the next sweep's then.
-pub async fn cleanup(wanted: &Cleanup) -> Result<Cleaned, Error> {
+/// Removes what [`Cleanup`] says, of this user, or of everybody when run by root: Docker's
+/// containers by itself, Podman's of each user as that user. What cannot be asked is told, and the
+/// rest is done all the same.
+pub async fn cleanup(wanted: &Cleanup) -> Cleaned {
     let deadline = Instant::now() + wanted.time_limit;
-    let late = |_| engine::Error::TimedOut {
+    let by = By::this_process();
+    let mut cleaned = Cleaned::default();
+    match (&wanted.node_folder, by) {
+        (Some(folder), _) => {
+            let podman = engine::Choice::Podman;
+            own(wanted, by, Some(folder), podman, deadline, &mut cleaned).await;
+        }
+        (None, By::User(uid)) => {
+            let folder = wanted.node_dir.join(format!("qdebug-{uid}"));
+            let any = engine::Choice::Auto;
+            own(wanted, by, Some(&folder), any, deadline, &mut cleaned).await;
+        }
+        (None, By::Root) => {
+            let owners = rootless::owners(&wanted.node_dir, &wanted.scope);
+            let docker = own(
+                wanted,
+                by,
+                None,
+                engine::Choice::Auto,
+                deadline,
+                &mut cleaned,
+            );
+            let podmans = rootless::cleanup(owners, wanted, wanted.time_limit);
+            let ((), podmans) = tokio::join!(docker, podmans);
+            for said in podmans {
+                cleaned.said.extend(said.lines);
+                cleaned.unasked.extend(said.problem);
+            }
+        }
+    }
+    cleaned
+}
+
+/// The containers of the engines that this process may ask.
+async fn own(
+    wanted: &Cleanup,
+    by: By,
+    folder: Option<&Path>,
+    which: engine::Choice,
+    deadline: Instant,
+    cleaned: &mut Cleaned,
+) {
+    let late = || engine::Error::TimedOut {
         doing: "cleaning up",
         limit: wanted.time_limit,
     };
-    // Rootless engines, Podman's among them, are asked as their own user: their place is here.
-    let found = async {
-        let engine = Engine::connect().await?;
-        let found = engine.list(&[(label::TOKEN, "")]).await?;
-        Ok::<_, engine::Error>((engine, found))
+    let mut tell = |error: &engine::Error| cleaned.unasked.push(crate::text::chain(error));
+    let asking = async {
+        let (engines, errors) = Engine::all(which, folder).await;
+        let mut found = Vec::new();
+        for error in &errors {
+            tell(error);
+        }
+        for engine in engines {
+            match engine.list(&[(label::TOKEN, "")]).await {
+                Ok(containers) => found.push((engine, containers)),
+                Err(error) => tell(&error),
+            }
+        }
+        found
     };
-    let (engine, found) = timeout_at(deadline, found).await.map_err(late)??;
-    let by = By::this_process();
+    let Ok(found) = timeout_at(deadline, asking).await else {
+        cleaned.unasked.push(late().to_string());
+        return;
+    };
     let now = jiff::Timestamp::now().as_second();
-
-    let mut cleaned = Cleaned::default();
-    let mut going: Vec<(ContainerId, Gone)> = Vec::new();
-    for container in found {
-        match judge(&container, wanted, by, now) {
-            Verdict::Goes(gone) => going.push((container.id, gone)),
-            Verdict::Stays => {}
-            Verdict::Odd => cleaned.odd.push(container.id.short().to_owned()),
+    for (engine, containers) in found {
+        let mut going: Vec<(ContainerId, Gone)> = Vec::new();
+        for container in containers {
+            match judge(&container, wanted, by, now) {
+                Verdict::Goes(gone) => going.push((container.id, gone)),
+                Verdict::Stays => {}
+                Verdict::Odd => cleaned.odd.push(container.id.short().to_owned()),
+            }
+        }
+        let removals = going.into_iter().map(|(id, gone)| {
+            let engine = &engine;
+            async move {
+                let removed = timeout_at(deadline, engine.remove(&id)).await;
+                let removed = removed.map_err(|_| late()).and_then(|removed| removed);
+                (gone, removed.map_err(|error| error.to_string()))
+            }
+        });
+        let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
+        while let Some((gone, removed)) = removals.next().await {
+            match removed {
+                Ok(()) => cleaned.removed.push(gone),
+                Err(reason) => cleaned.failed.push((gone, reason)),
+            }
         }
     }
-    let removals = going.into_iter().map(|(id, gone)| {
-        let engine = &engine;
-        async move {
-            let removed = timeout_at(deadline, engine.remove(&id)).await;
-            let removed = removed.map_err(late).and_then(|removed| removed);
-            (gone, removed.map_err(|error| error.to_string()))
-        }
-    });
-    let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
-    while let Some((gone, removed)) = removals.next().await {
-        match removed {
-            Ok(()) => cleaned.removed.push(gone),
-            Err(reason) => cleaned.failed.push((gone, reason)),
-        }
-    }
-    Ok(cleaned)
 }
 
 /// On whose behalf.

@@ -38,6 +38,8 @@ fn job(id: &str, uid: Option<u32>) -> Cleanup {
         scope,
         scheduler,
         time_limit,
+        node_dir: "/var/tmp".into(),
+        node_folder: None,
     }
 }
 

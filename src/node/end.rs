@@ -1,8 +1,8 @@
 //! The undo: whatever was made goes, in reverse, within a few seconds.
 //!
 //! What was made is kept outside of the work that makes it, so that a signal in the middle of any
-//! step still finds it. OpenPBS gives 10 s between its signal and the kill: half of that is taken,
-//! and all of it with an engine that hangs.
+//! step still finds it. OpenPBS gives 10 s between its signal and the kill, Torque's wrapper 8: an
+//! engine that works takes half of that, and one that hangs less than all of it.
 
 use std::time::Duration;
 
@@ -19,8 +19,13 @@ use crate::session::Token;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long the engine may take for that; one that takes longer hangs.
 const STOP_LIMIT: Duration = Duration::from_millis(3500);
+/// How long an engine that ended with the job may take to come again.
+const REVIVE_LIMIT: Duration = Duration::from_secs(4);
 /// How long removing by force may take.
 const REMOVE_LIMIT: Duration = Duration::from_secs(3);
+/// How long each step may take with an engine that has just not answered: nothing but the lease can
+/// end the container then, and Torque's grace is soon over.
+const HANGING_LIMIT: Duration = Duration::from_millis(500);
 /// How long whatever else there is may take to appear and go.
 const APPEAR_LIMIT: Duration = Duration::from_millis(1500);
 
@@ -52,18 +57,26 @@ impl Made {
     /// seen. Nothing here stops the rest: what fails is logged, and left to the lease and to gc.
     pub(super) async fn undo(&mut self, token: &Token) -> Option<i64> {
         let mut seen = None;
+        let mut answers = true;
         let container = self.container.take();
         if let (Some(engine), Some(id)) = (self.engine.clone(), &container) {
-            seen = self.stop(&engine, id).await;
+            answers = stop(&engine, id).await;
+            seen = self.exit_status().await;
         }
         // Closing the lease is the second way to the same end, and the only one with an engine that
         // is away or hangs.
         self.server = None;
+        // One that hangs would not be made better by another.
+        if answers {
+            self.revive().await;
+        }
+        let limit = |usual| if answers { usual } else { HANGING_LIMIT };
         if let Some(engine) = self.engine.clone() {
             if let Some(id) = &container {
-                remove(&engine, id).await;
+                remove(&engine, id, limit(REMOVE_LIMIT)).await;
             }
-            self.remove_the_rest(&engine, token).await;
+            self.remove_the_rest(&engine, token, limit(APPEAR_LIMIT))
+                .await;
         }
         // The container goes first: the cache is on a file system that may hang.
         self.saving = None;
@@ -75,12 +88,19 @@ impl Made {
         seen
     }
 
-    async fn stop(&mut self, engine: &Engine, id: &ContainerId) -> Option<i64> {
-        match tokio::time::timeout(STOP_LIMIT, engine.stop(id, STOP_GRACE)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot stop the container"),
-            Err(_) => tracing::warn!("the engine does not stop the container"),
+    /// An engine that was a child of ours may have got the job's signal as well.
+    async fn revive(&mut self) {
+        let Some(engine) = &self.engine else { return };
+        match tokio::time::timeout(REVIVE_LIMIT, engine.revived()).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(revived)) => self.engine = revived,
+            Ok(Err(error)) => tracing::warn!(%error, "cannot start the engine again"),
+            Err(_) => tracing::warn!("the engine does not come again"),
         }
+    }
+
+    /// The exit status of the container's first process, where it is seen by now.
+    async fn exit_status(&mut self) -> Option<i64> {
         let exit = self.exit.as_mut()?;
         let seen = tokio::time::timeout(Duration::from_millis(500), exit.exited()).await;
         seen.ok().and_then(Result::ok)
@@ -88,7 +108,7 @@ impl Made {
 
     /// Removes whatever else carries the session's token: the container its image was looked into
     /// with, and what a request made that was cut off, which may take a moment to appear.
-    async fn remove_the_rest(&self, engine: &Engine, token: &Token) {
+    async fn remove_the_rest(&self, engine: &Engine, token: &Token, limit: Duration) {
         let mut expected = self.making;
         let removing = async {
             loop {
@@ -114,13 +134,28 @@ impl Made {
                 }
             }
         };
-        let _ = tokio::time::timeout(APPEAR_LIMIT, removing).await;
+        let _ = tokio::time::timeout(limit, removing).await;
+    }
+}
+
+/// Stops the container; whether the engine answered, be it by an error.
+async fn stop(engine: &Engine, id: &ContainerId) -> bool {
+    match tokio::time::timeout(STOP_LIMIT, engine.stop(id, STOP_GRACE)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "cannot stop the container");
+            true
+        }
+        Err(_) => {
+            tracing::warn!("the engine does not stop the container");
+            false
+        }
     }
 }
 
 /// Auto-remove has done it in most cases; a container that never started needs it.
-async fn remove(engine: &Engine, id: &ContainerId) {
-    match tokio::time::timeout(REMOVE_LIMIT, engine.remove(id)).await {
+async fn remove(engine: &Engine, id: &ContainerId, limit: Duration) {
+    match tokio::time::timeout(limit, engine.remove(id)).await {
         Ok(Ok(())) => tracing::info!(id = id.short(), "the container is gone"),
         Ok(Err(error)) => tracing::error!(%error, "cannot remove the container"),
         Err(_) => tracing::error!("the engine does not remove the container"),

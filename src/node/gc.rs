@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::{Error, label};
-use crate::engine::Engine;
+use crate::engine::{Choice, Engine};
+use crate::kit;
 use crate::session::{Cluster, Token};
 
 /// Whether what is found goes, or is only told.
@@ -44,8 +45,19 @@ pub async fn gc(
 ) -> Result<Swept, Error> {
     let base = node_dir.map_or_else(|| PathBuf::from(DEFAULT_BASE), Path::to_owned);
     let node_dir = NodeDir::open(&base)?;
-    let engine = Engine::connect().await?;
-    sweep(&engine, &node_dir, cluster, how).await
+    let (engines, errors) = Engine::all(Choice::Auto, Some(node_dir.path())).await;
+    let mut all = Swept::default();
+    for engine in &engines {
+        let swept = sweep(engine, &node_dir, cluster, how).await?;
+        all.containers.extend(swept.containers);
+        all.failed.extend(swept.failed);
+        // A folder that is only told of is told by each.
+        all.folders = all.folders.max(swept.folders);
+    }
+    match errors.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => Ok(all),
+    }
 }
 
 /// The same with what is at hand.
@@ -84,6 +96,9 @@ pub(super) async fn sweep(
                 swept.failed.push((container.name, error.to_string()));
             }
         }
+    }
+    if how == Sweep::Remove {
+        kit::sweep_half_made(node_dir.path());
     }
     for (token, lives) in node_dir.all_sessions() {
         if lives {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Error;
+use super::clock::Clock;
 use super::deadline::{self, Words};
 use super::poll::{News, Poller};
 use crate::session::{EndReason, SessionDir, Token};
@@ -25,6 +26,8 @@ pub(super) struct Interruptions {
     token: Token,
     signals: [(&'static str, Signal); 3],
     poller: Poller,
+    clock: Clock,
+    /// On the own clock.
     deadline: Timestamp,
     words: Words,
     /// The signal that came. It is kept, because whoever waits for [`Self::next`] may stop to
@@ -39,7 +42,7 @@ pub(super) enum Interruption {
     End(EndReason),
     /// `authorized_keys` has changed.
     Keys(Vec<u8>),
-    /// The scheduler ends the job at another time than was known.
+    /// The scheduler ends the job at another time than was known, on the own clock.
     Deadline(Timestamp),
 }
 
@@ -48,7 +51,7 @@ impl Interruptions {
     pub(super) fn listen(
         session: SessionDir,
         token: Token,
-        deadline: Timestamp,
+        (clock, deadline): (Clock, Timestamp),
         words: Words,
     ) -> Result<Self, Error> {
         let listen = || {
@@ -61,6 +64,7 @@ impl Interruptions {
                 poller: Poller::start(session.clone(), token.clone())?,
                 session: session.clone(),
                 token,
+                clock,
                 deadline,
                 words,
                 signal: None,
@@ -86,9 +90,10 @@ impl Interruptions {
                         News::Deadline(until) => until,
                     },
                     until = self.words.next() => until,
-                    () = until(self.deadline) => return Interruption::End(EndReason::Walltime),
+                    () = self.clock.until(self.deadline) => return Interruption::End(EndReason::Walltime),
                 };
-                if deadline::is_news(self.deadline, said, Timestamp::now()) {
+                let said = self.clock.heard(said);
+                if deadline::is_news(self.deadline, said, self.clock.now()) {
                     tracing::info!(%said, known = %self.deadline, "the end of the job was moved");
                     self.deadline = said;
                     return Interruption::Deadline(said);
@@ -98,7 +103,7 @@ impl Interruptions {
             self.signal = Some(name);
         }
         let stop = self.stopped_by().await;
-        Interruption::End(reason_of_signal(stop, self.deadline, Timestamp::now()))
+        Interruption::End(reason_of_signal(stop, self.deadline, self.clock.now()))
     }
 
     /// `qdebug stop` writes its file and then asks the scheduler, whose signal may be faster than
@@ -122,21 +127,14 @@ fn reason_of_signal(stopped_by: Option<String>, deadline: Timestamp, now: Timest
     }
 }
 
-/// Sleeps until a moment of the wall clock; one beyond a century is never.
-pub(super) async fn until(at: Timestamp) {
-    let seconds = at.as_second().saturating_sub(Timestamp::now().as_second());
-    match u64::try_from(seconds) {
-        Ok(seconds) if seconds < 3_000_000_000 => {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-        }
-        Ok(_) => std::future::pending().await,
-        Err(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::clock::injected;
     use super::*;
+
+    fn at(deadline: Timestamp) -> (Clock, Timestamp) {
+        (injected::clock(), deadline)
+    }
 
     #[test]
     fn a_signal_means_what_the_file_or_the_clock_says() {
@@ -169,7 +167,7 @@ mod tests {
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
         let mut listening =
-            Interruptions::listen(session, token, Timestamp::now(), Words::none()).unwrap();
+            Interruptions::listen(session, token, at(Timestamp::now()), Words::none()).unwrap();
         let next = tokio::time::timeout(Duration::from_secs(5), listening.next()).await;
         assert_eq!(next, Ok(Interruption::End(EndReason::Walltime)));
     }
@@ -179,10 +177,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
-        let soon = Timestamp::now().as_second() + 2;
+        let soon = Timestamp::now().as_second() + 4;
         let soon = Timestamp::from_second(soon).unwrap();
         let (words, told) = (Words::none(), session.clone());
-        let mut listening = Interruptions::listen(session, token.clone(), soon, words).unwrap();
+        let mut listening = Interruptions::listen(session, token.clone(), at(soon), words).unwrap();
         let write = |until| {
             let (token, at) = (token.clone(), Timestamp::now());
             let deadline = crate::session::Deadline { token, until, at };
@@ -196,9 +194,15 @@ mod tests {
         let later = Timestamp::from_second(soon.as_second() + 3600).unwrap();
         write(later);
         let next = tokio::time::timeout(limit, listening.next()).await;
-        assert_eq!(next, Ok(Interruption::Deadline(later)));
+        let Ok(Interruption::Deadline(heard)) = next else {
+            panic!("{next:?}");
+        };
+        assert!(
+            heard.as_second().abs_diff(later.as_second()) <= 2,
+            "{heard}"
+        );
         // The old end passes and means nothing.
-        tokio::time::timeout(Duration::from_millis(2500), listening.next())
+        tokio::time::timeout(Duration::from_millis(4500), listening.next())
             .await
             .unwrap_err();
     }
@@ -209,7 +213,7 @@ mod tests {
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
         let mut listening =
-            Interruptions::listen(session, token, Timestamp::MAX, Words::none()).unwrap();
+            Interruptions::listen(session, token, at(Timestamp::MAX), Words::none()).unwrap();
         let own = rustix::process::getpid();
         rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
         // Polled until the signal has come, and dropped while `stop.json` is being read.
@@ -231,5 +235,28 @@ mod tests {
         let next = tokio::time::timeout(limit, listening.next()).await;
         let reason = EndReason::CancelledByScheduler;
         assert_eq!(next, Ok(Interruption::End(reason)));
+    }
+
+    #[tokio::test]
+    async fn a_wall_clock_that_jumps_ends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let (token, told) = (Token::random().unwrap(), session.clone());
+        let in_an_hour = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
+        let mut listening =
+            Interruptions::listen(session, token.clone(), at(in_an_hour), Words::none()).unwrap();
+        let limit = Duration::from_millis(1300);
+        for jump in [7200, -7200] {
+            injected::jumps_to(jump);
+            let next = tokio::time::timeout(limit, listening.next()).await;
+            assert_eq!(next.ok(), None, "{jump}");
+            // The scheduler's word, by the new time, says the same end.
+            let until = Timestamp::from_second(in_an_hour.as_second() + jump).unwrap();
+            let (token, at) = (token.clone(), Timestamp::now());
+            told.write_deadline(&crate::session::Deadline { token, until, at })
+                .unwrap();
+            let next = tokio::time::timeout(limit, listening.next()).await;
+            assert_eq!(next.ok(), None, "{jump}: {until}");
+        }
     }
 }

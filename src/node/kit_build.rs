@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use crate::engine::{Bind, Engine, Reference, ThrowAway};
+use crate::engine::{Bind, Choice, Engine, Reference, ThrowAway};
 use crate::kit;
 
 /// Builds the kit in a container of the Debian image `base` (pulled when it is not there) and
@@ -17,7 +17,7 @@ pub async fn kit_build(
     on_line: impl FnMut(&str) + Send + 'static,
     called_off: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let engine = Engine::connect().await?;
+    let engine = Engine::connect(Choice::Auto, None).await?;
     let reference: Reference = base.parse()?;
     let image = match engine.image(&reference).await? {
         Some(image) => image,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::deadline;
 use super::devices::{self, Devices};
 use super::end::Made;
@@ -29,12 +30,17 @@ use super::{Error, label, port};
 use crate::engine::{self, ContainerSpec, Engine, Image, Publish};
 use crate::gpu::{Mode, Selected};
 use crate::kit::{Kit, paths};
-use crate::session::{ConnectionDetails, Gpu, Phase, Request, SessionDir, Sshd};
+use crate::session::{
+    ConnectionDetails, EngineChoice, Gpu, GpuRequest, Phase, Request, SessionDir, Sshd,
+};
 
 /// The port of sshd in the container.
 const SSH_PORT: u16 = 2222;
 /// How often a port is picked anew when somebody was faster.
 const PORT_TRIES: u32 = 8;
+/// How long the NVIDIA driver may take to answer; one that has to wake its GPUs first takes many
+/// seconds.
+const DRIVER_LIMIT: Duration = Duration::from_secs(120);
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
 
@@ -43,6 +49,7 @@ pub(super) struct Plan<'a> {
     pub(super) session: &'a SessionDir,
     pub(super) request: &'a Request,
     pub(super) job: &'a OwnJob,
+    pub(super) clock: Clock,
     pub(super) options: &'a Options,
 }
 
@@ -58,7 +65,7 @@ pub(super) async fn launch(
     let base = base.unwrap_or(Path::new(DEFAULT_BASE));
     let gpus = match &request.gpu {
         Some(wanted) => {
-            let (selected, held) = gpus::choose(wanted, base, plan.options.may_pick_gpus)?;
+            let (selected, held) = choose_gpus(wanted, base, plan.options.may_pick_gpus).await?;
             made.gpus = held;
             Some(selected)
         }
@@ -66,10 +73,18 @@ pub(super) async fn launch(
     };
     folders::check(request)?;
 
-    let (engine, user) = tokio::join!(Engine::connect(), User::of_this_process());
+    let node_dir = NodeDir::open(base)?;
+    let wanted = match request.engine {
+        EngineChoice::Auto => plan.options.engine,
+        EngineChoice::Docker => engine::Choice::Docker,
+        EngineChoice::Podman => engine::Choice::Podman,
+    };
+    let (engine, user) = tokio::join!(
+        Engine::connect(wanted, Some(node_dir.path())),
+        User::of_this_process()
+    );
     let engine = engine?;
     made.engine = Some(engine.clone());
-    let node_dir = NodeDir::open(base)?;
     // The folder is locked first, so that no other node half takes this session for a dead one.
     let held = made.folder.insert(node_dir.make_session(&request.token)?);
     let folder = held.path().to_owned();
@@ -97,6 +112,28 @@ pub(super) async fn launch(
     };
     let details = launching.container(made).await?;
     reporter.ready(details).await
+}
+
+/// Chooses the GPUs on a thread of its own: a driver that hangs must not keep a signal from being
+/// heard.
+async fn choose_gpus(
+    wanted: &GpuRequest,
+    base: &Path,
+    may_pick: bool,
+) -> Result<(Selected, gpus::Held), Error> {
+    let hanging = |detail: String| Error::Hanging {
+        doing: "asking the NVIDIA driver",
+        detail,
+    };
+    let (wanted, base) = (wanted.clone(), base.to_owned());
+    let choosing = tokio::task::spawn_blocking(move || gpus::choose(&wanted, &base, may_pick));
+    match tokio::time::timeout(DRIVER_LIMIT, choosing).await {
+        Ok(chosen) => chosen.map_err(|error| hanging(error.to_string()))?,
+        Err(_) => Err(hanging(format!(
+            "no answer within {} s",
+            DRIVER_LIMIT.as_secs()
+        ))),
+    }
 }
 
 struct Launching<'a> {
@@ -169,13 +206,14 @@ impl Launching<'_> {
             ends_in: self.ends_in(),
         })?;
         let server = made.server.insert(prepared);
-        let spec = self.spec(&labels, uuids, &environment, server);
-        let (port, notices) = tokio::join!(self.start(made, spec), async {
+        let (spec, mut unmet) = self.spec(&labels, uuids, &environment, server);
+        let (port, mut notices) = tokio::join!(self.start(made, spec), async {
             match looking {
                 Some(looking) => looking.finish(known).await,
                 None => known.notices,
             }
         });
+        notices.append(&mut unmet);
         Ok(self.details(made, port?, notices, address.await))
     }
 
@@ -228,10 +266,15 @@ impl Launching<'_> {
                     let _ = reports.send(report);
                 }
             };
-            let mut output = self.engine.collect_output(&id, log).await?;
-            let exit = made.exit.insert(self.engine.watch_exit(&id).await?);
-            match self.engine.start(&id).await {
-                Ok(()) => {}
+            // Podman takes the port when it is attached to.
+            let starting = async {
+                let output = self.engine.collect_output(&id, log).await?;
+                let exit = self.engine.watch_exit(&id).await?;
+                self.engine.start(&id).await?;
+                Ok((output, exit))
+            };
+            let (mut output, exit) = match starting.await {
+                Ok(started) => started,
                 Err(engine::Error::PortTaken { detail }) => {
                     tracing::info!(port, attempt, detail, "somebody was faster");
                     self.engine.remove(&id).await?;
@@ -240,7 +283,8 @@ impl Launching<'_> {
                     continue;
                 }
                 Err(error) => return Err(folders::explain(error, request)),
-            }
+            };
+            let exit = made.exit.insert(exit);
             let deadline = Instant::now() + SERVING_LIMIT;
             let banner = tokio::select! {
                 banner = port::banner(port, deadline) => banner,
@@ -258,7 +302,7 @@ impl Launching<'_> {
             };
             tracing::info!(port, banner, id = id.short(), "sshd answers");
             let gpus = self.gpus.map_or(&[][..], |selected| &selected.gpus);
-            if let Err(source) = heard.arrived(gpus, "by its device request").await {
+            if let Err(source) = heard.arrived(gpus, self.engine.gpu_way()).await {
                 let wanted = match &request.gpu {
                     Some(gpu) => format!("{} x {}", gpu.count, gpu.kind),
                     None => "no GPU".to_owned(),
@@ -318,7 +362,7 @@ impl Launching<'_> {
         gpus: Vec<String>,
         environment: &std::collections::BTreeMap<String, String>,
         server: &Server,
-    ) -> ContainerSpec {
+    ) -> (ContainerSpec, Vec<String>) {
         let request = self.plan.request;
         let limits = self.limits();
         tracing::debug!(?limits, "limits of the job");
@@ -339,7 +383,7 @@ impl Launching<'_> {
             .to_vec(),
             _ => Vec::new(),
         };
-        ContainerSpec {
+        let spec = ContainerSpec {
             name: format!("qdebug-{}-{}", request.name, request.token.short()),
             image: self.image.id.clone(),
             argv: server.argv(),
@@ -364,7 +408,16 @@ impl Launching<'_> {
             unlabelled: engine::selinux_is_on(),
             auto_remove: true,
             ..ContainerSpec::default()
+        };
+        let mut unmet = self.engine.unmet(&spec);
+        if self.engine.shares_our_limits() && limits.memory_is_only_asked_for {
+            unmet.push(
+                "the scheduler does not hold this job to its memory, and Podman without root \
+                 cannot either"
+                    .to_owned(),
+            );
         }
+        (spec, unmet)
     }
 
     fn limits(&self) -> Limits {
@@ -398,7 +451,7 @@ impl Launching<'_> {
     }
 
     fn ends_in(&self) -> Duration {
-        deadline::lease(self.plan.job.deadline, Timestamp::now())
+        deadline::lease(self.plan.job.deadline, self.plan.clock.now())
     }
 
     fn details(
@@ -464,7 +517,7 @@ impl Launching<'_> {
                 })
                 .collect(),
             started: Timestamp::now(),
-            deadline: Some(job.deadline),
+            deadline: Some(self.plan.clock.told(job.deadline)),
             idle_until: None,
             project: request.project.clone(),
             notices,

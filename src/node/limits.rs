@@ -33,6 +33,8 @@ pub(super) struct Limits {
     pub(super) memory: Option<u64>,
     /// Swap in bytes on top of the memory; none unless the job has some.
     pub(super) swap: Option<u64>,
+    /// The memory is what was asked for: nothing holds this process to it.
+    pub(super) memory_is_only_asked_for: bool,
     /// Processes and threads.
     pub(super) pids: u64,
     /// The machine's memory in bytes, 0 where it cannot be read.
@@ -76,6 +78,7 @@ impl Limits {
             cpuset,
             swap: swap.filter(|_| memory.is_some()),
             memory: memory.or(asked.memory),
+            memory_is_only_asked_for: memory.is_none() && asked.memory.is_some(),
             pids: smallest("pids.max", "pids.max", "pids").unwrap_or(DEFAULT_PIDS),
             machine_memory,
         }
@@ -243,6 +246,7 @@ mod tests {
         );
         assert_eq!(found.memory, Some(1_000_000));
         assert_eq!((found.pids, found.swap), (512, None));
+        assert!(!found.memory_is_only_asked_for);
         assert_eq!(found.cpuset.as_deref(), Some("2,3,8"));
         assert_eq!(found.default_shm(), Some(500_000));
     }
@@ -260,6 +264,7 @@ mod tests {
         ];
         let found = limits(&files, Some(7));
         assert_eq!((found.memory, found.pids), (Some(7), DEFAULT_PIDS));
+        assert!(found.memory_is_only_asked_for);
         let unasked = limits(&files, None);
         assert_eq!(unasked.memory, None);
         assert_eq!(unasked.default_shm(), Some(65_536_000 * 512));

@@ -11,6 +11,7 @@
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
 mod cleanup;
+mod clock;
 mod deadline;
 mod devices;
 mod end;
@@ -34,6 +35,7 @@ mod place;
 mod poll;
 mod port;
 mod report;
+mod rootless;
 mod run;
 mod server;
 mod upload;
@@ -42,8 +44,8 @@ pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup}
 pub use error::Error;
 pub use gc::{Sweep, Swept, gc};
 pub use image::{
-    BuildFrom, BuildWish, CacheOptions, ImageBuilt, ImageListed, ImagePlace, ImagePruned, Images,
-    PruneBounds, image_build, image_list, image_prune,
+    BuildFrom, BuildWish, CacheOptions, ImageBuilt, ImageListed, ImagePlace, ImagePruned,
+    ImageStores, Images, PruneBounds, image_build, image_list, image_prune,
 };
 pub use kit_build::kit_build;
 pub use run::{Exit, Explanation, Options, run};

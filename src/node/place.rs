@@ -77,8 +77,14 @@ impl NodeDir {
         let path = self.sessions().join(token.as_str());
         for _ in 0..LOCK_TRIES {
             make_private(&path)?;
-            if let Some(lock) = hold(&path)? {
-                return Ok(SessionFolder { path, _lock: lock });
+            match hold(&path) {
+                Ok(Some(lock)) => return Ok(SessionFolder { path, _lock: lock }),
+                Ok(None) => {}
+                Err(error) => {
+                    // On a full disk the folder may find room that its lock does not.
+                    let _ = std::fs::remove_dir(&path);
+                    return Err(error);
+                }
             }
             std::thread::sleep(LOCK_PACE);
         }

@@ -5,6 +5,7 @@
 //! of its own and is waited for a bounded time; what cannot be told is logged, and only where the
 //! session makes no sense without it is it an error.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -25,6 +26,11 @@ pub(super) struct Reporter {
     session: SessionDir,
     state: State,
     told: Instant,
+    begun: u64,
+    /// The number of the last write that was done. A write whose waiter gave up, or was cut off by
+    /// a signal, goes on in its thread: it must not come after a later one, or a session that has
+    /// ended would be called ready.
+    done: Arc<Mutex<u64>>,
 }
 
 impl Reporter {
@@ -42,6 +48,8 @@ impl Reporter {
                 details: None,
             },
             told: Instant::now(),
+            begun: 0,
+            done: Arc::default(),
         }
     }
 
@@ -105,8 +113,12 @@ impl Reporter {
     }
 
     async fn write(&mut self, limit: Duration) -> Result<(), Error> {
-        let (session, state) = (self.session.clone(), self.state.clone());
-        let writing = tokio::task::spawn_blocking(move || session.write_state(&state));
+        self.begun += 1;
+        let (session, state, number) = (self.session.clone(), self.state.clone(), self.begun);
+        let done = Arc::clone(&self.done);
+        let writing = tokio::task::spawn_blocking(move || {
+            in_turn(&done, number, || session.write_state(&state))
+        });
         let written = tokio::time::timeout(limit, writing).await;
         self.told = Instant::now();
         match written {
@@ -121,6 +133,21 @@ impl Reporter {
             }),
         }
     }
+}
+
+/// Writes unless a later write is done already; one at a time.
+fn in_turn<E>(
+    done: &Mutex<u64>,
+    number: u64,
+    write: impl FnOnce() -> Result<(), E>,
+) -> Result<(), E> {
+    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+    if *done > number {
+        return Ok(());
+    }
+    write()?;
+    *done = number;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -169,6 +196,50 @@ mod tests {
         let limit = Duration::from_secs(1);
         reporter.at_the_end(ending.clone(), limit).await;
         assert_eq!(session.state().unwrap().unwrap().phase, ending);
+    }
+
+    #[test]
+    fn a_write_that_is_late_does_not_come_after_a_later_one() {
+        let done = Mutex::new(0);
+        let written = std::cell::RefCell::new(Vec::new());
+        let write = |number| {
+            let write = || {
+                written.borrow_mut().push(number);
+                Ok::<(), ()>(())
+            };
+            in_turn(&done, number, write).unwrap();
+        };
+        [1, 3, 2, 4].into_iter().for_each(write);
+        assert_eq!(*written.borrow(), [1, 3, 4]);
+        // One that failed is none.
+        in_turn(&done, 9, || Err(())).unwrap_err();
+        write(5);
+        assert_eq!(written.borrow().last(), Some(&5));
+    }
+
+    #[tokio::test]
+    async fn a_word_that_was_cut_off_is_not_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut reporter, session) = reporter(folder.path());
+        for _ in 0..50 {
+            // Begun, and given up at once, as a signal does it.
+            {
+                let cut_off = reporter.enter(Phase::Ready);
+                tokio::pin!(cut_off);
+                assert!(futures_util::poll!(cut_off).is_pending());
+            }
+            let over = Phase::Ended {
+                reason: EndReason::Walltime,
+                exit: None,
+            };
+            reporter.at_the_end(over.clone(), WRITE_LIMIT).await;
+            // Whatever is still being written is done once this one is.
+            let done = Arc::clone(&reporter.done);
+            tokio::task::spawn_blocking(move || drop(done.lock()))
+                .await
+                .unwrap();
+            assert_eq!(session.state().unwrap().unwrap().phase, over);
+        }
     }
 
     #[tokio::test]

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
+use super::clock::Clock;
 use super::deadline::{self, Words};
 use super::end::Made;
 use super::idle::{Idle, IdleWatch};
 use super::image::{CacheOptions, Saving};
-use super::interrupt::{Interruption, Interruptions, until};
+use super::interrupt::{Interruption, Interruptions};
 use super::job::OwnJob;
 use super::report::Reporter;
 use super::{Error, host, launch, log};
@@ -19,8 +21,14 @@ use crate::{engine, kit};
 /// How long each of the last words may take to write: the container goes first.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long the engine may take for what is done beside the watching.
+const ASIDE_LIMIT: Duration = Duration::from_secs(2);
 /// How many notices a session keeps; a GPU that comes and goes must not fill the file system.
 const NOTICES_KEPT: usize = 20;
+/// How much later than the container's end the signal may be seen that ended both.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(1);
+/// The exit status of a container whose first process was asked to end.
+const EXIT_BY_TERM: i64 = 128 + 15;
 
 /// What the site and the command line say.
 #[derive(Debug, Clone)]
@@ -29,6 +37,8 @@ pub struct Options {
     pub node_dir: Option<PathBuf>,
     /// Whether idle GPUs are picked where the scheduler shows no grant.
     pub may_pick_gpus: bool,
+    /// The engine of sessions that do not ask for one.
+    pub engine: engine::Choice,
     /// More names of the job's environment that pass into the session.
     pub pass_env: Vec<String>,
     /// The shared cache of images, where it is switched on.
@@ -78,7 +88,8 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     let request = session.request()?;
     let lookup = |name: &str| std::env::var(name).ok();
     let told = session.job()?;
-    let job = OwnJob::of_environment(&request, told.as_ref(), lookup, Timestamp::now())?;
+    let clock = Clock::start();
+    let job = OwnJob::of_environment(&request, told.as_ref(), lookup, clock.now())?;
     refuse_second_run(&session, &request.token)?;
     let words = Words::ask(
         &request.cluster.scheduler,
@@ -86,8 +97,12 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
         request.name.as_str(),
         job.deadline,
     );
-    let mut interruptions =
-        Interruptions::listen(session.clone(), request.token.clone(), job.deadline, words)?;
+    let mut interruptions = Interruptions::listen(
+        session.clone(),
+        request.token.clone(),
+        (clock, job.deadline),
+        words,
+    )?;
     let mut reporter = Reporter::new(
         session.clone(),
         request.token.clone(),
@@ -102,6 +117,7 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
         session: &session,
         request: &request,
         job: &job,
+        clock,
         options,
     };
     let launched = tokio::select! {
@@ -114,14 +130,36 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
             let mut supervision = Supervision {
                 made: &mut made,
                 reporter: &mut reporter,
+                clock,
                 deadline: job.deadline,
                 idle_timeout: request.idle_timeout_seconds.map(Duration::from_secs),
             };
             supervision.until_end(&mut interruptions, heard).await
         }
+        // An engine that was a child of ours ends by the signal that is meant for all of the job.
+        Err(error) if may_be_a_signals(&error) => {
+            let outside = timeout(SIGNAL_LIMIT, first_end(&mut interruptions, &mut heard));
+            outside.await.map_err(|_| error)
+        }
         Err(error) => Err(error),
     };
     finish(ended, &mut made, &mut reporter, &request.token, options).await
+}
+
+/// Whether what failed may have failed by a signal that this process has not looked at yet.
+fn may_be_a_signals(error: &Error) -> bool {
+    use engine::Error as E;
+    let engine = |error: &E| {
+        matches!(
+            error,
+            E::Gone { .. } | E::NoSuchContainer { .. } | E::Podman { .. }
+        )
+    };
+    match error {
+        Error::Engine(error) => engine(error),
+        Error::Died { .. } => true,
+        _ => false,
+    }
 }
 
 /// A job that the scheduler runs again under its old id finds a session that is over.
@@ -157,6 +195,7 @@ async fn first_end(interruptions: &mut Interruptions, heard: &mut Heard) -> EndR
 struct Supervision<'a> {
     made: &'a mut Made,
     reporter: &'a mut Reporter,
+    clock: Clock,
     deadline: Timestamp,
     idle_timeout: Option<Duration>,
 }
@@ -175,15 +214,24 @@ impl Supervision<'_> {
         if let Some(at) = heard.deadline {
             self.move_deadline(at).await;
         }
-        let mut notices = deadline::notices(self.deadline, Timestamp::now());
+        let mut notices = deadline::notices(self.deadline, self.clock.now());
         loop {
             let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
             let (Some(exit), Some(devices)) = (&mut self.made.exit, &mut self.made.devices) else {
                 return Ok(EndReason::Other);
             };
             tokio::select! {
-                seen = exit.exited() => return Ok(reason_of_exit(seen)),
-                () = until(next_notice) => if let Some((_, text)) = notices.pop() {
+                seen = exit.exited() => return Ok(match seen {
+                    Ok(exit) if exit != EXIT_BY_TERM => reason_of_exit(Ok(exit)),
+                    // A scheduler's signal reaches everything of the job: Podman's processes may
+                    // be faster than we are.
+                    seen => {
+                        let mut late = Heard::default();
+                        let outside = timeout(SIGNAL_LIMIT, first_end(interruptions, &mut late));
+                        outside.await.unwrap_or_else(|_| reason_of_exit(seen))
+                    }
+                }),
+                () = self.clock.until(next_notice) => if let Some((_, text)) = notices.pop() {
                     self.notice(&text);
                 },
                 text = devices.next() => {
@@ -201,7 +249,7 @@ impl Supervision<'_> {
                     Interruption::Keys(fresh) => self.replace_keys(&fresh).await,
                     Interruption::Deadline(at) => {
                         self.move_deadline(at).await;
-                        notices = deadline::notices(at, Timestamp::now());
+                        notices = deadline::notices(at, self.clock.now());
                     }
                 },
             }
@@ -219,7 +267,7 @@ impl Supervision<'_> {
             return;
         };
         let replaced = match server.replace_keys(keys) {
-            Ok(Some(archive)) => engine.upload(id, archive).await.map_err(Error::from),
+            Ok(Some(archive)) => bounded("handing fresh keys on", engine.upload(id, archive)).await,
             replaced => replaced.map(|_| ()),
         };
         if let Err(error) = replaced {
@@ -247,7 +295,7 @@ impl Supervision<'_> {
 
     /// Follows the scheduler: the lease first, without which the container would not live so long.
     async fn move_deadline(&mut self, at: Timestamp) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let before = std::mem::replace(&mut self.deadline, at);
         if let Some(server) = &self.made.server {
             server.renew(deadline::lease(at, now));
@@ -255,8 +303,9 @@ impl Supervision<'_> {
         if deadline::is_worth_telling(before, at) {
             self.notice(&deadline::moved(at, now));
         }
+        let told = self.clock.told(at);
         self.reporter
-            .change(|details| details.deadline = Some(at))
+            .change(|details| details.deadline = Some(told))
             .await;
     }
 
@@ -267,10 +316,14 @@ impl Supervision<'_> {
         else {
             return IdleWatch::never();
         };
-        let pid = match engine.main_process(id).await {
+        let asking = bounded("finding the container's processes", engine.main_process(id));
+        let pid = match asking.await {
             Ok(pid) => pid,
             Err(error) => {
-                tracing::warn!(%error, "cannot find the container's processes");
+                tracing::warn!(
+                    error = error.sentence(),
+                    "cannot find the container's processes"
+                );
                 None
             }
         };
@@ -298,6 +351,24 @@ impl Supervision<'_> {
             .change(|details| details.idle_until = until)
             .await;
         None
+    }
+}
+
+/// What the engine is asked while nobody listens to signals: one that hangs must not eat up the
+/// grace of one that comes now.
+async fn bounded<T>(
+    doing: &'static str,
+    asking: impl Future<Output = Result<T, engine::Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(ASIDE_LIMIT, asking).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::Hanging {
+            doing,
+            detail: format!(
+                "the engine does not answer within {} s",
+                ASIDE_LIMIT.as_secs()
+            ),
+        }),
     }
 }
 
@@ -369,6 +440,7 @@ mod tests {
         Options {
             node_dir: None,
             may_pick_gpus: true,
+            engine: engine::Choice::Auto,
             pass_env: Vec::new(),
             cache: None,
             explain: |_| Explanation::default(),
@@ -387,6 +459,20 @@ mod tests {
             detail: String::new(),
         };
         assert_eq!(reason_of_exit(Err(gone)), EndReason::EngineGone);
+    }
+
+    #[test]
+    fn an_engine_that_went_may_have_gone_with_the_job() {
+        let gone = engine::Error::Gone {
+            doing: "making the container",
+            detail: String::new(),
+        };
+        assert!(may_be_a_signals(&gone.into()));
+        let missing = engine::Error::NoSuchImage {
+            reference: "x".to_owned(),
+            detail: String::new(),
+        };
+        assert!(!may_be_a_signals(&missing.into()));
     }
 
     #[tokio::test]

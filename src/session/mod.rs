@@ -45,8 +45,8 @@ pub use gpus::GpuSupply;
 pub use keys::read_keys;
 pub use name::{NameError, SessionName};
 pub use request::{
-    Cluster, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError, Qdebug,
-    Request, Sshd, Stop,
+    Cluster, EngineChoice, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError,
+    Qdebug, Request, Sshd, Stop,
 };
 pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Limits, Phase, State};

@@ -46,6 +46,9 @@ pub struct Request {
     /// Which sshd serves the session.
     #[serde(default)]
     pub sshd: Sshd,
+    /// Which container engine; the node's own choice when absent.
+    #[serde(default, skip_serializing_if = "EngineChoice::is_auto")]
+    pub engine: EngineChoice,
     /// What is mounted besides home.
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -140,6 +143,26 @@ pub enum Sshd {
     Image,
     /// One that is put on top of the image by its own package manager.
     Layer,
+}
+
+/// Which container engine runs the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineChoice {
+    /// What the node's configuration says, else what is there.
+    #[default]
+    Auto,
+    /// Docker.
+    Docker,
+    /// Podman, rootless.
+    Podman,
+}
+
+impl EngineChoice {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
 }
 
 /// A directory or file of the node, mounted into the container: `SRC:DST[:ro]`.

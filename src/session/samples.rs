@@ -1,6 +1,6 @@
 //! A request and its job, for the tests of every module.
 
-use super::{Cluster, ImageSource, Job, Qdebug, Request, Sshd, Token};
+use super::{Cluster, EngineChoice, ImageSource, Job, Qdebug, Request, Sshd, Token};
 
 pub(crate) fn request(name: &str) -> Request {
     Request {
@@ -25,6 +25,7 @@ pub(crate) fn request(name: &str) -> Request {
             reference: "debian".into(),
         },
         sshd: Sshd::Kit,
+        engine: EngineChoice::Auto,
         mounts: Vec::new(),
         env: std::collections::BTreeMap::new(),
         home: "/home/alice".into(),

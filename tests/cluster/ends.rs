@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::engine;
 use crate::host::{Host, within};
 use crate::scheduler::here;
 use crate::session::Session;
@@ -41,7 +42,7 @@ fn stop_of_a_waiting_job() {
 #[test]
 fn kill_9_of_everything_of_the_job() {
     let session = Session::ready("end-kill-all", &SMALL);
-    here().kill_all(&session, session.node());
+    session.node().root(&here().killing_all(&session)).ok();
     session.is_gone();
     // Slurm needs minutes to notice that its own daemon for the job is gone. Until then nobody is
     // told that the session is ready.
@@ -109,7 +110,8 @@ fn kill_9_while_it_is_being_made() {
 fn the_container_is_killed_from_outside() {
     let session = Session::ready("end-container", &SMALL);
     let container = session.containers().remove(0);
-    session.node().run(&["docker", "kill", &container]).ok();
+    let kill = format!("kill {container}");
+    engine().run(session.node(), &kill).ok();
     session.is_gone();
     ended(&session, &["container exited"]);
     // The job ends with it: nothing holds the node for an hour.

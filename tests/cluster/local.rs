@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::engine;
 use crate::host::{Host, Ran, within};
 
 const HERE: Host = Host::Node1;
@@ -89,13 +90,13 @@ fn a_killed_supervisor_or_node_half_leaves_nothing() {
 
 #[track_caller]
 fn gone(name: &str) {
-    let filter = format!("label=qdebug.session={name}");
+    let label = format!("qdebug.session={name}");
     within(Duration::from_secs(5), "its container is gone", || {
-        let ran = HERE.run(&["docker", "ps", "-aq", "--filter", &filter]).ok();
-        if ran.text().is_empty() {
+        let left = engine().containers(HERE, &label);
+        if left.is_empty() {
             Ok(())
         } else {
-            Err(ran.to_string())
+            Err(left.join(" "))
         }
     });
 }

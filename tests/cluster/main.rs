@@ -10,6 +10,8 @@
 
 mod blows;
 mod ends;
+mod engine;
+mod faults;
 mod gc;
 mod gpus;
 mod hooked;
@@ -20,6 +22,7 @@ mod inside;
 mod job;
 mod last;
 mod local;
+mod podman;
 mod refusals;
 mod scheduler;
 mod session;

@@ -123,8 +123,9 @@ impl Scheduler {
         self == Self::OpenPbs
     }
 
-    /// SIGKILL for everything of a job on its node, the scheduler's own process for it included.
-    pub(crate) fn kill_all(self, session: &Session, node: Host) {
+    /// A line of root's on the node: SIGKILL for everything of a job, the scheduler's own process for
+    /// it included.
+    pub(crate) fn killing_all(self, session: &Session) -> String {
         let node_half = format!("pkill -9 -f 'qdebug node .*/{}$'", session.name);
         let line = match self {
             Self::Slurm => format!(
@@ -137,7 +138,7 @@ impl Scheduler {
                 session.name
             ),
         };
-        node.root(&format!("{line}; true")).ok();
+        format!("{line}; true")
     }
 
     /// The admin's line of shell on login that gives the job `JOB` so many minutes in all; `None`

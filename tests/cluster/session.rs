@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::engine::engine;
 use crate::host::{Host, Ran, within};
 
 /// How long a session may take to become ready on a busy machine.
@@ -108,11 +109,10 @@ impl Session {
 
     /// The ids of its containers on both nodes, running or not.
     pub(crate) fn containers(&self) -> Vec<String> {
-        let filter = format!("label=qdebug.token={}", self.token);
-        let list = |node: Host| node.run(&["docker", "ps", "-aq", "--filter", &filter]).ok();
-        let all: Vec<Ran> = Host::NODES.into_iter().map(list).collect();
-        all.iter()
-            .flat_map(|ran| ran.text().lines().map(str::to_owned))
+        let label = format!("qdebug.token={}", self.token);
+        let nodes = Host::NODES.into_iter();
+        nodes
+            .flat_map(|node| engine().containers(node, &label))
             .collect()
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::{Engine, engine};
 use crate::host::{Host, within};
 use crate::scheduler::here;
 use crate::session::Session;
@@ -40,10 +41,12 @@ fn submit_prints_the_job_id_and_the_next_command() {
 
 #[test]
 fn everything_of_ssh_works_with_and_without_a_running_connect() {
-    let session = Session::ready(
-        "everything",
-        &["-g", "V100", "-w", "30m", "-i", "qdebug/demo"],
-    );
+    // Debian's Podman hands out no GPU, and a session that lacks its own fails.
+    let gpu = match engine() {
+        Engine::Docker => "V100",
+        Engine::Podman => "none",
+    };
+    let session = Session::ready("everything", &["-g", gpu, "-w", "30m", "-i", "qdebug/demo"]);
     let connect = [
         "qdebug",
         "connect",

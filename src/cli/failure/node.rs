@@ -79,7 +79,15 @@ impl Failure {
             E::Silent { .. } | E::Connect { .. } | E::TimedOut { .. } | E::Gone { .. } => {
                 failure(Exit::Engine).hint("the engine of the node is in trouble; tell the admin")
             }
-            E::TooOld { .. } | E::Unsupported { .. } => failure(Exit::Engine),
+            E::TooOld { .. } => {
+                failure(Exit::Engine).hint("the node needs a newer one: tell the admin")
+            }
+            E::NoPodman => failure(Exit::Engine)
+                .hint("ask the admin for podman on the nodes, or leave `--engine podman` out"),
+            E::PodmanHome { .. } => {
+                failure(Exit::Config).hint("`node_dir` in the configuration moves it")
+            }
+            E::Podman { trouble, .. } => failure(Exit::Engine).hint(podman_hint(*trouble)),
             E::Remote { .. } | E::Configuration { .. } => failure(Exit::Config)
                 .hint("unset DOCKER_HOST or choose a docker context of the node itself"),
             E::NoSuchImage { .. } => failure(Exit::Image)
@@ -151,6 +159,40 @@ impl From<engine::Error> for Failure {
 impl From<kit::Error> for Failure {
     fn from(error: kit::Error) -> Self {
         Self::of_kit(&error)
+    }
+}
+
+/// What is to be done on the node about Podman.
+fn podman_hint(trouble: engine::Trouble) -> &'static str {
+    use engine::Trouble as T;
+    match trouble {
+        T::NoSubordinateIds => {
+            "the admin gives you ranges of ids on the nodes: usermod --add-subuids \
+             100000-165535 --add-subgids 100000-165535 USER (another range for each user)"
+        }
+        T::NoIdMapping => {
+            "newuidmap and newgidmap must be on the node, setuid root (Debian: apt install uidmap); \
+             tell the admin"
+        }
+        T::NoUserNamespaces => {
+            "the node gives users no namespaces of their own: the admin raises \
+             user.max_user_namespaces (and kernel.unprivileged_userns_clone on old Debian)"
+        }
+        T::NoTun => {
+            "/dev/net/tun must be there and open to everybody (modprobe tun; chmod 666 \
+             /dev/net/tun); tell the admin"
+        }
+        T::NoNetwork => "slirp4netns (Podman 4) or pasta (Podman 5) is missing: tell the admin",
+        T::NoOverlay => {
+            "overlays need Linux 5.13, or fuse-overlayfs and a /dev/fuse that is open to everybody; \
+             `node_dir` must be on a disk of the node; tell the admin"
+        }
+        T::CrunOnOldCgroups => "with cgroup version 1, Podman needs runc: tell the admin",
+        T::OtherStore | T::StaleState => {
+            "remove the folder `podman` of your node_dir on that node (podman unshare rm -rf) and \
+             submit again"
+        }
+        T::Other => "`podman info` on the node should show the same; tell the admin",
     }
 }
 

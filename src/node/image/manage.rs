@@ -10,9 +10,20 @@ use super::obtain::{self, Obtained, Sources, Wish};
 use super::record::{Record, Records};
 use super::{CacheOptions, Teller, layer, saving, shared};
 use crate::cache::{Bounds, Cache, Sweep as CacheSweep};
-use crate::engine::{Engine, Reference};
-use crate::node::place::{DEFAULT_BASE, NodeDir};
+use crate::engine::{Choice, Engine, Reference};
+use crate::node::place::NodeDir;
 use crate::node::{Error, Sweep};
+
+/// Where images of the user may lie.
+#[derive(Debug, Clone, Copy)]
+pub struct ImageStores<'a> {
+    /// Where the node's own folder is made.
+    pub node_dir: &'a Path,
+    /// Whose images.
+    pub engine: Choice,
+    /// The shared cache, where it is switched on.
+    pub cache: Option<&'a CacheOptions>,
+}
 
 /// What `image build` makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +69,12 @@ pub struct ImageBuilt {
 /// [`Error::Engine`] and what else keeps the image from being made.
 pub async fn image_build(
     wish: BuildWish,
-    node_dir: Option<&Path>,
-    cache: Option<&CacheOptions>,
+    stores: &ImageStores<'_>,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<ImageBuilt, Error> {
-    let engine = Engine::connect().await?;
-    let node_dir = NodeDir::open(node_dir.unwrap_or(Path::new(DEFAULT_BASE)))?;
+    let cache = stores.cache;
+    let node_dir = NodeDir::open(stores.node_dir)?;
+    let engine = Engine::connect(stores.engine, Some(node_dir.path())).await?;
     let (sources, notice) = Sources::of_node(&engine, node_dir.path(), cache).await;
     let mut teller = Teller::terminal(on_line);
     let wish_for = match &wish.from {
@@ -166,14 +177,12 @@ pub struct Images {
 ///
 /// # Errors
 /// [`Error::NodeDir`]; an engine or a cache that cannot be asked is left out and told.
-pub async fn image_list(
-    node_dir: Option<&Path>,
-    cache: Option<&CacheOptions>,
-) -> Result<Images, Error> {
-    let node_dir = NodeDir::open(node_dir.unwrap_or(Path::new(DEFAULT_BASE)))?;
+pub async fn image_list(stores: &ImageStores<'_>) -> Result<Images, Error> {
+    let cache = stores.cache;
+    let node_dir = NodeDir::open(stores.node_dir)?;
     let records = Records::below(node_dir.path());
     let mut images = Images::default();
-    match Engine::connect().await {
+    match Engine::connect(stores.engine, Some(node_dir.path())).await {
         Ok(engine) => {
             let here = on_node(&engine, &records).await?;
             images
@@ -256,15 +265,15 @@ pub struct ImagePruned {
 /// # Errors
 /// [`Error::NodeDir`]; what the engine says.
 pub async fn image_prune(
-    node_dir: Option<&Path>,
-    cache: Option<&CacheOptions>,
+    stores: &ImageStores<'_>,
     bounds: PruneBounds,
     sweep: Sweep,
 ) -> Result<ImagePruned, Error> {
-    let node_dir = NodeDir::open(node_dir.unwrap_or(Path::new(DEFAULT_BASE)))?;
+    let cache = stores.cache;
+    let node_dir = NodeDir::open(stores.node_dir)?;
     let records = Records::below(node_dir.path());
     let mut pruned = ImagePruned::default();
-    match Engine::connect().await {
+    match Engine::connect(stores.engine, Some(node_dir.path())).await {
         Ok(engine) => {
             let here = on_node(&engine, &records).await?;
             for (record, listed) in out_of_bounds(here, bounds, Timestamp::now()) {

@@ -24,8 +24,8 @@ mod shared;
 mod teller;
 
 pub use manage::{
-    BuildFrom, BuildWish, ImageBuilt, ImageListed, ImagePlace, ImagePruned, Images, PruneBounds,
-    image_build, image_list, image_prune,
+    BuildFrom, BuildWish, ImageBuilt, ImageListed, ImagePlace, ImagePruned, ImageStores, Images,
+    PruneBounds, image_build, image_list, image_prune,
 };
 
 pub(super) use known::{Known, Lookup};

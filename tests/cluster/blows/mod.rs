@@ -247,9 +247,7 @@ fn kill_9_of_the_node_half() {
     let by = &[Cleanup::Lease];
     let blow = Blow::at_once("kill -9 of the node half", by, KILLED);
     quietly(&blow, "blow-node-half", &SMALL, |session, witness| {
-        let pid = node_half(session);
-        witness.struck_now();
-        session.node().root(&format!("kill -9 {pid}")).ok();
+        witness.strike(&format!("kill -9 {}", node_half(session)));
     });
 }
 
@@ -258,8 +256,8 @@ fn kill_9_of_the_whole_session() {
     let by = &[Cleanup::Lease];
     let text = "kill -9 of all of the job's processes";
     let blow = Blow::at_once(text, by, KILLED);
-    quietly(&blow, "blow-session", &SMALL, |session, _| {
-        here().kill_all(session, session.node());
+    quietly(&blow, "blow-session", &SMALL, |session, witness| {
+        witness.strike(&here().killing_all(session));
     });
 }
 
@@ -285,9 +283,7 @@ fn the_container_is_killed() {
     let by = &[Cleanup::Force];
     let blow = Blow::at_once("`docker kill` of the container", by, &["container exited"]);
     quietly(&blow, "blow-container", &SMALL, |session, witness| {
-        let container = session.containers().remove(0);
-        witness.struck_now();
-        session.node().run(&["docker", "kill", &container]).ok();
+        witness.strike(&format!("docker kill {}", session.containers().remove(0)));
     });
 }
 
@@ -345,8 +341,7 @@ fn the_nodes_daemon_and_the_whole_session_are_killed() {
     let blow = Blow::at_once(text, &[Cleanup::Lease], KILLED);
     alone(&blow, "blow-mom-all", |session, witness, node| {
         let down = Daemon::Mom.kill(node);
-        witness.struck_now();
-        here().kill_all(session, node);
+        witness.strike(&here().killing_all(session));
         down
     });
 }
@@ -355,11 +350,10 @@ fn the_nodes_daemon_and_the_whole_session_are_killed() {
 fn the_server_is_down_at_the_end() {
     let text = "the server is down when the job ends";
     let blow = Blow::at_once(text, &[Cleanup::NodeHalf], &["cancelled"]);
-    alone(&blow, "blow-server", |session, witness, node| {
+    alone(&blow, "blow-server", |session, witness, _| {
         let pid = node_half(session);
         let down = Daemon::Server.kill(Host::Login);
-        witness.struck_now();
-        node.root(&format!("kill -TERM {pid}")).ok();
+        witness.strike(&format!("kill -TERM {pid}"));
         // The session's files alone know it, and tell it.
         blow.verdict(session);
         down

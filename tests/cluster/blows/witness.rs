@@ -90,6 +90,14 @@ impl Witness {
         self.struck.set(SystemTime::now());
     }
 
+    /// Strikes by a line of root's on the node; the moment is taken there, right before.
+    #[track_caller]
+    pub(super) fn strike(&self, line: &str) {
+        let ran = self.node.root(&format!("date +%s%N; {line}")).ok();
+        let nanos = ran.text().lines().next().and_then(|line| line.parse().ok());
+        self.struck.set(moment(nanos.expect("a time")));
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub(super) fn testify(mut self, limit: Duration) -> Seen {
@@ -104,8 +112,7 @@ impl Witness {
         let mut text = String::new();
         let mut out = self.watching.stdout.take().expect("its output");
         std::io::Read::read_to_string(&mut out, &mut text).expect("its output");
-        let nanos: u64 = text.trim().parse().expect("a time");
-        let died = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
+        let died = moment(text.trim().parse().expect("a time"));
         Seen {
             cleanup: self.cleanup(),
             after: died.duration_since(self.struck.get()).unwrap_or_default(),
@@ -133,4 +140,9 @@ impl Witness {
             other => panic!("the container ended with status {other:?}"),
         }
     }
+}
+
+/// A moment that `date +%s%N` printed.
+fn moment(nanos: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
 }

@@ -1,0 +1,275 @@
+//! How the engine that answered differs from Docker, and what it cannot do for a container.
+//!
+//! Pure but for one look at the machine's cgroups. Evidence, podman 4.3 of Debian 12, rootless: limits
+//! on cgroup version 1 are ignored; a supplementary group by number becomes one of the user's
+//! subordinate ids; `GroupAdd: keep-groups` is refused through the API, and only crun keeps groups;
+//! the log driver `local` is refused; the default network goes through a second slirp4netns that is
+//! never ended; a device request is ignored without a word.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard::models::{DeviceRequest, HostConfigLogConfig};
+
+use super::{ContainerSpec, Kind};
+
+/// The engine, as far as requests differ by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Flavour {
+    pub(super) kind: Kind,
+    /// Run by a user in a user namespace of his own.
+    pub(super) rootless: bool,
+    /// A child of ours: its containers have the limits of our own cgroup.
+    pub(super) own: bool,
+    /// The first number of its version.
+    pub(super) major: u32,
+    /// Containers are run by crun.
+    pub(super) crun: bool,
+    /// Which limits it can set.
+    pub(super) limits: CanLimit,
+}
+
+/// Which limits an engine can set on a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CanLimit {
+    pub(super) memory: bool,
+    pub(super) cpuset: bool,
+    pub(super) cpu_time: bool,
+    pub(super) pids: bool,
+}
+
+impl CanLimit {
+    pub(super) const ALL: Self = Self {
+        memory: true,
+        cpuset: true,
+        cpu_time: true,
+        pids: true,
+    };
+    pub(super) const NONE: Self = Self {
+        memory: false,
+        cpuset: false,
+        cpu_time: false,
+        pids: false,
+    };
+}
+
+impl Flavour {
+    /// Docker's.
+    pub(super) const DOCKER: Self = Self {
+        kind: Kind::Docker,
+        rootless: false,
+        own: false,
+        major: 0,
+        crun: false,
+        limits: CanLimit::ALL,
+    };
+
+    fn rootless_podman(&self) -> bool {
+        self.kind == Kind::Podman && self.rootless
+    }
+
+    /// The user namespace: the user is himself in it.
+    pub(super) fn user_namespace(&self) -> Option<String> {
+        self.rootless_podman().then(|| "keep-id".to_owned())
+    }
+
+    /// The network where none is asked for.
+    pub(super) fn network(&self) -> Option<String> {
+        let name = match self.major {
+            ..5 => "slirp4netns",
+            _ => "pasta",
+        };
+        self.rootless_podman().then(|| name.to_owned())
+    }
+
+    /// Supplementary groups, and annotations that ask for them.
+    pub(super) fn groups(&self, wanted: &[u32]) -> (Vec<String>, HashMap<String, String>) {
+        if !self.rootless_podman() {
+            let numbers = wanted.iter().map(u32::to_string).collect();
+            return (numbers, HashMap::new());
+        }
+        let keep = ("run.oci.keep_original_groups".to_owned(), "1".to_owned());
+        let annotations = (self.crun && !wanted.is_empty()).then_some(keep);
+        (Vec::new(), annotations.into_iter().collect())
+    }
+
+    /// Where its output goes. Bounded: what sshd says in days of port scans would else fill the
+    /// engine's disk.
+    pub(super) fn log(&self) -> HostConfigLogConfig {
+        let (name, files) = match self.kind {
+            Kind::Docker => ("local", Some(("max-file".to_owned(), "2".to_owned()))),
+            Kind::Podman => ("k8s-file", None),
+        };
+        let size = ("max-size".to_owned(), "2m".to_owned());
+        HostConfigLogConfig {
+            typ: Some(name.to_owned()),
+            config: Some([size].into_iter().chain(files).collect()),
+        }
+    }
+
+    /// How GPUs are asked for, by UUID: device requests and environment.
+    ///
+    /// Docker's capability list alone is what `docker run --gpus` asks for: which driver libraries
+    /// come along stays the image's own choice. Podman 5 has CDI; before it, NVIDIA's hook for OCI
+    /// runtimes reads the variable.
+    pub(super) fn gpus(&self, uuids: &[String]) -> (Option<Vec<DeviceRequest>>, Option<String>) {
+        if uuids.is_empty() {
+            return (None, None);
+        }
+        let request = match (self.kind, self.major) {
+            (Kind::Podman, ..5) => {
+                let value = format!("NVIDIA_VISIBLE_DEVICES={}", uuids.join(","));
+                return (None, Some(value));
+            }
+            (Kind::Podman, _) => DeviceRequest {
+                driver: Some("cdi".to_owned()),
+                device_ids: Some(
+                    uuids
+                        .iter()
+                        .map(|id| format!("nvidia.com/gpu={id}"))
+                        .collect(),
+                ),
+                ..DeviceRequest::default()
+            },
+            (Kind::Docker, _) => DeviceRequest {
+                driver: Some("nvidia".to_owned()),
+                device_ids: Some(uuids.to_vec()),
+                capabilities: Some(vec![vec!["gpu".to_owned()]]),
+                ..DeviceRequest::default()
+            },
+        };
+        (Some(vec![request]), None)
+    }
+
+    /// How GPUs are asked for, in words for the user.
+    pub(super) fn gpu_way(&self) -> &'static str {
+        match (self.kind, self.major) {
+            (Kind::Podman, ..5) => "Podman 4, by NVIDIA's OCI hook",
+            (Kind::Podman, _) => "Podman, by CDI (nvidia.com/gpu)",
+            (Kind::Docker, _) => "Docker, by a device request (nvidia)",
+        }
+    }
+
+    /// What of this container's description it cannot do, in words for the user.
+    pub(super) fn unmet(&self, spec: &ContainerSpec) -> Vec<String> {
+        let mut unmet = Vec::new();
+        let limits = [
+            (spec.memory_bytes.is_some() && !self.limits.memory, "memory"),
+            (spec.cpuset.is_some() && !self.limits.cpuset, "CPUs"),
+            (
+                spec.millicpus.is_some() && !self.limits.cpu_time,
+                "CPU time",
+            ),
+            (spec.pids.is_some() && !self.limits.pids, "processes"),
+        ];
+        let missing: Vec<&str> = limits
+            .iter()
+            .filter_map(|(missing, name)| missing.then_some(*name))
+            .collect();
+        // In our own cgroup the job's limits hold without being set again.
+        if !missing.is_empty() && !self.own {
+            unmet.push(format!(
+                "this Podman cannot limit {} here: the container is not held to the job's share",
+                missing.join(", ")
+            ));
+        }
+        if self.rootless_podman() && !self.crun && !spec.groups.is_empty() {
+            unmet.push(
+                "Podman with runc leaves your supplementary groups outside: what only a group may \
+                 read cannot be read in the session"
+                    .to_owned(),
+            );
+        }
+        unmet
+    }
+}
+
+/// Whether this machine, below `root` (`/`), has cgroup version 1, also beside version 2.
+pub(super) fn cgroups_are_old(root: &Path) -> bool {
+    !root.join("sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PODMAN: Flavour = Flavour {
+        kind: Kind::Podman,
+        rootless: true,
+        own: false,
+        major: 4,
+        crun: false,
+        limits: CanLimit::NONE,
+    };
+
+    #[test]
+    fn groups_are_kept_by_crun_alone() {
+        assert_eq!(Flavour::DOCKER.groups(&[5]).0, ["5"]);
+        assert_eq!(PODMAN.groups(&[5]), (Vec::new(), HashMap::new()));
+        let crun = Flavour {
+            crun: true,
+            ..PODMAN
+        };
+        assert!(
+            crun.groups(&[5])
+                .1
+                .contains_key("run.oci.keep_original_groups")
+        );
+        assert!(crun.groups(&[]).1.is_empty());
+        let root = Flavour {
+            rootless: false,
+            ..PODMAN
+        };
+        assert_eq!(root.groups(&[5]).0, ["5"]);
+    }
+
+    #[test]
+    fn gpus_are_asked_for_as_each_engine_can() {
+        let uuids = ["GPU-1".to_owned(), "GPU-2".to_owned()];
+        let (requests, variable) = PODMAN.gpus(&uuids);
+        assert_eq!(requests, None);
+        assert_eq!(
+            variable.as_deref(),
+            Some("NVIDIA_VISIBLE_DEVICES=GPU-1,GPU-2")
+        );
+        let (requests, variable) = Flavour { major: 5, ..PODMAN }.gpus(&uuids);
+        let ids = requests.unwrap().remove(0).device_ids.unwrap();
+        assert_eq!(ids, ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=GPU-2"]);
+        assert_eq!(variable, None);
+        assert_eq!(Flavour::DOCKER.gpus(&[]), (None, None));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_told_once_and_only_when_it_matters() {
+        let spec = ContainerSpec {
+            memory_bytes: Some(1),
+            pids: Some(1),
+            groups: vec![7],
+            ..ContainerSpec::default()
+        };
+        assert_eq!(Flavour::DOCKER.unmet(&spec), Vec::<String>::new());
+        let told = PODMAN.unmet(&spec);
+        assert_eq!(told.len(), 2);
+        assert!(told[0].contains("memory, processes"), "{told:?}");
+        assert_eq!(
+            Flavour {
+                own: true,
+                ..PODMAN
+            }
+            .unmet(&spec)
+            .len(),
+            1
+        );
+        assert!(PODMAN.unmet(&ContainerSpec::default()).is_empty());
+    }
+
+    #[test]
+    fn cgroups_are_told_apart_by_their_file() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(cgroups_are_old(root.path()));
+        let folder = root.path().join("sys/fs/cgroup");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("cgroup.controllers"), "memory\n").unwrap();
+        assert!(!cgroups_are_old(root.path()));
+    }
+}
