@@ -9,7 +9,7 @@
 //! - `podman`: its service and its store;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
 //! - `build`: building them ([`Build`], [`Context`]);
-//! - `store`: saving, loading, listing and removing them ([`Stored`]);
+//! - `store`: saving, loading, naming and removing them;
 //! - `container`: making ([`ContainerSpec`]), starting, stopping, removing;
 //! - `list`: which there are;
 //! - `watch`: the exit and the output of a running container;
@@ -48,7 +48,6 @@ pub use list::{ContainerState, Listed};
 pub use peek::{FileKind, FileStat};
 pub use podman::Trouble;
 pub use reference::{Reference, ReferenceError};
-pub use store::Stored;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};
 

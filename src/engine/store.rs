@@ -1,12 +1,11 @@
-//! The engine's store of images: saved to a stream, loaded from one, listed, tagged, removed.
+//! The engine's store of images: saved to a stream, loaded from one, named, removed.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::time::Duration;
 
 use bollard::query_parameters::{
-    ImportImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    ImportImageOptionsBuilder, ListContainersOptionsBuilder, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 
@@ -17,21 +16,6 @@ use super::{Engine, Error, Image, pipe};
 const TRANSFER_LIMIT: Duration = Duration::from_secs(6 * 3600);
 /// How much is read at once, in bytes.
 const READ_SIZE: usize = 256 << 10;
-
-/// An image as a list tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Its id.
-    pub id: String,
-    /// Its names.
-    pub tags: Vec<String>,
-    /// Its labels: claims of whoever made it.
-    pub labels: HashMap<String, String>,
-    /// Its size in bytes, with what it shares with others.
-    pub bytes: u64,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
-}
 
 impl Engine {
     /// Hands an image over as a tar archive, piece by piece; `take` blocks as it likes.
@@ -109,27 +93,6 @@ impl Engine {
             (_, Some(error)) => Err(from_api(DOING, error)),
             _ => Ok(loaded),
         }
-    }
-
-    /// The images that have this label.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn images(&self, label: &str) -> Result<Vec<Stored>, Error> {
-        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
-        let options = ListImagesOptionsBuilder::default()
-            .filters(&filters)
-            .build();
-        let found = self.docker.list_images(Some(options)).await;
-        let found = found.map_err(|error| from_api("listing images", error))?;
-        let stored = found.into_iter().map(|summary| Stored {
-            id: summary.id,
-            tags: summary.repo_tags,
-            labels: summary.labels,
-            bytes: u64::try_from(summary.size).unwrap_or(0),
-            created: summary.created,
-        });
-        Ok(stored.collect())
     }
 
     /// Gives an image one more name. What else has the name loses it.

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::obtain::{self, Obtained, Sources, Wish};
 use super::record::{Record, Records};
-use super::{CacheOptions, Teller, layer, shared};
+use super::{CacheOptions, Teller, layer, saving, shared};
 use crate::cache::{Bounds, Cache, Sweep as CacheSweep};
 use crate::engine::{Choice, Engine, Reference};
 use crate::node::place::NodeDir;
@@ -124,7 +124,7 @@ async fn put(
     if saving.is_none()
         && let Some(key) = &key
     {
-        saving = shared::save_what_is_here(sources, key, obtained, teller).await;
+        saving = saving::save_what_is_here(sources, key, obtained, teller).await;
     }
     if let Some(mut saving) = saving {
         let step = format!("putting {} into the cache", obtained.name);

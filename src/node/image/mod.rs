@@ -2,7 +2,8 @@
 //!
 //! - `session`: the image of a session's request;
 //! - `obtain`: the node's own, else the shared cache's, else pulled or built ([`obtain()`]);
-//! - `shared`: one node does the work for all that ask at once, and the cache gets what came of it;
+//! - `shared`: one node does the work for all that ask at once; `saving`: the cache gets what came
+//!   of it;
 //! - `build`: an image of the user's recipe; `layer`: one with an sshd on top;
 //! - `record`: which image this user got on this node for which wish;
 //! - `teller`: how the steps are told, in a session and on a terminal;
@@ -17,6 +18,7 @@ mod layer;
 mod manage;
 mod obtain;
 mod record;
+mod saving;
 mod session;
 mod shared;
 mod teller;
@@ -27,8 +29,8 @@ pub use manage::{
 };
 
 pub(super) use known::{Known, Lookup};
+pub(super) use saving::Saving;
 pub(super) use session::of_session;
-pub(super) use shared::Saving;
 
 use layer::with_sshd;
 use obtain::{Obtained, Sources, Wish, obtain};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::record::{Origin, Record, Records};
-use super::shared::{self, Saving, Shared};
+use super::saving::Saving;
+use super::shared::{self, Shared};
 use super::{Teller, build};
 use crate::cache::{Cache, Key};
 use crate::engine::{self, Engine, Image, PullProgress, Reference};
