@@ -60,18 +60,23 @@ def environment(job: Json, aux: str) -> dict[str, str]:
     }
 
 
+def asked(job: Json) -> str:
+    """The resources as they are told: what was asked for, and the nodes once more."""
+    pairs = ["=".join(pair) for pair in job["resources"].items()]
+    return ",".join([*pairs, "neednodes=" + job["resources"].get("nodes", "1")])
+
+
 def words_before(job: Json, group: str, script: Path) -> list[str]:
     """What a prologue is told."""
-    asked = ",".join("=".join(pair) for pair in job["resources"].items())
-    return [job["id"], job["owner"], group, job["name"], asked, job["queue"], job["account"],
-            str(script)]  # fmt: skip
+    words = [job["id"], job["owner"], group, job["name"], asked(job)]
+    return [*words, job["queue"], job["account"], str(script)]
 
 
 def words_after(
     job: Json, group: str, script: Path, session: int, walltime: str, exit_status: int | None
 ) -> list[str]:
-    """What an epilogue is told."""
-    asked = ",".join("=".join(pair) for pair in job["resources"].items())
-    used = "cput=00:00:00,mem=0kb,vmem=0kb,walltime=" + walltime
-    words = [job["id"], job["owner"], group, job["name"], str(session), asked, used]
+    """What an epilogue is told; before the end nothing is known of what was used."""
+    used = "cput=00:00:00,vmem=0kb,walltime={},mem=0kb,energy_used=0".format(walltime)
+    words = [job["id"], job["owner"], group, job["name"], str(session), asked(job)]
+    words.append("" if exit_status is None else used)
     return [*words, job["queue"], job["account"], str(exit_status or 0), str(script)]

@@ -28,6 +28,7 @@ from settings import (
     VERSIONS,
     Json,
     dialect,
+    home,
     is_openpbs,
 )
 from steps import Started, Step, Steps
@@ -366,9 +367,14 @@ class Task:
                     words, env=env, cwd=self.account.pw_dir, stdin=null, stdout=null, stderr=null
                 )
             return subprocess.Popen(
-                words, env=env, cwd="/", stdin=null, stdout=null, stderr=null,
+                words,
+                env=env,
+                cwd=home() / "mom_priv",
+                stdin=null,
+                stdout=null,
+                stderr=null,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except (OSError, subprocess.SubprocessError) as error:
             print(self.job["id"], words[0], error, flush=True)
             return None
