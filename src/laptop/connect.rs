@@ -276,6 +276,8 @@ async fn stay(
         return Ok(Outcome::Open);
     }
     let until_end = async {
+        // A connection that is held counts as use, so an unused session could never be found.
+        let may_hold = watch.last().idle_timeout_seconds.is_none();
         let mut held = Held::new(&known.alias, paths);
         let mut countdown = Countdown::default();
         loop {
@@ -289,7 +291,7 @@ async fn stay(
                         return Ok::<_, Error>(Outcome::Ended(Box::new(status.clone())));
                     }
                 }
-                () = held.broken() => watch.hurry(),
+                () = held.broken(), if may_hold => watch.hurry(),
             }
         }
     };

@@ -75,6 +75,9 @@ pub struct Status {
     pub now: Option<Timestamp>,
     /// The node.
     pub node: Option<String>,
+    /// After how long without use its node goes back, where that was asked for.
+    #[serde(default)]
+    pub idle_timeout_seconds: Option<u64>,
     /// What was asked for.
     pub gpu: Option<GpuRequest>,
     /// The image that was asked for.
@@ -194,6 +197,7 @@ impl Record {
             deadline: deadline(request, state, word),
             now: Some(now),
             node: state.and_then(|state| state.node.clone()),
+            idle_timeout_seconds: request.idle_timeout_seconds,
             gpu: request.gpu.clone(),
             image: request.image.clone(),
             details: state.and_then(|state| state.details.clone()),
