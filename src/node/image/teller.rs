@@ -55,7 +55,12 @@ impl<'a> Teller<'a> {
                     step: step.to_owned(),
                     progress,
                 };
-                reporter.progress(phase).await;
+                // A new step is told for certain: it may hang before there is any progress.
+                if is_new && let Err(error) = reporter.enter(phase.clone()).await {
+                    tracing::warn!(%error, "cannot tell the step");
+                } else if !is_new {
+                    reporter.progress(phase).await;
+                }
             }
             To::Terminal(line) if is_new => line(step),
             To::Terminal(_) => {}
