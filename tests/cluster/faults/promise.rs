@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::blow::NODE_DIR;
+use crate::engine::engine;
 use crate::host::{Host, Ran, within};
 use crate::scheduler::here;
 use crate::session::Session;
@@ -63,7 +64,14 @@ pub(super) fn nothing_left(session: &Session, node: Host) {
             Err(last.as_ref().map(Ran::to_string).unwrap_or_default())
         }
     });
-    session.is_gone();
+    // Of this node alone: the other one's engine may be down for another blow.
+    let label = format!("qdebug.token={}", session.token);
+    within(PROMISE, "no record", || {
+        match &engine().records(node, &label)[..] {
+            [] => Ok(()),
+            some => Err(some.join(" ")),
+        }
+    });
     let line = format!(
         "find {NODE_DIR}/sessions -mindepth 1 -path '*{}*'",
         session.token
