@@ -127,11 +127,13 @@ cluster_suite() {
 # podman_suite: what sessions on Podman may do differently; with --full all but what is Docker's:
 # containers made by its command, supplementary groups (runc), an engine's root that is shut out. The
 # verdict of a killed job, six minutes of Slurm's, is no other, nor is what noise in start files does.
-# Debian's Podman hands out no GPU: what needs one is Docker's, too.
+# Debian's Podman hands out no GPU: what needs one is Docker's, too, as are the tests of the shared
+# cache, which look at the images by docker's command.
 podman_suite() {
     local words=(--skip hooks:: --skip gc:: --skip kill_9_of_everything --skip start_files
         --skip groups_that_have_no_name --skip closed_to_the_engines_root
         --skip the_jobs_gpus --skip shows_the_queue --skip prints_the_job_id --skip gpus::
+        --skip two_nodes_that_ask --skip a_node_that_dies
         --skip blows:: --skip faults:: --skip last::)
     [[ -n ${QDEBUG_TEST_FULL:-} ]] ||
         words+=(story:: images:: podman:: ends::qdebug_stop ends::the ends::kill_9)

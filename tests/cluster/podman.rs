@@ -195,10 +195,7 @@ fn a_gpu_that_does_not_arrive_is_missed() {
     let words = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
     let session = Session::submit("pm-gpu", &words);
     let status = session.await_state("failed");
-    let told = status.to_string();
-    for word in ["/dev/nvidia", "OCI hook"] {
-        assert!(told.contains(word), "no {word:?} in {status:#}");
-    }
+    assert!(status.to_string().contains("/dev/nvidia"), "{status:#}");
     assert_eq!(status["code"], 9, "{status:#}");
     session.is_gone();
 }
