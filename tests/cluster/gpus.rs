@@ -1,7 +1,8 @@
 //! GPUs of every kind of trouble, and limits: what a session gets, is refused, and is told later.
 //!
 //! Each session is one of the scheduler `local` on a node, with an NVML of its own by a file, so
-//! that no other test sees these faults.
+//! that no other test sees these faults, and a node folder of their own, so that the GPUs they pick
+//! are nobody else's.
 
 use std::time::Duration;
 
@@ -10,6 +11,14 @@ use serde_json::Value;
 use crate::host::{Host, Ran, within};
 
 const HERE: Host = Host::Node1;
+
+/// What sets these sessions apart; the site file is written before each.
+const OWN: [&str; 3] = [
+    "env",
+    "QDEBUG_HOME=/home/alice/.qdebug-gpus",
+    "QDEBUG_SITE=/tmp/qdebug-gpus.toml",
+];
+const NODE_DIR: &str = "/var/tmp/of-gpu-tests";
 
 /// The UUIDs that the nodes' runtime hook knows devices for.
 const KNOWN: [&str; 2] = [
@@ -24,14 +33,28 @@ struct Trial {
 }
 
 impl Trial {
-    /// `gpus` is the text of the stand-in's file, `env` what the job would have set.
+    /// What it needs before it is submitted; `gpus` is the text of the stand-in's file.
     #[track_caller]
-    fn submit(name: &'static str, gpus: &str, env: &[&str], words: &[&str]) -> Self {
+    fn set_up(name: &'static str, gpus: &str) -> Self {
+        let [_, _, site] = OWN;
+        let site = site.trim_start_matches("QDEBUG_SITE=");
+        let line = format!(
+            "mkdir -p {NODE_DIR} && echo 'node_dir = \"{NODE_DIR}\"' > {site}.$$ && \
+             mv {site}.$$ {site}"
+        );
+        HERE.sh(&line).ok();
         let trial = Self {
             name,
             nvml: format!("/home/alice/nvml-{name}.conf"),
         };
         trial.set(gpus);
+        trial
+    }
+
+    /// `env` is what the job would have set.
+    #[track_caller]
+    fn submit(name: &'static str, gpus: &str, env: &[&str], words: &[&str]) -> Self {
+        let trial = Self::set_up(name, gpus);
         let nvml = format!("QDEBUG_TEST_NVML={}", trial.nvml);
         let head = [
             "qdebug",
@@ -45,12 +68,7 @@ impl Trial {
             "--name",
             name,
         ];
-        let own = [
-            "env",
-            "QDEBUG_HOME=/home/alice/.qdebug-gpus",
-            "QDEBUG_SITE=/nonexistent",
-        ];
-        let all = [&own[..], &[&nvml], env, &head, words].concat();
+        let all = [&OWN[..], &[&nvml], env, &head, words].concat();
         HERE.run(&all).ok();
         trial
     }
@@ -62,12 +80,7 @@ impl Trial {
     }
 
     fn qdebug(&self, words: &[&str]) -> Ran {
-        let own = [
-            "env",
-            "QDEBUG_HOME=/home/alice/.qdebug-gpus",
-            "QDEBUG_SITE=/nonexistent",
-        ];
-        HERE.run(&[&own[..], &["qdebug"], words, &[self.name]].concat())
+        HERE.run(&[&OWN[..], &["qdebug"], words, &[self.name]].concat())
     }
 
     #[track_caller]
@@ -246,13 +259,10 @@ fn a_driver_that_goes_away_is_told_while_the_session_lives() {
 #[test]
 fn a_container_has_the_limits_of_its_job() {
     // One CPU is what this job may use.
-    let trial = Trial {
-        name: "gpu-limits",
-        nvml: "/home/alice/nvml-gpu-limits.conf".to_owned(),
-    };
-    let line = "QDEBUG_HOME=/home/alice/.qdebug-gpus QDEBUG_SITE=/nonexistent taskset -c 0 qdebug \
-                submit --scheduler local -g none -i qdebug/demo -w 10m --memory 512M --name gpu-limits";
-    HERE.sh(line).ok();
+    let trial = Trial::set_up("gpu-limits", "");
+    let line = "taskset -c 0 qdebug submit --scheduler local -g none -i qdebug/demo -w 10m \
+                --memory 512M --name gpu-limits";
+    HERE.sh(&format!("{} {line}", OWN.join(" "))).ok();
     let details = trial.ready();
     assert_eq!(trial.inside(&details, "nproc"), "1");
     let read =
