@@ -20,8 +20,8 @@ use std::str::FromStr;
 use regex::RegexBuilder;
 use serde::{Deserialize, Deserializer, de};
 
+use super::fields::{queue, size};
 use super::file::{Error, Layer};
-use crate::text;
 
 /// The types every qdebug knows: name, short name, NVML's names. The names of a `GTX 1080` end
 /// there; what goes on (`Ti`, `with Max-Q Design`) is another model.
@@ -85,6 +85,7 @@ pub(super) struct GpuKeys {
     torque: Option<String>,
     #[serde(deserialize_with = "words")]
     slurm: Option<String>,
+    #[serde(deserialize_with = "queue")]
     queue: Option<String>,
     #[serde(deserialize_with = "at_least_one")]
     cpus: Option<u32>,
@@ -129,11 +130,6 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32
         0 => Err(de::Error::custom("a session needs a core; write 1 or more")),
         cpus => Ok(Some(cpus)),
     }
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let size = String::deserialize(deserializer)?;
-    text::size(&size).map(Some).map_err(de::Error::custom)
 }
 
 fn regex(pattern: &str) -> Result<regex::Regex, regex::Error> {

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use super::catalogue::{GpuKeys, TypeName};
+use super::fields::{
+    absolute, cache_folder, destination, engine, queue, scheduler, size, variables,
+};
 use super::origin::{self, Leaf};
 use crate::text::nearest;
 
@@ -40,9 +44,6 @@ const PROFILE: [&str; 2] = ["login", "qdebug"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
-
-/// The values of `engine`.
-const ENGINES: [&str; 3] = ["auto", "docker", "podman"];
 
 /// What is wrong with a configuration file.
 #[derive(Debug, thiserror::Error)]
@@ -136,9 +137,11 @@ pub(super) struct File {
     pub(super) cache: Option<PathBuf>,
     #[serde(deserialize_with = "size")]
     pub(super) cache_size: Option<u64>,
+    #[serde(deserialize_with = "scheduler")]
     pub(super) scheduler: Option<String>,
     #[serde(deserialize_with = "engine")]
     pub(super) engine: Option<String>,
+    #[serde(deserialize_with = "variables")]
     pub(super) environment: Vec<String>,
     pub(super) gpu_pick: Option<GpuPick>,
     pub(super) default_cluster: Option<String>,
@@ -170,6 +173,7 @@ pub struct SubmitDefaults {
     /// `-m`, each as on the command line.
     pub mounts: Vec<String>,
     /// `-q`.
+    #[serde(deserialize_with = "queue")]
     pub queue: Option<String>,
     /// `-P`.
     pub project: Option<String>,
@@ -206,59 +210,6 @@ pub struct Profile {
     pub qdebug: Option<PathBuf>,
 }
 
-fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    let path = PathBuf::deserialize(deserializer)?;
-    if path.is_absolute() {
-        Ok(Some(path))
-    } else {
-        Err(de::Error::custom("the path must be absolute"))
-    }
-}
-
-fn engine<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if ENGINES.contains(&text.as_str()) {
-        Ok(Some(text))
-    } else {
-        Err(de::Error::custom("an engine is docker, podman or auto"))
-    }
-}
-
-/// A folder for the cache: absolute, below home as `~/...`, or empty for none.
-fn cache_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let path = match text.strip_prefix("~/") {
-        Some(below) => etcetera::home_dir()
-            .map_err(|_| de::Error::custom("HOME is not set, and the path begins with ~"))?
-            .join(below),
-        None => PathBuf::from(&text),
-    };
-    if path.is_absolute() || text.is_empty() {
-        Ok(Some(path))
-    } else {
-        Err(de::Error::custom(
-            "the path must be absolute, or begin with ~/, or be \"\" for no cache",
-        ))
-    }
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    crate::text::size(&text)
-        .map(Some)
-        .map_err(de::Error::custom)
-}
-
-fn destination<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() || text.starts_with('-') || text.contains(char::is_whitespace) {
-        return Err(de::Error::custom(
-            "a login is written USER@HOST, as for ssh",
-        ));
-    }
-    Ok(text)
-}
-
 /// A file as it was read: what it says, and where it says so.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Layer {
@@ -284,7 +235,7 @@ impl Layer {
 /// Reads a file; one that is not there is empty.
 pub(super) fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<Layer, Error> {
     let path = path.to_owned();
-    let text = match std::fs::read_to_string(&path) {
+    let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Layer {
                 path,
@@ -292,8 +243,9 @@ pub(super) fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<Layer, Er
             });
         }
         Err(source) => return Err(Error::Read { path, source }),
-        Ok(text) => text,
+        Ok(bytes) => bytes,
     };
+    let text = String::from_utf8(bytes).map_err(|error| no_text(&path, &error))?;
     let table: toml::Table =
         toml::from_str(&text).map_err(|error| wrong(&path, &text, &[], &error))?;
     let leaves = origin::leaves(&text, &table);
@@ -305,6 +257,22 @@ pub(super) fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<Layer, Er
         file,
         leaves,
     })
+}
+
+/// A file that is no UTF-8, with the line where that begins and the key in front of it.
+fn no_text(path: &Path, error: &FromUtf8Error) -> Error {
+    let good = error.utf8_error().valid_up_to();
+    let good = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default());
+    let key = good
+        .rsplit('\n')
+        .next()
+        .and_then(|line| line.split_once('='));
+    Error::Value {
+        path: path.to_owned(),
+        line: origin::line(&good, good.len()),
+        key: key.map(|(key, _)| key.trim().to_owned()),
+        reason: "this is not UTF-8; save the file in that encoding".to_owned(),
+    }
 }
 
 fn wrong(path: &Path, text: &str, leaves: &[Leaf], error: &toml::de::Error) -> Error {

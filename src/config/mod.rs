@@ -10,6 +10,7 @@
 //! older qdebug can read a newer file. Every value knows where it comes from ([`Config::values`]).
 
 mod catalogue;
+mod fields;
 mod file;
 mod origin;
 mod profile;
