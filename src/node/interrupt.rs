@@ -86,6 +86,7 @@ impl Interruptions {
                         News::Stop { by } => {
                             return Interruption::End(EndReason::Stopped { by });
                         }
+                        News::Over(reason) => return Interruption::End(reason),
                         News::Keys(keys) => return Interruption::Keys(keys),
                         News::Deadline(until) => until,
                     },

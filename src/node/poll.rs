@@ -1,5 +1,5 @@
-//! Looking into the session once a second: whether somebody asked for the end, fresh keys, and a
-//! deadline that was moved.
+//! Looking into the session once a second: whether somebody asked for the end or heard the scheduler
+//! call the job over, fresh keys, and a deadline that was moved.
 //!
 //! A thread of its own, for two reasons. The session lies on a shared file system that may hang,
 //! and then only this thread hangs with it. And the node half shall wake up at most once a second
@@ -16,7 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::session::{SessionDir, Token};
+use crate::session::{EndReason, SessionDir, Token};
 
 /// How often is looked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,6 +32,9 @@ pub(super) enum News {
         /// Who.
         by: String,
     },
+    /// The scheduler called the job over, as somebody heard who could ask it. A node that is cut off
+    /// from its scheduler is not told, and its job is given up meanwhile.
+    Over(EndReason),
     /// `authorized_keys` has changed.
     Keys(Vec<u8>),
     /// The scheduler will end the job then, as somebody heard who could ask it.
@@ -98,6 +101,7 @@ struct Look {
     keys: Option<Vec<u8>>,
     deadline: Option<Timestamp>,
     stopped: bool,
+    over: bool,
     complained: bool,
 }
 
@@ -109,6 +113,7 @@ impl Look {
             keys: None,
             deadline: None,
             stopped: false,
+            over: false,
             complained: false,
         }
     }
@@ -130,6 +135,15 @@ impl Look {
                 }
                 Err(_) => {}
             }
+        }
+        // After a stop, which is why the job is over then.
+        if names.iter().any(|name| name == "end.json")
+            && !self.over
+            && let Ok(Some(end)) = self.session.end()
+            && end.token == self.token
+        {
+            self.over = true;
+            found.push(News::Over(end.reason()));
         }
         if names.iter().any(|name| name == "authorized_keys") {
             // One failed read is no verdict: the keys that were there stay.
@@ -224,6 +238,33 @@ mod tests {
         assert_eq!(look.once(), []);
         std::fs::write(folder.path().join("deadline.json"), "{").unwrap();
         assert_eq!(look.once(), []);
+    }
+
+    #[test]
+    fn a_job_that_the_scheduler_called_over_is_over_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = SessionDir::at(folder.path());
+        let (token, other) = (Token::random().unwrap(), Token::random().unwrap());
+        let mut look = Look::new(session.clone(), token.clone());
+        let write = |token: &Token, walltime| {
+            let end = crate::session::End {
+                token: token.clone(),
+                detail: "the node of the job failed".to_owned(),
+                walltime,
+                at: Timestamp::now(),
+            };
+            session.write_end(&end).unwrap();
+            end.reason()
+        };
+        write(&other, false);
+        assert_eq!(look.once(), []);
+        let reason = write(&token, false);
+        assert!(matches!(reason, EndReason::JobEnded { .. }));
+        session.write_stop(&stop(&token)).unwrap();
+        let by = "alice@login".to_owned();
+        assert_eq!(look.once(), [News::Stop { by }, News::Over(reason)]);
+        assert_eq!(look.once(), []);
+        assert_eq!(write(&token, true), EndReason::Walltime);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@
 //! | `job.log` | the scheduler | what the job script printed |
 //! | `state.json` | the node half | [`State`] |
 //! | `stop.json` | stop | [`Stop`] |
-//! | `end.json` | status, when the scheduler said that the job is over | [`End`] |
+//! | `end.json` | status, when the scheduler said that the job is over; the node half obeys | [`End`] |
 //! | `deadline.json` | status, when the scheduler's end of the job is another than told | [`Deadline`] |
 //! | `authorized_keys` | submit, then connect | [`PublicKey`] lines |
 //! | `node.log` | the node half | its log |

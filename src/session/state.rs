@@ -130,7 +130,8 @@ pub enum EndReason {
     },
     /// The container engine went away.
     EngineGone,
-    /// The job ended and its node half could say nothing any more (SIGKILL, node crash).
+    /// The scheduler called the job over: its node half could say nothing any more (SIGKILL, node
+    /// crash), or heard of it by `end.json` alone.
     JobEnded {
         /// The scheduler's word for it.
         detail: String,
@@ -138,6 +139,18 @@ pub enum EndReason {
     /// A reason of a later qdebug.
     #[serde(other)]
     Other,
+}
+
+impl EndReason {
+    /// What the scheduler's word of an ended job comes to.
+    pub(super) fn of_job(detail: &str, walltime: bool) -> Self {
+        match walltime {
+            true => Self::Walltime,
+            false => Self::JobEnded {
+                detail: detail.to_owned(),
+            },
+        }
+    }
 }
 
 impl std::fmt::Display for EndReason {
@@ -235,7 +248,8 @@ pub struct Gpu {
     pub picked: bool,
 }
 
-/// `end.json`: the scheduler said that the job is over. Kept because schedulers forget.
+/// `end.json`: the scheduler said that the job is over. Kept because schedulers forget, and read by
+/// the node half, which a scheduler that cannot reach the node does not tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The session.
@@ -247,6 +261,13 @@ pub struct End {
     pub walltime: bool,
     /// When status heard it.
     pub at: Timestamp,
+}
+
+impl End {
+    /// Why the session is over then.
+    pub fn reason(&self) -> EndReason {
+        EndReason::of_job(&self.detail, self.walltime)
+    }
 }
 
 /// `deadline.json`: when the scheduler will end the job, where that is not what `state.json` says.

@@ -324,10 +324,7 @@ impl Status {
             (_, Some(stop)) => EndReason::Stopped {
                 by: stop.by.clone(),
             },
-            _ if walltime => EndReason::Walltime,
-            _ => EndReason::JobEnded {
-                detail: detail.to_owned(),
-            },
+            _ => EndReason::of_job(detail, walltime),
         };
         self.reason = Some(reason.to_string());
         if stop.is_none() && !walltime {

@@ -10,6 +10,7 @@
 //! these tests run when no others do: `tests/run.sh` gives them a stage of their own.
 
 mod daemons;
+mod partition;
 mod table;
 mod witness;
 
