@@ -29,6 +29,11 @@ pub(super) fn list(statuses: &[Status], now: Timestamp) -> String {
 fn why(status: &Status) -> String {
     match status.state {
         Standing::Queued | Standing::Held | Standing::Unknown => words(status).join(", "),
+        // It stands there by its own word alone.
+        state if !state.is_final() => {
+            let doubt = status.doubts.first();
+            doubt.map_or_else(String::new, |doubt| harmless(doubt).replace('\n', " "))
+        }
         _ => String::new(),
     }
 }

@@ -28,6 +28,10 @@ const SUBMITTING: SignedDuration = SignedDuration::from_mins(3);
 /// How long a node half may be silent: it renews its word every ten seconds.
 const SILENT: Duration = Duration::from_secs(60);
 
+/// The same where its scheduler does not know the job either, as OpenPBS without a history says of
+/// one that has just ended: two renewals were missed.
+const SILENT_AND_UNKNOWN: Duration = Duration::from_secs(25);
+
 /// How long nothing must have been heard of a job, neither from its node half nor since its
 /// submission, that its scheduler does not know, until it counts as over. A node half that was cut
 /// off from the shared file system has its scheduler's word; one that has neither is gone.
@@ -222,7 +226,7 @@ impl Record {
             (Some(state), None) => {
                 status.tell(&state.phase);
                 status.doubt(word, now);
-                status.mind_silence(*silence);
+                status.mind_silence(*silence, word);
             }
             // Should its job come after all, its node half finds the stop first.
             (None, None) if *word == JobWord::NeverSubmitted && stop.is_some() => {
@@ -371,8 +375,12 @@ impl Status {
 
     /// A node half that says nothing any more is dead, or cut off from the shared file system:
     /// which of the two, only the scheduler can tell.
-    fn mind_silence(&mut self, silence: Option<Duration>) {
-        let Some(silence) = silence.filter(|silence| *silence > SILENT) else {
+    fn mind_silence(&mut self, silence: Option<Duration>, word: &JobWord) {
+        let limit = match word {
+            JobWord::Forgotten => SILENT_AND_UNKNOWN,
+            _ => SILENT,
+        };
+        let Some(silence) = silence.filter(|silence| *silence > limit) else {
             return;
         };
         if !self.state.is_final() {

@@ -142,16 +142,20 @@ fn unknown_or_unreachable_is_not_gone() {
 fn a_node_half_that_fell_silent_is_not_called_ready() {
     let request = request("otter");
     let ready = state(&request, Phase::Ready);
-    let word = JobWord::Running { until: None };
-    let heard = |seconds| {
+    let runs = JobWord::Running { until: None };
+    let heard = |seconds, word: &JobWord| {
         let record = record(&request, Some(&ready), None);
         let record = record.heard(Some(Duration::from_secs(seconds)));
-        record.verdict(&word, NOW.parse().unwrap())
+        record.verdict(word, NOW.parse().unwrap())
     };
-    assert_eq!(heard(59).state, Standing::Ready);
-    let silent = heard(61);
+    assert_eq!(heard(59, &runs).state, Standing::Ready);
+    let silent = heard(61, &runs);
     assert_eq!(silent.state, Standing::Unknown);
     assert!(silent.doubts[0].contains("61 s"), "{:?}", silent.doubts);
+    // A scheduler that does not know the job either makes it surer.
+    assert_eq!(heard(24, &JobWord::Forgotten).state, Standing::Ready);
+    assert_eq!(heard(26, &JobWord::Forgotten).state, Standing::Unknown);
+    assert_eq!(heard(59, &JobWord::Unknown).state, Standing::Ready);
 }
 
 #[test]
