@@ -19,7 +19,7 @@ use super::folders;
 use super::gc::{self, Sweep};
 use super::gpus;
 use super::host::{self, User};
-use super::image::{self, Lookup};
+use super::image::{self, Found, Known, Lookup};
 use super::job::OwnJob;
 use super::limits::{Asked, Limits};
 use super::place::{DEFAULT_BASE, NodeDir};
@@ -181,14 +181,24 @@ impl Launching<'_> {
             sshd: request.sshd,
         };
         made.making = true;
-        let (known, kit) = tokio::join!(lookup.essentials(), self.unpack_kit());
-        let (known, looking) = known?;
+        let (found, kit) = tokio::join!(lookup.begin(), self.unpack_kit());
+        let found = found?;
         made.making = false;
         let kit = kit?;
-        if request.sshd != Sshd::Kit && !known.has_sshd() {
-            return Err(Error::NoSshd {
-                image: self.image_name.to_owned(),
-            });
+        let (mut known, looking) = match found {
+            Found::Kept(known) => (Some(known), None),
+            Found::Looking(looking) => (None, Some(looking)),
+        };
+        if request.sshd != Sshd::Kit {
+            // How it is configured depends on its version.
+            if let Some(looking) = &looking {
+                known = Some(looking.essentials().await?);
+            }
+            if !known.as_ref().is_some_and(Known::has_sshd) {
+                return Err(Error::NoSshd {
+                    image: self.image_name.to_owned(),
+                });
+            }
         }
         // Keys that cannot be read now come with the next look.
         let keys = self.plan.session.keys_as_written().ok().flatten();
@@ -198,23 +208,43 @@ impl Launching<'_> {
             user: self.user,
             home: &request.home,
             project: &request.project,
-            known: &known,
+            known: known.as_ref(),
             environment: &environment,
             sshd: request.sshd,
             keys: &keys.unwrap_or_default(),
             port: SSH_PORT,
             ends_in: self.ends_in(),
         })?;
+        let is_complete = known.is_some();
         let server = made.server.insert(prepared);
         let (spec, mut unmet) = self.spec(&labels, uuids, &environment, server);
-        let (port, mut notices) = tokio::join!(self.start(made, spec), async {
-            match looking {
+        let look = async {
+            let known = match (known, &looking) {
+                (None, Some(looking)) => looking.essentials().await?,
+                (known, _) => known.unwrap_or_default(),
+            };
+            Ok(match looking {
                 Some(looking) => looking.finish(known).await,
-                None => known.notices,
-            }
-        });
+                None => known,
+            })
+        };
+        let (port, known) = tokio::try_join!(self.start(made, spec), look)?;
+        if !is_complete {
+            self.complete(made, &known).await?;
+        }
+        let mut notices = known.notices;
         notices.append(&mut unmet);
-        Ok(self.details(made, port?, notices, address.await))
+        Ok(self.details(made, port, notices, address.await))
+    }
+
+    /// Gives a running container what was found in its image while it started.
+    async fn complete(&self, made: &Made, known: &Known) -> Result<(), Error> {
+        if let (Some(server), Some(id)) = (&made.server, &made.container)
+            && let Some(archive) = server.complete(known)?
+        {
+            self.engine.upload(id, archive).await?;
+        }
+        Ok(())
     }
 
     /// Unpacking takes a while the first time, and the engine can be asked meanwhile.

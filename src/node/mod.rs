@@ -10,6 +10,7 @@
 //! undo of `run`, the lease (the kernel tells the container's first process that this process is
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
+mod accounts;
 mod cleanup;
 mod clock;
 mod deadline;
