@@ -39,6 +39,7 @@ mod report;
 mod rootless;
 mod run;
 mod server;
+mod supervise;
 mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
