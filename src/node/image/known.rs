@@ -4,8 +4,8 @@
 //! image looks into nothing. Looking takes a container of its own that is never started, since the
 //! session's has the generated passwd bound over the image's.
 //!
-//! Problem: each file that Docker reads out of a container costs it a process of its own, 50 ms and
-//! more [tried], so a look before the start makes the first start of an image half as long again.
+//! Problem: what Docker reads out of a container costs it a process of its own, so a look before the
+//! start makes the first start of an image half as long again.
 //! Solution: the look is only begun before the session's container is made, and goes on while that
 //! starts; what it finds is filled in before anybody may log in. Only an sshd of the image's own
 //! has to be looked at first.
@@ -116,10 +116,10 @@ impl Looking<'_> {
     /// What must be known before anybody logs in.
     pub(in crate::node) async fn essentials(&self) -> Result<Known, Error> {
         let Self { engine, id, .. } = self;
-        let text = async |path: &str| -> Result<String, Error> {
-            let bytes = engine.read_file(id, path, PASSWD_LIMIT).await?;
-            Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
-        };
+        let names = ["passwd", "group"];
+        let files = engine.read_files(id, "/etc", names, PASSWD_LIMIT).await?;
+        let [passwd, group] =
+            files.map(|file| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned());
         let mut shells = Vec::new();
         for shell in SHELLS {
             let found = engine.stat_resolved(id, shell).await?;
@@ -139,8 +139,8 @@ impl Looking<'_> {
         };
         Ok(Known {
             format: KNOWN_FORMAT,
-            passwd: text("/etc/passwd").await?,
-            group: text("/etc/group").await?,
+            passwd,
+            group,
             shells,
             sshd,
             notices: Vec::new(),
