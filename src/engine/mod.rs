@@ -13,6 +13,7 @@
 //! - `container`: making ([`ContainerSpec`]), starting, stopping, removing;
 //! - `list`: which there are;
 //! - `watch`: the exit and the output of a running container;
+//! - `memory`: whether its memory ran out;
 //! - `peek`: looking into a container that does not run;
 //! - `throwaway`: a container that is run to its end and removed.
 
@@ -25,6 +26,7 @@ mod flavour;
 mod hand_over;
 mod image;
 mod list;
+mod memory;
 mod peek;
 mod pipe;
 mod podman;
@@ -45,6 +47,7 @@ pub use container::{Bind, ContainerId, ContainerSpec, Publish};
 pub use error::Error;
 pub use image::{Image, PullProgress};
 pub use list::{ContainerState, Listed};
+pub use memory::MemoryWatch;
 pub use peek::{FileKind, FileStat};
 pub use podman::Trouble;
 pub use reference::{Reference, ReferenceError};

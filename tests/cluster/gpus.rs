@@ -269,3 +269,31 @@ fn a_container_has_the_limits_of_its_job() {
     let gpus = "ls /dev | grep -c '^nvidia' || true";
     assert_eq!(trial.inside(&details, gpus), "0");
 }
+
+#[test]
+fn memory_that_runs_out_is_told_and_ends_what_dies_of_it() {
+    // 32,000 pages: the kernel counts in thousandths of them, rounded down.
+    let words = ["-g", "none", "--memory", "125M"];
+    let trial = Trial::submit("gpu-memory", "", &[], &words);
+    let details = trial.ready();
+    let id = details["container"].as_str().unwrap_or_default();
+    let greedy = ["docker", "exec", id, "tail", "/dev/zero"];
+    assert_eq!(HERE.run(&greedy).code, 137);
+    let status = trial.until("the notice", 60, |status| {
+        let notices = status["details"]["notices"].to_string();
+        notices.contains("a process was killed: out of memory")
+    });
+    assert_eq!(status["state"], "ready", "{status:#}");
+
+    // The kernel prefers the largest: now it takes the container's first process.
+    let first = format!(
+        "pid=$(docker inspect -f '{{{{.State.Pid}}}}' {id}) && echo 1000 >/proc/$pid/oom_score_adj"
+    );
+    HERE.root(&first).ok();
+    assert_ne!(HERE.run(&greedy).code, 0);
+    let status = trial.until("its end", 60, |status| status["state"] == "ended");
+    let reason = status["reason"].as_str().unwrap_or_default();
+    for word in ["out of memory", "limit of 125M", "--memory"] {
+        assert!(reason.contains(word), "{word}: {status:#}");
+    }
+}
