@@ -204,6 +204,20 @@ fn without_a_grant_idle_ones_are_picked_and_each_once() {
 }
 
 #[test]
+fn a_strict_site_lets_none_be_picked() {
+    HERE.sh("echo 'gpu_pick = \"refuse\"' >strict.toml").ok();
+    let site = ["QDEBUG_SITE=/home/alice/strict.toml"];
+    let idle = v100s(&[(KNOWN[0], "")]);
+    let trial = Trial::submit("gpu-strict", &idle, &site, &["-g", "V100"]);
+    trial.refused(&["no grant", "lets none be picked"]);
+    let hint = trial.qdebug(&["status", "--json"]).ok().json()["hint"].to_string();
+    assert!(hint.contains("gpu_pick"), "{hint}");
+    // What was granted is none of its business.
+    let env = [site[0], GRANTED[0]];
+    Trial::submit("gpu-strict-granted", &idle, &env, &["-g", "V100"]).ready();
+}
+
+#[test]
 fn a_mig_part_is_taken_by_its_name() {
     let cut = "mig on\npart MIG-5aa1-no-device 5368709120";
     let env = ["CUDA_VISIBLE_DEVICES=MIG-5aa1-no-device"];
