@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bollard::errors::Error as Api;
 
+use super::devices::GpuLack;
 use super::podman::{Trouble, trouble};
 use crate::text::chain;
 
@@ -146,6 +147,8 @@ pub enum Error {
     /// The engine cannot hand out GPUs, or not these.
     #[error("the container engine cannot hand out GPUs ({detail})")]
     Devices {
+        /// What it lacks.
+        lack: GpuLack,
         /// The engine's sentence.
         detail: String,
     },
@@ -311,14 +314,8 @@ pub(super) fn classify(doing: &'static str, status: u16, message: String) -> Err
         "ports are not available",
     ]) {
         Error::PortTaken { detail }
-    } else if has(&[
-        "could not select device driver",
-        "nvidia-container",
-        "cdi device injection failed",
-        "unresolvable cdi devices",
-        "unknown runtime specified nvidia",
-    ]) {
-        Error::Devices { detail }
+    } else if let Some(lack) = GpuLack::of(&detail) {
+        Error::Devices { lack, detail }
     } else if status == 404 && has(&["no such container"]) {
         Error::NoSuchContainer { doing, detail }
     } else if status == 404 && has(&["no such image"]) {
