@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::place::{DEFAULT_BASE, NodeDir};
-use super::{Error, label};
+use super::{Error, image, label};
 use crate::engine::{Choice, Engine};
 use crate::kit;
 use crate::session::{Cluster, Token};
@@ -97,6 +97,9 @@ pub(super) async fn sweep(
             }
         }
     }
+    let (removed, failed) = image::sweep_builds(engine, node_dir.path(), how).await?;
+    swept.containers.extend(removed);
+    swept.failed.extend(failed);
     if how == Sweep::Remove {
         kit::sweep_half_made(node_dir.path());
     }

@@ -129,10 +129,10 @@ impl Failure {
             }
             E::Read { .. } | E::Unfit { .. } => Self::of(Exit::Image, error)
                 .hint("recipe and context must be on a file system that the node has too"),
-            E::Failed { detail, .. } if detail.contains("BuildKit") => Self::of(Exit::Image, error)
+            E::Failed { buildkit, .. } if !buildkit.is_empty() => Self::of(Exit::Image, error)
                 .hint(
-                    "recipes are built by the engine's classic builder: leave `--mount` and the \
-                       like out, or build it elsewhere and push it to a registry",
+                    "qdebug builds by the engine's classic builder: write the recipe without it, or \
+                     build it by `docker build` on a node or elsewhere, push it, and take it by `-i`",
                 ),
             E::Failed { .. } => Self::of(Exit::Image, error)
                 .hint("mend the recipe; `qdebug image build --dockerfile FILE` tries it on a node"),

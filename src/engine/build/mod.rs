@@ -1,12 +1,14 @@
 //! Building an image from a recipe and a folder.
 //!
 //! - `context`: the folder, walked, digested and packed ([`Context`]);
+//! - `buildkit`: what of a recipe is beyond that builder;
 //! - `ignore`: `.dockerignore`;
 //! - `dockerfile`: which images a recipe builds upon;
 //! - `proxy`: the user's proxies, handed on as docker hands them on.
 //!
 //! The engine's own builder does it: the one that every Docker and Podman has behind this request.
 
+mod buildkit;
 mod context;
 mod dockerfile;
 mod ignore;
@@ -22,8 +24,8 @@ use futures_util::StreamExt as _;
 
 pub use context::Context;
 
-use super::error::from_image_api;
-use super::{Engine, Error, auth, pipe};
+use super::error::{from_api, from_image_api};
+use super::{Engine, Error, Kind, Listed, auth, pipe};
 
 /// Larger recipes than this are none, in bytes.
 const RECIPE_LIMIT: u64 = 1 << 20;
@@ -55,10 +57,12 @@ pub enum BuildError {
         reason: String,
     },
     /// The recipe failed.
-    #[error("the build failed: {detail}{}", said(lines))]
+    #[error("the build failed: {detail}{}{}", beyond(buildkit), said(lines))]
     Failed {
         /// The engine's sentence.
         detail: String,
+        /// What of the recipe only BuildKit understands, where the builder is another.
+        buildkit: Vec<String>,
         /// The last lines it printed.
         lines: Vec<String>,
     },
@@ -68,6 +72,13 @@ impl BuildError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Read { path, source }
+    }
+}
+
+fn beyond(buildkit: &[String]) -> String {
+    match buildkit {
+        [] => String::new(),
+        words => format!("; only BuildKit understands {}", words.join(", ")),
     }
 }
 
@@ -96,6 +107,20 @@ impl Build {
     pub fn bases(&self) -> Vec<String> {
         dockerfile::bases(&self.context.recipe(), &self.args)
     }
+
+    /// The failure of a builder that is not BuildKit.
+    fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Build(BuildError::Failed { detail, lines, .. }) => {
+                Error::Build(BuildError::Failed {
+                    detail,
+                    buildkit: buildkit::words(&self.context.recipe(), &self.args),
+                    lines,
+                })
+            }
+            other => other,
+        }
+    }
 }
 
 /// What was built.
@@ -121,7 +146,36 @@ pub struct BuildProgress {
 }
 
 impl Engine {
-    /// Builds an image and returns its id. Each line goes to `on_progress`.
+    /// The containers, running or not, in which steps of the builds with these marks ran, each with
+    /// its build's place among them. Every container of the engine is looked at for that. On Docker;
+    /// Podman's builder has no containers of this kind.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn marked(&self, marks: &[&str]) -> Result<Vec<(usize, Listed)>, Error> {
+        const DOING: &str = "looking for what a build left";
+        if marks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hosts: Vec<String> = marks.iter().map(|mark| host_of(mark)).collect();
+        let mut found = Vec::new();
+        for container in self.list(&[]).await? {
+            let seen = self.docker.inspect_container(container.id.as_str(), None);
+            let has = match seen.await.map_err(|error| from_api(DOING, error)) {
+                Ok(seen) => seen.host_config.and_then(|config| config.extra_hosts),
+                Err(Error::NoSuchContainer { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let has = has.unwrap_or_default();
+            if let Some(place) = hosts.iter().position(|host| has.contains(host)) {
+                found.push((place, container));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Builds an image and returns its id. Each line goes to `on_progress`. The containers in which
+    /// the steps run carry the mark, a host name, where there is one: [`Engine::marked`].
     ///
     /// # Errors
     /// [`Error::Build`] with the last lines; [`Error::NoSuchImage`] and its like for a base;
@@ -129,13 +183,18 @@ impl Engine {
     pub async fn build(
         &self,
         build: &Build,
+        mark: Option<&str>,
         mut on_progress: impl FnMut(&BuildProgress),
     ) -> Result<Built, Error> {
         const DOING: &str = "building the image";
         let mut args: HashMap<String, String> = proxy::build_args(self.socket()).await?;
         args.extend(build.args.clone());
         let labels: HashMap<String, String> = build.labels.iter().cloned().collect();
-        let options = BuildImageOptionsBuilder::default()
+        let mut options = BuildImageOptionsBuilder::default();
+        if let Some(mark) = mark {
+            options = options.extrahosts(&host_of(mark));
+        }
+        let options = options
             .dockerfile(&build.context.recipe_name())
             .t(&build.tag)
             .rm(true)
@@ -184,7 +243,13 @@ impl Engine {
         let packed = packing.await;
         match (packed, failed) {
             (Ok(Err(error)), _) if !is_broken_pipe(&error) => Err(Error::Build(error)),
-            (_, Some(error)) => Err(output.failed(DOING, &build.tag, error)),
+            (_, Some(error)) => {
+                let failed = output.failed(DOING, &build.tag, error);
+                Err(match self.kind() {
+                    Kind::Docker => build.explained(failed),
+                    Kind::Podman => failed,
+                })
+            }
             (Ok(Ok(digest)), None) => {
                 let tag = build.tag.parse().map_err(|_| Error::Other {
                     doing: DOING,
@@ -194,6 +259,7 @@ impl Engine {
                 let built = self.image(&tag).await?.ok_or_else(|| {
                     Error::Build(BuildError::Failed {
                         detail: "the engine ended the build without an image".to_owned(),
+                        buildkit: Vec::new(),
                         lines: output.lines(),
                     })
                 })?;
@@ -213,6 +279,11 @@ impl Engine {
             }),
         }
     }
+}
+
+/// A mark as the engine takes it: in an image there is nothing of it.
+fn host_of(mark: &str) -> String {
+    format!("{mark}:127.0.0.1")
 }
 
 fn is_broken_pipe(error: &BuildError) -> bool {
@@ -274,6 +345,7 @@ impl Output {
             Error::Other { message, .. } | Error::Command { detail: message } => {
                 Error::Build(BuildError::Failed {
                     detail: message,
+                    buildkit: Vec::new(),
                     lines: self.lines(),
                 })
             }
@@ -286,6 +358,7 @@ impl Output {
             {
                 Error::Build(BuildError::Failed {
                     detail,
+                    buildkit: Vec::new(),
                     lines: self.lines(),
                 })
             }
