@@ -54,10 +54,16 @@ pub async fn gc(
         // A folder that is only told of is told by each.
         all.folders = all.folders.max(swept.folders);
     }
-    match errors.into_iter().next() {
-        Some(error) => Err(error.into()),
-        None => Ok(all),
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error.into());
     }
+    // What is known of an image is soon found out again, but for ever kept.
+    if how == Sweep::Remove
+        && let Err(error) = image::forget_gone(&engines, node_dir.path()).await
+    {
+        tracing::debug!(%error, "cannot tell which images are gone");
+    }
+    Ok(all)
 }
 
 /// The same with what is at hand.
