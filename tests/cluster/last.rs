@@ -142,3 +142,29 @@ fn gpus_come_by_nvidias_runtime_where_the_engine_has_it_and_what_it_lacks_is_tol
     );
     assert_eq!(shown, format!("nvidia0\n{}", KNOWN[0]));
 }
+
+#[test]
+fn a_mig_part_arrives_with_its_capabilities() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    no_job_is_left();
+    const PART: &str = "MIG-5aa1-arrives";
+    const CONF: &str = "/etc/qdebug-test-nvml.conf";
+    struct Conf;
+    impl Drop for Conf {
+        fn drop(&mut self) {
+            HERE.root(&format!("mv {CONF}.kept {CONF}"));
+        }
+    }
+    // The runtime's hook makes devices for what the node's own file has.
+    let _conf = Conf;
+    let line = format!("cp -p {CONF} {CONF}.kept && echo 'part {PART} 5368709120' >>{CONF}");
+    HERE.root(&line).ok();
+    let cut = format!("mig on\npart {PART} 5368709120");
+    let gpus = v100s(&[(KNOWN[0], ""), (KNOWN[1], &cut)]);
+    let grant = format!("CUDA_VISIBLE_DEVICES={PART}");
+    let trial = Trial::submit("last-part", &gpus, &[&grant], &["-g", "V100"]);
+    let details = trial.ready();
+    assert_eq!(details["gpus"][0]["uuid"], PART, "{details:#}");
+    let shown = trial.inside(&details, "cd /dev && ls -d nvidia[0-9]* nvidia-caps/*");
+    assert_eq!(shown, "nvidia-caps/nvidia-cap1\nnvidia1");
+}
