@@ -120,17 +120,17 @@ cluster_suite() {
     # says which seed has the same again.
     [[ ${QDEBUG_TEST_SCHEDULER:-slurm} != slurm ]] ||
         stage "$text: faults" "${run[@]}" faults:: --nocapture || true
-    stage "$text: the last" "${run[@]}" last:: || true
+    stage "$text: the last" "${run[@]}" last:: --test-threads=1 || true
     stage "$text: nothing left" nothing_left || true
 }
 
 # podman_suite: what sessions on Podman may do differently; with --full all but what is Docker's:
 # containers made by its command, supplementary groups (runc), an engine's root that is shut out. The
-# verdict of a killed job, six minutes of Slurm's, is no other, nor is what noise in start files does.
-# Debian's Podman hands out no GPU: what needs one is Docker's, too, as are the tests of the shared
-# cache, which look at the images by docker's command.
+# verdict of a killed job, six minutes of Slurm's, is no other. Debian's Podman hands out no GPU:
+# what needs one is Docker's, too, as are the tests of the shared cache, which look at the images by
+# docker's command.
 podman_suite() {
-    local words=(--skip hooks:: --skip gc:: --skip kill_9_of_everything --skip start_files
+    local words=(--skip hooks:: --skip gc:: --skip kill_9_of_everything
         --skip groups_that_have_no_name --skip closed_to_the_engines_root
         --skip the_jobs_gpus --skip shows_the_queue --skip prints_the_job_id --skip gpus::
         --skip two_nodes_that_ask --skip a_node_that_dies

@@ -1,6 +1,6 @@
 //! GPUs of every kind of trouble, and limits: what a session gets, is refused, and is told later.
 
-use crate::trial::{GRANTED, HERE, KNOWN, Trial, v100s};
+use crate::trial::{GRANTED, HERE, KNOWN, NODE_DIR, OWN, Trial, v100s};
 
 #[test]
 fn a_gpu_that_would_fail_is_refused_with_its_reason() {
@@ -66,7 +66,10 @@ fn without_a_grant_idle_ones_are_picked_and_each_once() {
 
 #[test]
 fn a_strict_site_lets_none_be_picked() {
-    HERE.sh("echo 'gpu_pick = \"refuse\"' >strict.toml").ok();
+    HERE.sh(&format!(
+        "printf 'gpu_pick = \"refuse\"\\nnode_dir = \"{NODE_DIR}\"\\n' >strict.toml"
+    ))
+    .ok();
     let site = ["QDEBUG_SITE=/home/alice/strict.toml"];
     let idle = v100s(&[(KNOWN[0], "")]);
     let trial = Trial::submit("gpu-strict", &idle, &site, &["-g", "V100"]);
@@ -120,13 +123,10 @@ fn a_driver_that_goes_away_is_told_while_the_session_lives() {
 #[test]
 fn a_container_has_the_limits_of_its_job() {
     // One CPU is what this job may use.
-    let trial = Trial {
-        name: "gpu-limits",
-        nvml: "/home/alice/nvml-gpu-limits.conf".to_owned(),
-    };
-    let line = "QDEBUG_HOME=/home/alice/.qdebug-gpus QDEBUG_SITE=/nonexistent taskset -c 0 qdebug \
-                submit --scheduler local -g none -i qdebug/demo -w 10m --memory 512M --name gpu-limits";
-    HERE.sh(line).ok();
+    let trial = Trial::set_up("gpu-limits", "");
+    let line = "taskset -c 0 qdebug submit --scheduler local -g none -i qdebug/demo -w 10m \
+                --memory 512M --name gpu-limits";
+    HERE.sh(&format!("{} {line}", OWN.join(" "))).ok();
     let details = trial.ready();
     assert_eq!(trial.inside(&details, "nproc"), "1");
     let read =

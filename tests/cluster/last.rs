@@ -79,6 +79,17 @@ fn the_hooks_go_and_leave_nothing() {
     }
 }
 
+#[test]
+fn start_files_that_print_noise_do_no_harm() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    Host::Login.sh("printf 'echo NOISE; echo NOISE >&2\\n' > .bashrc.noise; cp .bashrc .bashrc.kept; cat .bashrc.noise .bashrc.kept > .bashrc").ok();
+    let listed = Host::Laptop.run(&["qdebug", "list", "--json", "--on", "alice@login"]);
+    Host::Login
+        .sh("mv .bashrc.kept .bashrc; rm .bashrc.noise")
+        .ok();
+    assert!(listed.ok().json().is_array());
+}
+
 /// What stands in for NVIDIA's runtime on a node.
 const RUNTIME: &str = include_str!("nvidia_runtime.py");
 const RUNTIME_AT: &str = "/usr/local/bin/nvidia-container-runtime";

@@ -240,16 +240,6 @@ fn the_laptop_asks_for_everything_over_the_hop() {
 }
 
 #[test]
-fn start_files_that_print_noise_do_no_harm() {
-    Host::Login.sh("printf 'echo NOISE; echo NOISE >&2\\n' > .bashrc.noise; cp .bashrc .bashrc.kept; cat .bashrc.noise .bashrc.kept > .bashrc").ok();
-    let listed = Host::Laptop.run(&["qdebug", "list", "--json", "--on", "alice@login"]);
-    Host::Login
-        .sh("mv .bashrc.kept .bashrc; rm .bashrc.noise")
-        .ok();
-    assert!(listed.ok().json().is_array());
-}
-
-#[test]
 fn connect_tells_how_the_session_ended() {
     let session = Session::ready("told", &["-g", "none", "-w", "30m", "-i", "qdebug/demo"]);
     let line = "qdebug connect told --on alice@login --yes & connect=$!

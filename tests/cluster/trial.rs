@@ -1,5 +1,6 @@
-//! A session on one node with an NVML of its own by a file, so that no other test sees its faults: of
-//! the scheduler `local`, which is the same beside every other.
+//! A session on one node with an NVML of its own by a file, so that no other test sees its faults, and
+//! in a node folder of these sessions alone, so that the GPUs they pick are nobody else's: of the
+//! scheduler `local`, which is the same beside every other.
 
 use std::time::Duration;
 
@@ -9,6 +10,14 @@ use crate::host::{Host, Ran, within};
 
 pub(crate) const HERE: Host = Host::Node1;
 
+/// What sets these sessions apart; the site file is written before each.
+pub(crate) const OWN: [&str; 3] = [
+    "env",
+    "QDEBUG_HOME=/home/alice/.qdebug-gpus",
+    "QDEBUG_SITE=/tmp/qdebug-gpus.toml",
+];
+pub(crate) const NODE_DIR: &str = "/var/tmp/of-gpu-tests";
+
 /// The UUIDs that the nodes' runtime hook knows devices for.
 pub(crate) const KNOWN: [&str; 2] = [
     "GPU-56010000-0000-4000-8000-000000000001",
@@ -17,19 +26,33 @@ pub(crate) const KNOWN: [&str; 2] = [
 
 /// A session with its own word of the node's GPUs; stopped when dropped.
 pub(crate) struct Trial {
-    pub(crate) name: &'static str,
-    pub(crate) nvml: String,
+    name: &'static str,
+    nvml: String,
 }
 
 impl Trial {
-    /// `gpus` is the text of the stand-in's file, `env` what the job would have set.
+    /// What it needs before it is submitted; `gpus` is the text of the stand-in's file.
     #[track_caller]
-    pub(crate) fn submit(name: &'static str, gpus: &str, env: &[&str], words: &[&str]) -> Self {
+    pub(crate) fn set_up(name: &'static str, gpus: &str) -> Self {
+        let [_, _, site] = OWN;
+        let site = site.trim_start_matches("QDEBUG_SITE=");
+        let line = format!(
+            "mkdir -p {NODE_DIR} && echo 'node_dir = \"{NODE_DIR}\"' > {site}.$$ && \
+             mv {site}.$$ {site}"
+        );
+        HERE.sh(&line).ok();
         let trial = Self {
             name,
             nvml: format!("/home/alice/nvml-{name}.conf"),
         };
         trial.set(gpus);
+        trial
+    }
+
+    /// `env` is what the job would have set.
+    #[track_caller]
+    pub(crate) fn submit(name: &'static str, gpus: &str, env: &[&str], words: &[&str]) -> Self {
+        let trial = Self::set_up(name, gpus);
         let nvml = format!("QDEBUG_TEST_NVML={}", trial.nvml);
         let head = [
             "qdebug",
@@ -43,12 +66,7 @@ impl Trial {
             "--name",
             name,
         ];
-        let own = [
-            "env",
-            "QDEBUG_HOME=/home/alice/.qdebug-gpus",
-            "QDEBUG_SITE=/nonexistent",
-        ];
-        let all = [&own[..], &[&nvml], env, &head, words].concat();
+        let all = [&OWN[..], &[&nvml], env, &head, words].concat();
         HERE.run(&all).ok();
         trial
     }
@@ -60,12 +78,7 @@ impl Trial {
     }
 
     pub(crate) fn qdebug(&self, words: &[&str]) -> Ran {
-        let own = [
-            "env",
-            "QDEBUG_HOME=/home/alice/.qdebug-gpus",
-            "QDEBUG_SITE=/nonexistent",
-        ];
-        HERE.run(&[&own[..], &["qdebug"], words, &[self.name]].concat())
+        HERE.run(&[&OWN[..], &["qdebug"], words, &[self.name]].concat())
     }
 
     #[track_caller]

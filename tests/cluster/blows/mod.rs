@@ -331,6 +331,15 @@ fn the_nodes_daemon_is_killed_while_the_job_ends() {
     let blow = Blow::at_once(text, by, KILLED).within_the_grace();
     alone(&blow, "blow-mom-ends", |session, _, node| {
         here().delete(&session.job).ok();
+        // Before that the daemon might not have heard of it.
+        within(Duration::from_secs(10), "the node half hears of it", || {
+            let logs = session.logs();
+            if logs.contains("a signal came") {
+                Ok(())
+            } else {
+                Err(logs)
+            }
+        });
         Daemon::Mom.kill(node)
     });
 }

@@ -23,12 +23,13 @@ def qdel(words: list[str]) -> None:
             status = 1
             continue
         request = {"do": "delete", "number": number, "user": me(), "host": socket.gethostname()}
-        request["force"] = ("-W", "force") in pairs
         if is_openpbs():
+            request["force"] = ("-W", "force") in pairs
             request["unknown"] = "Unknown Job Id " + full
             request["unauthorized"] = "Unauthorized Request  " + full
             request["over"] = [35, "Job has finished " + full]
         else:
+            request["force"] = ("-p", "") in pairs
             request["unknown"] = "nonexistent job id: " + word
             no = "Unauthorized Request  MSG=operation not permitted "
             request["unauthorized"] = no + full

@@ -102,7 +102,9 @@ class Server:
 
     @staticmethod
     def is_forgotten(job: Json) -> bool:
-        """Whether Torque tells of it no longer."""
+        """Whether Torque tells of it no longer: some time after its end, or at once when purged."""
+        if job.get("purged"):
+            return True
         if is_openpbs() or job["state"] != "F":
             return False
         return bool(time.time() - job["ended"] > KEEP_COMPLETED)
@@ -120,6 +122,8 @@ class Server:
         if job["state"] == "R":
             job.setdefault("deleted_by", by)
             job["force"] = request["force"]
+            # The node has yet to hear of it.
+            job["purged"] = request["force"] and not is_openpbs()
             return {}
         job["deleted_by"] = by
         self.over(job, None)
