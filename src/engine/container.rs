@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountTmpfsOptions, MountType, PortBinding,
-    RestartPolicy, RestartPolicyNameEnum, SystemInfo,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
 
-use super::devices::{Asked, Says, Way};
+use super::devices::{Asked, Way};
 use super::error::from_api;
 use super::flavour::Flavour;
 use super::{Engine, Error, Kind};
@@ -154,35 +154,6 @@ impl fmt::Display for ContainerId {
 }
 
 impl Engine {
-    /// How it was asked for GPUs, in words for the user.
-    pub fn gpu_way(&self) -> &'static str {
-        self.gpu_way.get().map_or("not at all", |way| way.words())
-    }
-
-    /// How it is to be asked for these GPUs; it is asked about itself the first time.
-    async fn way_to(&self, gpus: &[String]) -> Option<Way> {
-        if gpus.is_empty() {
-            return None;
-        }
-        if let Some(way) = self.gpu_way.get() {
-            return Some(*way);
-        }
-        let way = match (self.kind(), self.flavour.major) {
-            (Kind::Podman, major) => Way::of_podman(major),
-            (Kind::Docker, _) => {
-                let info = self.docker.info().await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the engine does not tell about itself");
-                    SystemInfo::default()
-                });
-                let says = Says::of(&info, self.api);
-                tracing::debug!(?says, "the engine, of GPUs");
-                Way::of_docker(&says, gpus)
-            }
-        };
-        tracing::info!(?way, "GPUs are asked for");
-        Some(*self.gpu_way.get_or_init(|| way))
-    }
-
     /// Makes a container.
     ///
     /// # Errors
