@@ -29,5 +29,6 @@ mod session;
 mod story;
 mod the_cluster;
 mod time;
+mod trial;
 mod unseen;
 mod waits;
