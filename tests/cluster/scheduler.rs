@@ -151,7 +151,13 @@ impl Scheduler {
                 if !there {
                     eprintln!("skipped: this stand-in of {self:?} has no qalter");
                 }
-                there.then(|| format!("qalter -l walltime=00:{minutes:02}:00 JOB"))
+                // A real Torque (6.1.3) does as it is told and never answers: its state tells.
+                there.then(|| {
+                    format!(
+                        "timeout 10 qalter -l walltime=00:{minutes:02}:00 JOB || \
+                         qstat -f JOB | grep -q 'walltime = 00:{minutes:02}:00'"
+                    )
+                })
             }
         }
     }
