@@ -60,6 +60,8 @@ pub(super) struct Global {
 pub(super) enum Command {
     /// Submit a debugging session to the scheduler (on the login node)
     Submit(Box<Submit>),
+    /// Submit a session from here, wait for it and connect to it (on the laptop)
+    Up(Box<super::up::Up>),
     /// Wait for a session, open the tunnel and keep it open (on the laptop)
     Connect(Connect),
     /// List your sessions
@@ -170,7 +172,8 @@ pub(super) struct Submit {
     /// Set NAME=VALUE in the session; NAME alone takes the value of here; repeatable
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = values::variable)]
     pub(super) env: Vec<(EnvName, String)>,
-    /// Set what FILE says, a NAME=VALUE a line as for docker; repeatable, --env beats it
+    /// Set what FILE says, a NAME=VALUE a line as for docker, `-` for stdin; repeatable, --env
+    /// beats it
     #[arg(long, value_name = "FILE", value_parser = super::env_file::read)]
     pub(super) env_file: Vec<super::env_file::EnvFile>,
     /// Cores
@@ -279,6 +282,13 @@ While it runs, and for ten minutes after, `ssh qdebug-NAME` works from any termi
 pub(super) struct Connect {
     #[command(flatten)]
     pub(super) wanted: Wanted,
+    #[command(flatten)]
+    pub(super) way: Way,
+}
+
+/// How a session is connected to.
+#[derive(Debug, Args)]
+pub(super) struct Way {
     /// Bring a port of the session here, as ssh -L does; repeatable
     #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::local)]
     pub(super) local: Vec<laptop::Forward>,

@@ -12,7 +12,7 @@
 //! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
-//! | `connect` | commands of the laptop half |
+//! | `connect`, `up` | commands of the laptop half |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
@@ -34,6 +34,7 @@ mod sessions;
 mod setting;
 mod show;
 mod submit;
+mod up;
 mod values;
 mod wait;
 
@@ -159,6 +160,7 @@ impl Command {
             Self::Stop(stop) => stop.run(global).await,
             Self::Authorize(wanted) => sessions::authorize(wanted).await,
             Self::Connect(connect) => connect.run(global).await,
+            Self::Up(up) => up.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
             Self::Proxy { name } => connect::proxy(&name).await,

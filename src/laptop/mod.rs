@@ -29,8 +29,8 @@ mod reach;
 mod shell;
 mod waiting;
 
-pub use cluster::{Answer, Cluster};
-pub use connect::{Connect, Event, Outcome, Ui, connect};
+pub use cluster::{Answer, Cluster, Submitted};
+pub use connect::{Connect, Event, Outcome, Ui, Until, connect};
 pub use error::Error;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};

@@ -30,3 +30,4 @@ mod story;
 mod the_cluster;
 mod time;
 mod unseen;
+mod up;
