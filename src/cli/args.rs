@@ -124,6 +124,16 @@ pub(super) enum Command {
         /// The session's host alias without `qdebug-`
         name: String,
     },
+    /// Begin a relay on a session's node; connect runs it on the login node
+    #[command(hide = true)]
+    Pipe(super::pipe::Pipe),
+    /// Carry connections to a port of this machine over stdin and stdout; pipe runs it on the node
+    #[command(hide = true)]
+    Relay {
+        /// The port
+        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        port: u16,
+    },
     /// Let the public key on stdin into a session; connect runs it on the login node
     #[command(hide = true)]
     Authorize(Wanted),
@@ -556,7 +566,7 @@ fn mounts(text: &str) -> Result<MountList, String> {
         .map_err(|error| error.to_string())
 }
 
-fn frame_mark(text: &str) -> Result<String, String> {
+pub(super) fn frame_mark(text: &str) -> Result<String, String> {
     let well = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     well.then(|| text.to_owned())
         .ok_or_else(|| "a mark is 8 to 64 hexadecimal digits".to_owned())

@@ -13,6 +13,7 @@
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
 //! | `connect`, `up` | commands of the laptop half |
+//! | `pipe` | the cluster's half of a way without forwarding |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
@@ -30,6 +31,7 @@ mod hooks;
 mod image;
 mod node;
 mod output;
+mod pipe;
 mod sessions;
 mod setting;
 mod show;
@@ -164,6 +166,8 @@ impl Command {
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
             Self::Proxy { name } => connect::proxy(&name).await,
+            Self::Pipe(pipe) => pipe.run().await,
+            Self::Relay { port } => pipe::relay(port).await,
             Self::Node { session } => node::run(&session).await,
             Self::Cleanup(cleanup) => cleanup.run().await,
             Self::Hooks(hooks) => hooks.run(global).await,

@@ -15,7 +15,7 @@ use super::held::Held;
 use super::known::{self, Known};
 use super::paths::Paths;
 use super::waiting::Watch;
-use super::{publish, reach};
+use super::{publish, reach, ways};
 use crate::process::{Interrupt, Interrupts, Program};
 use crate::session::{Standing, Status};
 use crate::ssh::config_file::{self, IncludePlan};
@@ -197,6 +197,8 @@ async fn story(
     let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
+    ways::remember(&known, reach, paths)?;
+    tracing::info!(%reach, "the session is reached");
     tokio::select! {
         () = serve(&listener, &tunnel, ui) => {
             Ok(Outcome::Interrupted { by: Interrupt::Outside, until: Until::Ready })
@@ -228,8 +230,7 @@ async fn settle(
         detail: error.to_string(),
     })?;
     ssh::files::private_dir(&paths.sessions)?;
-    let lock = paths.sessions.join(format!("{}.lock", known.alias));
-    let Some(lock) = Lock::take(&lock, Duration::from_secs(1)).await? else {
+    let Some(lock) = Lock::take(&known.lock(&paths.sessions), Duration::from_secs(1)).await? else {
         return Err(Error::AlreadyConnected {
             name: known.name.to_string(),
             port: known.port,
@@ -240,6 +241,7 @@ async fn settle(
         None => bind(&known, &others).await?,
     };
     known.port = listener.port();
+    known.reach = ways::of(&known, paths);
     known.write(&paths.sessions)?;
     publish::publish(paths).await?;
     Ok((known, listener, lock))

@@ -97,11 +97,15 @@ pub struct Known {
 }
 
 /// A way to a session's port.
+///
+/// The words are also what the cluster's `pipe --by` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
     /// Through the node's own sshd.
     Jump,
+    /// Through login's own ssh client and a relay on the node.
+    Nested,
     /// The port is one of this machine or of the login node.
     Direct,
 }
@@ -110,6 +114,7 @@ impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Jump => "jump",
+            Self::Nested => "nested",
             Self::Direct => "direct",
         })
     }
@@ -228,6 +233,11 @@ impl Known {
         } else {
             Err(broken("its name and its alias differ".to_owned()))
         }
+    }
+
+    /// The lock that a running connect of it holds.
+    pub(super) fn lock(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{}.lock", self.alias))
     }
 
     /// Remembers it.

@@ -23,6 +23,7 @@ mod job;
 mod last;
 mod local;
 mod podman;
+mod reach;
 mod refusals;
 mod scheduler;
 mod session;
