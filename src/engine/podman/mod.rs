@@ -65,6 +65,8 @@ pub(super) fn trouble(text: &str) -> Option<Trouble> {
         "no subgid ranges",
         "not be enough ids available",
         "insufficient uids or gids",
+        // Podman 5 goes on with the user's own id alone, and then runc finds no mapping.
+        "no user mapping found",
     ]) {
         Trouble::NoSubordinateIds
     } else if has(&["hybrid mode not supported", "cgroups v1 not supported"]) {
@@ -117,7 +119,7 @@ fn failed(detail: String) -> Error {
 mod tests {
     use super::*;
 
-    /// What podman 4.3.1 of Debian 12 said when it was made to fail.
+    /// What podman 4.3.1 of Debian 12 and 5.4.2 of Debian 13 said when they were made to fail.
     #[test]
     fn its_words_are_understood() {
         for (text, meant) in [
@@ -138,6 +140,11 @@ mod tests {
             (
                 "Error: keep-id requires additional UIDs or GIDs defined in /etc/subuid and \
                  /etc/subgid to function correctly: %!w(<nil>)",
+                Some(Trouble::NoSubordinateIds),
+            ),
+            (
+                "preparing container 4180 for attach: runc: runc create failed: User namespaces \
+                 enabled, but no user mapping found.: OCI runtime error",
                 Some(Trouble::NoSubordinateIds),
             ),
             (
