@@ -1,7 +1,7 @@
-//! The hidden `pipe` and `relay`: the cluster's half of reach `nested`.
+//! The hidden `pipe` and `relay`: the cluster's half of reach `nested` and `exec`.
 //!
 //! The laptop runs `pipe` on the login node. That goes on to the session's node with the login
-//! node's own ssh client and keys, and there runs `relay`, whose stdin and stdout carry all of the
+//! node's own ssh client and keys, or into the job as the scheduler lets one, and there runs `relay`, whose stdin and stdout carry all of the
 //! laptop's connections. No sshd on the way has to forward anything.
 
 use clap::{Args, ValueEnum};
@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::args::{Wanted, frame_mark};
 use super::setting::{Setting, own_path};
 use super::{Exit, Failure};
+use crate::login::Login;
 use crate::relay;
 use crate::session::{ConnectionDetails, Standing, Status};
 use crate::ssh::known_hosts::{self, KnownHost};
@@ -38,15 +39,14 @@ pub(super) struct Pipe {
 enum By {
     /// By this machine's own ssh client
     Nested,
+    /// As a step of the job
+    Exec,
 }
 
 impl Pipe {
     pub(super) async fn run(self) -> Result<u8, Failure> {
-        let status = Setting::load()?
-            .login()
-            .await?
-            .status(&self.wanted.job)
-            .await?;
+        let login = Setting::load()?.login().await?;
+        let status = login.status(&self.wanted.job).await?;
         let details = ready(&status)?;
         let own = own_path()?;
         let own = own
@@ -56,8 +56,18 @@ impl Pipe {
         let words = [own, "--frame", &self.mark, "relay", &port].map(str::to_owned);
         match self.by {
             By::Nested => nested(details, &words).await,
+            By::Exec => exec(&login, &status, &words).await,
         }
     }
+}
+
+async fn exec(login: &Login, status: &Status, words: &[String]) -> Result<u8, Failure> {
+    let message = match login.step(status, words).await? {
+        Some(0) => return Ok(0),
+        Some(code) => format!("srun from here into the job ended with status {code}"),
+        None => format!("{} has no way into a job", status.cluster),
+    };
+    Err(Failure::new(Exit::ClusterUnreachable, message))
 }
 
 /// The details of a session that can be reached.

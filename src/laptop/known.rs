@@ -106,8 +106,17 @@ pub enum Reach {
     Jump,
     /// Through login's own ssh client and a relay on the node.
     Nested,
+    /// Through a step of the job, which the scheduler begins, and a relay in it.
+    Exec,
     /// The port is one of this machine or of the login node.
     Direct,
+}
+
+impl Reach {
+    /// Whether all connections go over a relay, which belongs to one process, as a master does not.
+    pub(super) fn is_relayed(self) -> bool {
+        matches!(self, Self::Nested | Self::Exec)
+    }
 }
 
 impl fmt::Display for Reach {
@@ -115,6 +124,7 @@ impl fmt::Display for Reach {
         f.write_str(match self {
             Self::Jump => "jump",
             Self::Nested => "nested",
+            Self::Exec => "exec",
             Self::Direct => "direct",
         })
     }

@@ -34,14 +34,19 @@ pub(super) fn routes(known: &Known, paths: &Paths) -> Result<Vec<(Reach, Route)>
         routes.push((Reach::Jump, Route::Jump { login, node }));
     }
     if let (Some(login), Place::Login { qdebug, .. }) = (login, &known.place) {
-        let by = format!("--by={}", Reach::Nested);
-        let words = ["pipe", &by, "--", known.name.as_str()];
-        let command = PipeCommand {
-            qdebug: qdebug.clone(),
-            words: words.map(str::to_owned).into(),
-            node: node.name,
-        };
-        routes.push((Reach::Nested, Route::Pipe { login, command }));
+        let is_slurm = known.scheduler == "slurm";
+        let relayed = [Some(Reach::Nested), is_slurm.then_some(Reach::Exec)];
+        for reach in relayed.into_iter().flatten() {
+            let by = format!("--by={reach}");
+            let words = ["pipe", &by, "--", known.name.as_str()];
+            let command = PipeCommand {
+                qdebug: qdebug.clone(),
+                words: words.map(str::to_owned).into(),
+                node: node.name.clone(),
+            };
+            let login = login.clone();
+            routes.push((reach, Route::Pipe { login, command }));
+        }
     }
     routes.sort_by_key(|(reach, _)| Some(*reach) != known.reach);
     Ok(routes)
@@ -180,6 +185,7 @@ mod tests {
                 },
             ),
             (Reach::Nested, Route::Pipe { login, command }),
+            (Reach::Exec, _),
         ] = routes.as_slice()
         else {
             panic!("{routes:?}");
@@ -191,6 +197,8 @@ mod tests {
         let Ok(node) = node_of(&known) else { panic!() };
         assert_eq!(node.address.as_ref(), "node1");
         known.details.node_host_keys.clear();
+        assert_eq!(ways(&known), [Reach::Nested, Reach::Exec]);
+        known.scheduler = "openpbs".into();
         assert_eq!(ways(&known), [Reach::Nested]);
     }
 

@@ -38,10 +38,9 @@ pub async fn proxy(
     })
 }
 
-/// Whether a running connect has the connection that ours would have to open anew: a relay belongs
-/// to one process, as a master does not.
+/// Whether a running connect has the relay that ours would have to begin anew.
 async fn is_served(known: &Known, paths: &Paths) -> bool {
-    if known.reach != Some(Reach::Nested) {
+    if !known.reach.is_some_and(Reach::is_relayed) {
         return false;
     }
     let lock = Lock::take(&known.lock(&paths.sessions), Duration::ZERO).await;

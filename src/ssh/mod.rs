@@ -6,6 +6,7 @@
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
+//! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards |
 //! | `bytes` | copying |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
@@ -48,6 +49,8 @@ mod remote;
 mod route;
 #[cfg(unix)]
 mod runtime;
+#[cfg(unix)]
+mod why;
 
 pub use error::Error;
 pub use frame::Frame;

@@ -174,12 +174,15 @@ async fn begins(output: &mut BufReader<ChildStdout>, hex: &str) -> bool {
     false
 }
 
-/// What was said of the failure: the hints that the other qdebug gives its own user left out.
+/// What was said of the failure. The other qdebug's hints are for its own user, and its sentence
+/// that the tool it ran has ended says less than the tool's own.
 fn reason(said: &str) -> String {
-    let lines = said.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.starts_with("hint:"));
+    let is_told = |line: &&str| !line.is_empty() && !line.starts_with("hint:");
+    let lines = said.lines().map(str::trim).filter(is_told);
     let plain = lines.map(|line| line.strip_prefix("error: ").unwrap_or(line));
-    plain.collect::<Vec<_>>().join("\n")
+    let (ends, words): (Vec<&str>, Vec<&str>) =
+        plain.partition(|line| line.contains(" ended with status "));
+    if words.is_empty() { ends } else { words }.join("\n")
 }
 
 /// Reads to the end, or what is written there would wait for ever; keeps the last part.
@@ -248,6 +251,10 @@ mod tests {
             Error::of_ssh("node1", &reason(said), false),
             Error::Authentication { .. }
         ));
+        let said = "srun: error: Access denied\nerror: srun ended with status 1\n";
+        assert_eq!(reason(said), "srun: error: Access denied");
+        let said = "error: srun ended with status 1\n";
+        assert_eq!(reason(said), "srun ended with status 1");
         let said = "error: no such session\n  hint: qdebug list\n";
         assert_eq!(
             Error::of_ssh("node1", &reason(said), false).to_string(),

@@ -26,6 +26,7 @@ use super::error::Error;
 use super::link::{Link, Route};
 use super::master::{Client, Master, NO_MASTER, Prompt};
 use super::pipe::Pipe;
+use super::why;
 use crate::relay;
 
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
@@ -134,7 +135,10 @@ impl Tunnel {
                 node,
             } => {
                 let via = client.login(login, self.prompt).await?;
-                client.node(Some(&via), node, self.last_prompt()).await?
+                match client.node(Some(&via), node, self.last_prompt()).await {
+                    Ok(master) => master,
+                    Err(error) => return Err(why::explained(error, &via, node).await),
+                }
             }
             Route::Pipe { login, command } => {
                 let via = client.login(login, self.prompt).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host::{Host, Ran, within};
+use crate::scheduler::{Scheduler, here};
 use crate::session::Session;
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
@@ -49,8 +50,6 @@ impl Drop for Door {
         let line =
             format!("pkill -P $(cat /run/sshd-{port}.pid); kill $(cat /run/sshd-{port}.pid)");
         Host::Login.root(&line);
-        let forget = format!("ssh-keygen -R '[login]:{port}'");
-        Host::Laptop.sh(&forget);
     }
 }
 
@@ -118,20 +117,75 @@ fn nested_where_login_forwards_nothing() {
     );
 }
 
+/// A door whose users find these tools as refusals.
+struct Closed {
+    door: Door,
+    folder: String,
+}
+
+impl Closed {
+    #[track_caller]
+    fn open(port: u16, tools: &[(&str, &str)]) -> Self {
+        let folder = format!("/opt/closed-{port}");
+        let mut line = format!("set -e; install -d {folder}");
+        for (tool, says) in tools {
+            let script = format!("#!/bin/sh\\necho \"{says}\" >&2\\nexit 255\\n");
+            let path = format!("{folder}/{tool}");
+            line.push_str(&format!("; printf '{script}' > {path}; chmod 755 {path}"));
+        }
+        Host::Login.root(&line).ok();
+        let path = format!("SetEnv=PATH={folder}:/usr/local/bin:/usr/bin:/bin");
+        let door = Door::open(port, &["AllowTcpForwarding=no", &path]);
+        Self { door, folder }
+    }
+}
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        Host::Login.root(&format!("rm -r {}", self.folder));
+    }
+}
+
+const NO_KEY: (&str, &str) = ("ssh", "alice@node: Permission denied (publickey).");
+
+#[test]
+fn exec_where_no_key_leads_to_a_node() {
+    let closed = Closed::open(2224, &[NO_KEY]);
+    let session = Session::ready("reach-exec", &SMALL);
+    let ran = closed.door.connect(&session, &["--detach", "-v"]);
+    if here() != Scheduler::Slurm {
+        ran.fails(6, &["by nested: "]);
+        return;
+    }
+    assert!(ran.ok().err.contains("exec"));
+    assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
+    let alias = format!("qdebug-{}", session.name);
+    let copy = format!(
+        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
+         scp -q big {alias}:reach-exec; scp -q {alias}:reach-exec back; cmp big back
+         ssh {alias} rm reach-exec"
+    );
+    Host::Laptop.sh(&copy).ok();
+    // A step that is over is no end of the job.
+    assert_eq!(session.status()["state"], "ready");
+}
+
 #[test]
 fn when_no_way_leads_there_each_says_why() {
-    // An ssh of login that has no key for any node.
-    let fake = "install -d /opt/no-key && printf '#!/bin/sh\\necho \
-                \"alice@node: Permission denied (publickey).\" >&2\\nexit 255\\n' \
-                > /opt/no-key/ssh && chmod 755 /opt/no-key/ssh";
-    Host::Login.root(fake).ok();
-    let path = "SetEnv=PATH=/opt/no-key:/usr/local/bin:/usr/bin:/bin";
-    let door = Door::open(2223, &["AllowTcpForwarding=no", path]);
+    let denied = ("srun", "srun: error: Unable to create step: Access denied");
+    let closed = Closed::open(2223, &[NO_KEY, denied]);
     let session = Session::ready("reach-none", &SMALL);
-    let ran = door.connect(&session, &["--detach"]);
-    Host::Login.root("rm -r /opt/no-key");
-    ran.fails(
+    let ran = closed.door.connect(&session, &["--detach"]);
+    let ran = ran.fails(
         6,
-        &["by jump: ", "by nested: ", "Permission denied (publickey)"],
+        &[
+            "by jump: ",
+            "does not forward to it",
+            "by nested: ",
+            "Permission denied (publickey)",
+        ],
     );
+    if here() == Scheduler::Slurm {
+        ran.fails(6, &["by exec: ", "Access denied"]);
+    }
 }

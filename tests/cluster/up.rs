@@ -73,8 +73,8 @@ fn a_dry_run_is_what_login_would_do() {
     let flags = [
         "-g",
         "V100",
-        "--qos",
-        "a b",
+        "-A",
+        "lab",
         "--cpus",
         "3",
         "--memory",
