@@ -97,7 +97,7 @@ fn nested_where_login_forwards_nothing() {
     assert_eq!(Host::Laptop.sh(&many).ok().text(), numbers.join(" "));
     assert_eq!(Host::Login.sh(&pipes).ok().text(), "1");
     let copy = format!(
-        "set -e; cd \"$(mktemp -d)\"; head -c 50000000 /dev/urandom > big
+        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
          scp -q big {alias}:reach-big; scp -q {alias}:reach-big back; cmp big back
          ssh {alias} rm reach-big"
     );
