@@ -10,6 +10,7 @@
 //! undo of `run`, the lease (the kernel tells the container's first process that this process is
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
+mod accounts;
 mod cleanup;
 mod clock;
 mod deadline;
@@ -31,6 +32,7 @@ mod launch;
 mod limits;
 mod log;
 mod look;
+mod memory;
 mod place;
 mod poll;
 mod port;
@@ -38,6 +40,7 @@ mod report;
 mod rootless;
 mod run;
 mod server;
+mod supervise;
 mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};

@@ -8,7 +8,7 @@
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards |
-//! | `bytes` | copying |
+//! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
@@ -34,8 +34,6 @@ mod quote;
 mod word;
 
 #[cfg(unix)]
-mod bytes;
-#[cfg(unix)]
 mod link;
 #[cfg(unix)]
 mod listener;
@@ -43,6 +41,8 @@ mod listener;
 mod master;
 #[cfg(unix)]
 mod pipe;
+#[cfg(unix)]
+mod pump;
 #[cfg(unix)]
 mod remote;
 #[cfg(unix)]

@@ -21,11 +21,11 @@ use tokio::process::Child;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::bytes::{BUFFER, copy, pump_stdio, read_line};
 use super::error::Error;
 use super::link::{Link, Route};
 use super::master::{Client, Master, NO_MASTER, Prompt};
 use super::pipe::Pipe;
+use super::pump::{BUFFER, copy, pump_stdio, read_line};
 use super::why;
 use crate::relay;
 

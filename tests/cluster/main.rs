@@ -30,5 +30,6 @@ mod session;
 mod story;
 mod the_cluster;
 mod time;
+mod trial;
 mod unseen;
 mod up;

@@ -1,4 +1,4 @@
-//! Bytes on their way: copied as they come, their end passed on.
+//! Bytes from one end of a connection to the other, as they come; their end is passed on.
 
 use std::fs::File;
 use std::io;
