@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may see of ours. A module may always see itself.
-const MAY_SEE: [(&str, &[&str]); 15] = [
+const MAY_SEE: [(&str, &[&str]); 16] = [
     ("session", &[]),
     ("process", &[]),
     ("disk", &[]),
@@ -19,7 +19,8 @@ const MAY_SEE: [(&str, &[&str]); 15] = [
     ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),
-    ("ssh", &["process", "disk"]),
+    ("relay", &[]),
+    ("ssh", &["process", "disk", "relay"]),
     ("config", &["disk", "text"]),
     ("login", &["session", "scheduler", "text"]),
     (
@@ -49,6 +50,7 @@ const MAY_SEE: [(&str, &[&str]); 15] = [
             "engine",
             "gpu",
             "kit",
+            "relay",
             "ssh",
             "process",
             "text",

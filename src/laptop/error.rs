@@ -27,6 +27,15 @@ pub enum Error {
         /// What was not understood.
         detail: String,
     },
+    /// The way broke while a session was submitted.
+    #[error("it is not known whether {cluster} has submitted the session")]
+    Unsure {
+        /// The cluster.
+        cluster: String,
+        /// How it broke.
+        #[source]
+        source: ssh::Error,
+    },
     /// This laptop has never connected to such a session, or has swept it.
     #[error("no session `{name}` is known on this machine")]
     NotKnown {

@@ -5,6 +5,7 @@
 //! | `cluster` | qdebug's commands on the cluster, over ssh or on this machine |
 //! | `waiting` | polling a session until it is ready, and what changed meanwhile |
 //! | `reach` | which way leads to a session that is ready, tried in order |
+//! | `ways` | which way led to a cluster last |
 //! | `known` | what this laptop remembers of a session, one file each |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
@@ -28,9 +29,10 @@ mod publish;
 mod reach;
 mod shell;
 mod waiting;
+mod ways;
 
-pub use cluster::{Answer, Cluster};
-pub use connect::{Connect, Event, Outcome, Ui, connect};
+pub use cluster::{Answer, Cluster, Submitted};
+pub use connect::{Connect, Event, Outcome, Ui, Until, connect};
 pub use error::Error;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};

@@ -23,6 +23,8 @@ impl From<laptop::Error> for Failure {
             E::Versions { .. } => {
                 failure(Exit::Versions).hint("install the same qdebug on both sides")
             }
+            E::Unsure { .. } => failure(Exit::ClusterUnreachable)
+                .hint("`qdebug list` tells, once the cluster answers; `qdebug connect` goes on"),
             E::NotKnown { name } => {
                 failure(Exit::NoSuchSession).hint(format!("first: qdebug connect {name}"))
             }
