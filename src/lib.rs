@@ -12,7 +12,7 @@
 //!
 //! The halves never import one another, and `session` imports nothing of ours. Below the halves
 //! stand the adapters, each alone with its outside world: [`scheduler`], [`engine`], [`gpu`],
-//! [`kit`], [`ssh`], [`cache`]; they see neither a session nor a half. [`config`] reads the user's and the
+//! [`kit`], [`ssh`], [`ide`], [`cache`]; they see neither a session nor a half. [`config`] reads the user's and the
 //! site's file. [`process`] is the one place that spawns programs; [`disk`] and [`text`] are what
 //! several modules need of small files and of words. [`cli`] stands on top: it alone knows clap,
 //! prints, and turns errors into sentences and exit codes. `tests/walls.rs` holds all of this.
@@ -25,6 +25,7 @@ pub mod config;
 pub mod disk;
 pub mod engine;
 pub mod gpu;
+pub mod ide;
 pub mod kit;
 pub mod laptop;
 pub mod login;

@@ -77,6 +77,8 @@ pub(super) enum Command {
     Ssh(Ssh),
     /// Bring one more port of a session to the laptop
     Forward(Forward),
+    /// Run a Python program of a session under a debugger that your IDE attaches to
+    Debug(super::debug::Debug),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
     /// Images: build one ahead, list what there is, free the disk

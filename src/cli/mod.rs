@@ -21,6 +21,7 @@ mod args;
 mod cleanup;
 mod config;
 mod connect;
+mod debug;
 mod env_file;
 mod exit;
 mod failure;
@@ -161,6 +162,7 @@ impl Command {
             Self::Connect(connect) => connect.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
+            Self::Debug(debug) => debug.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Node { session } => node::run(&session).await,
             Self::Cleanup(cleanup) => cleanup.run().await,
