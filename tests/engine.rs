@@ -108,6 +108,25 @@ async fn an_image_is_looked_into_without_running_it() {
         engine.read_file(&id, "/etc/passwd", 5).await.unwrap_err(),
         Error::Peek { .. }
     ));
+    // Both as one, and what is a link or nothing by itself.
+    let [passwd, group, release, nothing] = engine
+        .read_files(
+            &id,
+            "/etc",
+            ["passwd", "group", "os-release", "none"],
+            1 << 20,
+        )
+        .await
+        .unwrap();
+    for (file, word) in [
+        (passwd, "root:x:0:0"),
+        (group, "root:x:0:"),
+        (release, "ID="),
+    ] {
+        let text = String::from_utf8(file.unwrap()).unwrap();
+        assert!(text.contains(word), "{text}");
+    }
+    assert_eq!(nothing, None);
     // /bin is a link and /bin/sh is one below it: resolved inside the container.
     let link = engine.stat(&id, "/bin/sh").await.unwrap().unwrap();
     assert_eq!(

@@ -1,61 +1,14 @@
 //! `qdebug debug`: a Python program of a session under debugpy, and what the IDE needs to attach.
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args;
 use serde::Serialize;
 
-use super::args::{Global, Wanted};
-use super::{Exit, Failure, output, values};
+use super::args::{Debug, Global};
+use super::{Exit, Failure, output};
 use crate::ide::{self, Written};
 use crate::laptop::{self, Paths, PythonCommand, Ready};
-
-/// Run a Python program of a session under a debugger that your IDE attaches to.
-///
-/// The program runs under debugpy in the session, on this terminal: its output and exit status come
-/// back, Ctrl-C ends it. It waits until the IDE has attached to a port of this machine, which stays
-/// the same for a session's name. debugpy is the image's, or is installed by pip into your folder of
-/// that image.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  qdebug debug 1234 -- python train.py --lr 0.1
-  qdebug debug v100-otter --write -- python -m pkg.train
-  qdebug debug 1234 --folder /home/alice/proj --no-wait -- .venv/bin/python serve.py
-
-Connect once before: qdebug connect 1234. An exception that nothing catches pauses the program: debugpy
-asks IDEs for that unless you tell yours otherwise.")]
-pub(super) struct Debug {
-    #[command(flatten)]
-    wanted: Wanted,
-    /// Start at once instead of waiting for the IDE, which may attach later
-    #[arg(long)]
-    no_wait: bool,
-    /// The port on 127.0.0.1 of this machine; the session's own one, always the same, when not given
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
-    /// The program's folder in the session; the session's project when not given
-    #[arg(long, value_name = "DIR", value_parser = absolute)]
-    folder: Option<String>,
-    /// Put the configuration into .vscode/launch.json instead of printing it
-    #[arg(long)]
-    write: bool,
-    /// The workspace whose .vscode/launch.json is written; here when not given
-    #[arg(long, value_name = "DIR", requires = "write", value_parser = values::directory)]
-    workspace: Option<PathBuf>,
-    /// The program, after `--`
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<String>,
-}
-
-fn absolute(text: &str) -> Result<String, String> {
-    // The folder is one of the session, where `here` means nothing.
-    match text.starts_with('/') && !text.contains(char::is_control) {
-        true => Ok(text.to_owned()),
-        false => Err("write an absolute path, as the session has it".to_owned()),
-    }
-}
 
 /// What `--json` prints before the program starts.
 #[derive(Serialize)]

@@ -29,6 +29,7 @@ mod peek;
 mod pipe;
 mod podman;
 mod reference;
+mod several;
 mod socket;
 mod store;
 mod throwaway;

@@ -10,6 +10,7 @@
 //! undo of `run`, the lease (the kernel tells the container's first process that this process is
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
+mod accounts;
 mod cleanup;
 mod clock;
 mod deadline;
@@ -38,6 +39,7 @@ mod report;
 mod rootless;
 mod run;
 mod server;
+mod supervise;
 mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
+use super::accounts::Accounts;
 use super::host::User;
 use super::image::Known;
 use super::upload;
 use crate::engine::Bind;
-use crate::kit::{self, Lease, passwd, paths, sshd};
+use crate::kit::{self, Lease, paths, sshd};
 use crate::session::Sshd;
 
 /// What is to be served.
@@ -29,8 +30,8 @@ pub(super) struct Wanted<'a> {
     pub(super) home: &'a Path,
     /// Where terminals open.
     pub(super) project: &'a Path,
-    /// The image.
-    pub(super) known: &'a Known,
+    /// The image, where it is known; [`Server::complete`] is needed where it is not.
+    pub(super) known: Option<&'a Known>,
     /// The environment of the session.
     pub(super) environment: &'a BTreeMap<String, String>,
     /// Whose sshd.
@@ -52,6 +53,7 @@ pub(super) struct Server {
     host_key: String,
     lease: Lease,
     whose: sshd::Server,
+    accounts: Accounts,
     user: (u32, u32),
     uploaded: bool,
     /// Variables that could not be carried into the session.
@@ -65,9 +67,11 @@ impl Server {
         let folder = wanted.folder.join("session");
         make_folder(&folder)?;
 
+        let unknown = Known::default();
+        let known = wanted.known.unwrap_or(&unknown);
         let whose = match wanted.sshd {
             Sshd::Kit => sshd::Server::Kit,
-            Sshd::Image | Sshd::Layer => sshd::Server::Image(wanted.known.sshd_version()),
+            Sshd::Image | Sshd::Layer => sshd::Server::Image(known.sshd_version()),
         };
         let (config, dropped) = sshd::ServerConfig {
             server: whose,
@@ -77,34 +81,12 @@ impl Server {
             env: wanted.environment.clone(),
         }
         .render();
-        let shells = wanted.known.shells.iter().map(String::as_str);
-        let user = passwd::User {
-            name: wanted.user.name.clone(),
-            uid,
-            gid,
-            group: wanted.user.group.clone(),
-            home: wanted.home.to_string_lossy().into_owned(),
-            shell: passwd::choose_shell(shells, |_| true).to_owned(),
-            supplementary: wanted.user.groups.clone(),
-        };
+        let accounts = Accounts::lay_down(wanted.folder, wanted.user, wanted.home, known)?;
+        write_file(&folder.join("sshd_config"), config.as_bytes(), 0o600)?;
         let path = wanted.environment.get("PATH").map_or("", String::as_str);
-        for (name, text, mode) in [
-            ("session/sshd_config", config, 0o600),
-            // These are for everybody in the container.
-            (
-                "passwd",
-                passwd::passwd(&wanted.known.passwd, &user)?,
-                0o644,
-            ),
-            ("group", passwd::group(&wanted.known.group, &user)?, 0o644),
-            (
-                "session/profile.sh",
-                sshd::profile(path, &wanted.project.to_string_lossy()),
-                0o644,
-            ),
-        ] {
-            write_file(&wanted.folder.join(name), text.as_bytes(), mode)?;
-        }
+        let profile = sshd::profile(path, &wanted.project.to_string_lossy());
+        // It is for everybody in the container.
+        write_file(&folder.join("profile.sh"), profile.as_bytes(), 0o644)?;
         write_file(&folder.join("authorized_keys"), wanted.keys, 0o600)?;
         let host_key = kit::generate_host_key(&folder)?;
         let lease = Lease::create(&folder.join("lease"))?;
@@ -113,12 +95,11 @@ impl Server {
         let mut binds: Vec<Bind> = [
             (wanted.kit.clone(), paths::KIT),
             (folder.clone(), paths::SESSION),
-            (wanted.folder.join("passwd"), "/etc/passwd"),
-            (wanted.folder.join("group"), "/etc/group"),
             (folder.join("profile.sh"), paths::IMAGE_PROFILE),
         ]
         .map(|(source, target)| Bind::new(source, target).read_only())
         .to_vec();
+        binds.extend(accounts.binds());
         if uid == 0 {
             binds.extend(empty_for_root(wanted)?);
         }
@@ -127,6 +108,7 @@ impl Server {
             binds,
             argv: sshd::argv(whose, paths::LEASE),
             whose,
+            accounts,
             user: (uid, gid),
             uploaded: false,
             host_key,
@@ -174,6 +156,15 @@ impl Server {
     /// The session's host public key.
     pub(super) fn host_key(&self) -> &str {
         &self.host_key
+    }
+
+    /// Completes passwd and group by what was found in the image, after [`Server::prepare`] without.
+    /// Where they are not bound, the archive is returned that has to be uploaded for it.
+    pub(super) fn complete(&self, known: &Known) -> Result<Option<Vec<u8>>, Error> {
+        self.accounts.complete(known)?;
+        let binds = self.accounts.binds();
+        let archive = self.uploaded.then(|| upload::archive(&binds, self.user));
+        archive.transpose().map_err(Error::io("read", &self.folder))
     }
 
     /// Lets other keys enter from now on: the folder is bound, so a rename in it is seen inside.

@@ -26,10 +26,12 @@
 //! This module depends on nothing else of ours.
 
 mod authorized_keys;
+mod directory;
 mod file;
 mod gpus;
 mod keys;
 mod name;
+mod record;
 mod request;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -40,16 +42,18 @@ mod store;
 mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
+pub use directory::SessionDir;
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
 pub use keys::read_keys;
 pub use name::{NameError, SessionName};
+pub use record::Record;
 pub use request::{
     Cluster, EngineChoice, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError,
     Qdebug, Request, Sshd, Stop,
 };
 pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Limits, Phase, State};
-pub use status::{Record, Status};
-pub use store::{SessionDir, Store};
+pub use status::Status;
+pub use store::Store;
 pub use token::Token;

@@ -1,5 +1,8 @@
 //! Tests of `store.rs`.
 
+use std::time::SystemTime;
+
+use super::super::PublicKey;
 use super::super::samples::{self, job};
 use super::*;
 
@@ -107,8 +110,8 @@ fn everything_is_private() {
     session.write_script("#!/bin/sh\n").unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(session.path()), 0o700);
-    assert_eq!(mode(&session.file("request.json")), 0o600);
-    assert_eq!(mode(&session.file("job.sh")), 0o700);
+    assert_eq!(mode(&session.path().join("request.json")), 0o600);
+    assert_eq!(mode(&session.path().join("job.sh")), 0o700);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
-//! | `route` | the hops to one session, and the bytes of one connection through them |
+//! | `route`, `pump` | the hops to one session, and the bytes of one connection through them |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
@@ -34,6 +34,8 @@ mod word;
 mod listener;
 #[cfg(unix)]
 mod master;
+#[cfg(unix)]
+mod pump;
 #[cfg(unix)]
 mod remote;
 #[cfg(unix)]

@@ -15,19 +15,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdout};
+use tokio::process::Child;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::Error;
 use super::master::{Client, Master, NO_MASTER, Node, Prompt};
+use super::pump::{BUFFER, copy, pump, read_line};
 use super::word::Destination;
-
-/// Bytes of a buffer: the size of ssh's channel packets, which is what arrives at once; larger
-/// ones were measured to be slower. Of a pipe, where the system allows.
-const BUFFER: usize = 32 * 1024;
-#[cfg(target_os = "linux")]
-const PIPE: usize = 1024 * 1024;
 
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
 /// in a loop must not make a cluster count failures, nor ask a person ten times.
@@ -353,49 +348,6 @@ impl Tunnel {
             host: host.to_owned(),
             port: self.port,
             detail: detail.to_owned(),
-        }
-    }
-}
-
-/// Copies until the end; how much there was, and whether all of it could be written.
-async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> (u64, bool) {
-    // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
-    let mut buffer = vec![0; BUFFER];
-    let mut total = 0;
-    loop {
-        match from.read(&mut buffer).await {
-            Ok(0) | Err(_) => return (total, true),
-            Ok(count) => {
-                total += count as u64;
-                if to.write_all(&buffer[..count]).await.is_err() {
-                    return (total, false);
-                }
-            }
-        }
-    }
-}
-
-/// Copies until either end is done; what arrives is written at once.
-fn pump(from: &mut impl std::io::Read, to: &mut impl std::io::Write) {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) if to.write_all(&buffer[..count]).is_ok() => {}
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            _ => return,
-        }
-    }
-}
-
-async fn read_line(from: &mut (impl tokio::io::AsyncRead + Unpin), line: &mut Vec<u8>) {
-    // RFC 4253, 4.2: a banner line has at most 255 bytes.
-    while line.len() < 256 && line.last() != Some(&b'\n') {
-        match from.read_u8().await {
-            Ok(byte) => line.push(byte),
-            Err(_) => return,
         }
     }
 }

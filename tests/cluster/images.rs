@@ -27,6 +27,24 @@ fn an_image_of_busybox_alone_gives_a_shell() {
 }
 
 #[test]
+fn an_image_that_was_never_looked_into_has_its_users_and_its_shell_at_once() {
+    for node in [Host::Node1, Host::Node2] {
+        node.sh("rm -rf /var/tmp/qdebug-2001/images").ok();
+    }
+    let words = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
+    let session = Session::ready("first", &words);
+    session.connect();
+    let seen = session.ssh(
+        &["echo $SHELL; getent passwd alice nobody | cut -d: -f1,7; \
+         getent group games | cut -d: -f1; ls -ld /var/mail | cut -d' ' -f3,4"],
+    );
+    assert_eq!(
+        seen.ok().text(),
+        "/bin/bash\nalice:/bin/bash\nnobody:/usr/sbin/nologin\ngames\nroot mail"
+    );
+}
+
+#[test]
 fn an_image_whose_sshd_is_its_own_serves_too() {
     let words = [
         "-g",

@@ -80,7 +80,7 @@ fn submit(image: &str) {
 #[test]
 fn a_folder_that_the_engine_does_not_see_is_uploaded_and_stdin_is_the_lease() {
     let _folder = Folder::new();
-    for image in ["qdebug/busybox", "qdebug/demo"] {
+    for (image, shell) in [("qdebug/busybox", "/bin/sh"), ("qdebug/demo", "/bin/bash")] {
         submit(image);
         let status = qdebug(&["status", "--json", NAME]).ok().json();
         let notices = status["details"]["notices"].to_string();
@@ -88,6 +88,14 @@ fn a_folder_that_the_engine_does_not_see_is_uploaded_and_stdin_is_the_lease() {
             notices.contains("does not see /var/tmp/unseen"),
             "{status:#}"
         );
+        // So is what was found in the image while its container started.
+        let filter = format!("label=qdebug.session={NAME}");
+        let line = format!(
+            "docker cp $(docker ps -q --filter {filter}):/etc/passwd - | tar xO | cut -d: -f1,7"
+        );
+        let accounts = HERE.sh(&line).ok();
+        let first = format!("alice:{shell}\n");
+        assert!(accounts.out.starts_with(&first), "{image}: {accounts}");
         // The key is handed over into the running container.
         qdebug(&["connect", NAME, "--yes", "--detach", "--on", "here"]).ok();
         let line = "id -un; echo x 2>/dev/null >> /.qdebug/init || echo closed; \

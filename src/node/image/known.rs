@@ -3,6 +3,12 @@
 //! What is known of an image is kept by its id in the node's own folder: the second start of an
 //! image looks into nothing. Looking takes a container of its own that is never started, since the
 //! session's has the generated passwd bound over the image's.
+//!
+//! Problem: what Docker reads out of a container costs it a process of its own, so a look before the
+//! start makes the first start of an image half as long again.
+//! Solution: the look is only begun before the session's container is made, and goes on while that
+//! starts; what it finds is filled in before anybody may log in. Only an sshd of the image's own
+//! has to be looked at first.
 
 use std::path::{Path, PathBuf};
 
@@ -51,8 +57,17 @@ pub(in crate::node) struct Looking<'a> {
     id: ContainerId,
     architecture: &'a str,
     path: &'a str,
+    sshd: Sshd,
     /// Where to keep what was found.
     file: Option<PathBuf>,
+}
+
+/// How an image is known.
+pub(in crate::node) enum Found<'a> {
+    /// From an earlier look.
+    Kept(Known),
+    /// Not yet.
+    Looking(Looking<'a>),
 }
 
 /// Where and for what an image is looked into.
@@ -70,14 +85,13 @@ pub(in crate::node) struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    /// What must be known before the image runs; and, where that was not kept, what is left to
-    /// look for while it starts.
-    pub(in crate::node) async fn essentials(&self) -> Result<(Known, Option<Looking<'a>>), Error> {
+    /// What was kept of an earlier look; else makes what a new one takes.
+    pub(in crate::node) async fn begin(&self) -> Result<Found<'a>, Error> {
         let file = kept_at(self.folder, &self.image.id);
         if let Some(known) = file.as_deref().and_then(kept)
             && (self.sshd == Sshd::Kit || known.sshd.is_some())
         {
-            return Ok((known, None));
+            return Ok(Found::Kept(known));
         }
         let spec = ContainerSpec {
             image: self.image.id.clone(),
@@ -87,25 +101,25 @@ impl<'a> Lookup<'a> {
             network: Some("none".to_owned()),
             ..ContainerSpec::default()
         };
-        let looking = Looking {
+        Ok(Found::Looking(Looking {
             engine: self.engine,
             id: self.engine.create(&spec).await?,
             architecture: &self.image.architecture,
             path: self.path,
+            sshd: self.sshd,
             file,
-        };
-        let known = looking.essentials(self.sshd).await?;
-        Ok((known, Some(looking)))
+        }))
     }
 }
 
 impl Looking<'_> {
-    async fn essentials(&self, sshd: Sshd) -> Result<Known, Error> {
+    /// What must be known before anybody logs in.
+    pub(in crate::node) async fn essentials(&self) -> Result<Known, Error> {
         let Self { engine, id, .. } = self;
-        let text = async |path: &str| -> Result<String, Error> {
-            let bytes = engine.read_file(id, path, PASSWD_LIMIT).await?;
-            Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
-        };
+        let names = ["passwd", "group"];
+        let files = engine.read_files(id, "/etc", names, PASSWD_LIMIT).await?;
+        let [passwd, group] =
+            files.map(|file| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned());
         let mut shells = Vec::new();
         for shell in SHELLS {
             let found = engine.stat_resolved(id, shell).await?;
@@ -115,7 +129,7 @@ impl Looking<'_> {
                 break;
             }
         }
-        let sshd = match sshd {
+        let sshd = match self.sshd {
             Sshd::Kit => None,
             Sshd::Image | Sshd::Layer => {
                 let path = kit::paths::IMAGE_SSHD;
@@ -125,8 +139,8 @@ impl Looking<'_> {
         };
         Ok(Known {
             format: KNOWN_FORMAT,
-            passwd: text("/etc/passwd").await?,
-            group: text("/etc/group").await?,
+            passwd,
+            group,
             shells,
             sshd,
             notices: Vec::new(),
@@ -135,7 +149,7 @@ impl Looking<'_> {
 
     /// Looks for what an IDE will miss, removes the container and keeps what is known. A session
     /// does not fail for this.
-    pub(in crate::node) async fn finish(self, mut known: Known) -> Vec<String> {
+    pub(in crate::node) async fn finish(self, mut known: Known) -> Known {
         let looked = Look::into(self.engine, &self.id, self.architecture, self.path).await;
         if let Err(error) = self.engine.remove(&self.id).await {
             tracing::warn!(%error, "cannot remove the container made for looking");
@@ -144,7 +158,7 @@ impl Looking<'_> {
             Ok(look) => known.notices = look.notices(),
             Err(error) => {
                 tracing::warn!(%error, "cannot tell what an IDE will miss");
-                return Vec::new();
+                return known;
             }
         }
         if let Some(file) = &self.file
@@ -152,7 +166,7 @@ impl Looking<'_> {
         {
             tracing::debug!(%error, file = %file.display(), "cannot keep what is known of the image");
         }
-        known.notices
+        known
     }
 }
 

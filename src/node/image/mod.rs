@@ -28,7 +28,7 @@ pub use manage::{
     PruneBounds, image_build, image_list, image_prune,
 };
 
-pub(super) use known::{Known, Lookup};
+pub(super) use known::{Found, Known, Lookup};
 pub(super) use saving::Saving;
 pub(super) use session::of_session;
 

@@ -1,8 +1,9 @@
-//! Tests of `status.rs`.
+//! Tests of `record.rs`.
 
 use std::collections::BTreeMap;
 
 use super::super::samples::{job, request};
+use super::super::state::{EndReason, Phase};
 use super::*;
 
 const NOW: &str = "2026-01-01T00:30:00Z";

@@ -1,4 +1,4 @@
-//! Tests of `error.rs`.
+//! Tests of `refusal.rs`.
 
 use super::*;
 

@@ -1,0 +1,296 @@
+//! The command line: what clap parses, and nothing else.
+
+mod debug;
+mod hooks;
+mod image;
+mod submit;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::laptop;
+use crate::session::PublicKey;
+
+pub(super) use debug::Debug;
+pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
+pub(super) use image::{Image, ImageBuild, ImagePrune};
+pub(super) use submit::{EngineFlag, Recipe, SshdChoice, Submit};
+
+/// Where the help puts the flags of every command: behind the command's own.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Debug, in the IDE on your laptop, code in a container on a GPU node that a batch scheduler
+/// hands out.
+#[derive(Debug, Parser)]
+#[command(
+    name = "qdebug",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  login$  qdebug submit -g V100 -w 4h -i pytorch/pytorch
+  laptop$ qdebug connect 1234 --on alice@login.example.org
+  laptop$ ssh qdebug-v100-otter
+
+`qdebug COMMAND --help` tells more of each; `qdebug help exit-codes` what an exit status means."
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// Answer in JSON on stdout
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(super) json: bool,
+    /// Tell on stderr what is done (-vv: every detail); QDEBUG_LOG takes a tracing filter
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
+    pub(super) verbose: u8,
+    /// Ask this cluster: a profile of the configuration file, or USER@HOST
+    #[arg(long, global = true, value_name = "CLUSTER", help_heading = EVERYWHERE)]
+    pub(super) on: Option<String>,
+    /// Frame stdout with this mark, so that noise of shell start files can be told from it
+    #[arg(long, global = true, hide = true, value_name = "HEX", value_parser = frame_mark)]
+    pub(super) frame: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Submit a debugging session to the scheduler (on the login node)
+    Submit(Box<Submit>),
+    /// Wait for a session, open the tunnel and keep it open (on the laptop)
+    Connect(Connect),
+    /// List your sessions
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Tell where a session stands
+    Status(Wanted),
+    /// Tell the cluster's GPU types: how many, how many free, what waits for them
+    Gpus,
+    /// Print a session's log
+    Logs(Logs),
+    /// End a session: its job and its container
+    Stop(Stop),
+    /// Open a shell in a session, or run a command there (on the laptop)
+    Ssh(Ssh),
+    /// Bring one more port of a session to the laptop
+    Forward(Forward),
+    /// Run a Python program of a session under a debugger that your IDE attaches to
+    Debug(Debug),
+    /// Remove containers of yours whose job is over (on a node)
+    Gc(Gc),
+    /// Images: build one ahead, list what there is, free the disk
+    #[command(subcommand)]
+    Image(Image),
+    /// The kit: the static sshd that serves any image
+    #[command(subcommand)]
+    Kit(Kit),
+    /// The scheduler's hooks that clean up whatever happens (for admins, as root)
+    #[command(subcommand)]
+    Hooks(Hooks),
+    /// Print every value of the configuration and where it comes from
+    Config {
+        /// What else to do
+        #[command(subcommand)]
+        action: Option<ConfigAction>,
+    },
+    /// Print completions for your shell
+    #[command(
+        after_help = "Example: qdebug completions bash > ~/.local/share/bash-completion/completions/qdebug"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    #[command(after_help = "Example: qdebug man > ~/.local/share/man/man1/qdebug.1")]
+    Man,
+    /// Explain a command or a topic: `qdebug help exit-codes`
+    Help {
+        /// A command or topic
+        topic: Option<String>,
+    },
+    /// The node half; the job script runs it
+    #[command(hide = true)]
+    Node {
+        /// The session's directory
+        session: PathBuf,
+    },
+    /// Carry one connection to a session on stdin and stdout; the ssh config runs it
+    #[command(hide = true)]
+    Proxy {
+        /// The session's host alias without `qdebug-`
+        name: String,
+    },
+    /// Let the public key on stdin into a session; connect runs it on the login node
+    #[command(hide = true)]
+    Authorize(Wanted),
+    /// Remove the containers of a job that is over; the scheduler's hooks run it on the nodes
+    #[command(hide = true)]
+    Cleanup(Cleanup),
+    /// Supervise a job of the scheduler `local`
+    #[command(hide = true)]
+    LocalRun {
+        /// The job's directory
+        job: PathBuf,
+    },
+}
+
+/// A session by name or job id.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// A job id, short or full, or a session's name
+    #[arg(value_name = "JOB")]
+    pub(super) job: String,
+}
+
+/// Wait for a session, open the tunnel and keep it open.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  qdebug connect 1234
+  qdebug connect v100-otter --on alice@login.example.org
+  qdebug connect 1234 -L 8888:127.0.0.1:8888
+
+While it runs, and for ten minutes after, `ssh qdebug-NAME` works from any terminal or IDE.")]
+pub(super) struct Connect {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Bring a port of the session here, as ssh -L does; repeatable
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::local)]
+    pub(super) local: Vec<laptop::Forward>,
+    /// Bring a port of the laptop there, as ssh -R does; repeatable
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::remote)]
+    pub(super) remote: Vec<laptop::Forward>,
+    /// The port on 127.0.0.1 of this machine; the same as last time when not given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: Option<u16>,
+    /// Answer every question with yes
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Set everything up and return instead of keeping the tunnel open
+    #[arg(long)]
+    pub(super) detach: bool,
+}
+
+/// List your sessions.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Also those that are over
+    #[arg(short, long)]
+    pub(super) all: bool,
+}
+
+/// Print a session's log.
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Go on as it grows, until the session is over
+    #[arg(short, long)]
+    pub(super) follow: bool,
+}
+
+/// End a session.
+#[derive(Debug, Args)]
+pub(super) struct Stop {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// Return at once instead of waiting for the end
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Who asked, when a laptop asks for somebody
+    #[arg(long, hide = true)]
+    pub(super) by: Option<String>,
+}
+
+/// Open a shell in a session, or run a command there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  qdebug ssh v100-otter
+  qdebug ssh 1234 nvidia-smi
+  qdebug ssh 1234 -- python -c 'print(1)'
+
+The exit status is the command's own.")]
+pub(super) struct Ssh {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// The command; a shell when not given
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<String>,
+}
+
+/// Bring one more port of a session to the laptop.
+#[derive(Debug, Args)]
+pub(super) struct Forward {
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
+    /// The port in the session, or LOCAL:PORT
+    pub(super) port: String,
+}
+
+/// Remove containers of yours whose job is over.
+#[derive(Debug, Args)]
+pub(super) struct Gc {
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Test the files: the first error with file, line and key, and every unknown key
+    Check,
+}
+
+/// The kit.
+#[derive(Debug, Subcommand)]
+pub(super) enum Kit {
+    /// Build the kit from Debian's source packages, in a container
+    Build {
+        /// The Debian image to build in
+        #[arg(long, default_value = "debian:bookworm-slim")]
+        base: String,
+        /// Where to write it
+        #[arg(
+            short,
+            long,
+            value_name = "FILE",
+            default_value = "target/kit/kit.tar.gz"
+        )]
+        output: PathBuf,
+    },
+    /// Tell which kit this qdebug has
+    Show,
+}
+
+fn frame_mark(text: &str) -> Result<String, String> {
+    let well = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    well.then(|| text.to_owned())
+        .ok_or_else(|| "a mark is 8 to 64 hexadecimal digits".to_owned())
+}
+
+/// A public key as `authorize` reads it from stdin.
+pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
+    text.trim().parse().map_err(|error| format!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

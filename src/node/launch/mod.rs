@@ -1,0 +1,270 @@
+//! From a granted job to a session that is ready: GPUs, engine, image, kit, container, port, ssh.
+//!
+//! Every step tells its phase, and what it makes is put into [`Made`] in the moment it exists: the
+//! work may be cut off between any two awaits by a signal.
+//!
+//! - `spec`: what the container shall be;
+//! - `start`: from there to sshd's banner;
+//! - `details`: what is told of it then.
+
+mod details;
+mod spec;
+mod start;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Error;
+use super::clock::Clock;
+use super::deadline;
+use super::end::Made;
+use super::environment::{self, Parts};
+use super::folders;
+use super::gc::{self, Sweep};
+use super::gpus;
+use super::host::{self, User};
+use super::image::{self, Found, Known, Lookup};
+use super::job::OwnJob;
+use super::place::{DEFAULT_BASE, NodeDir};
+use super::report::Reporter;
+use super::run::Options;
+use super::server::{self, Server};
+use crate::engine::{self, Engine, Image};
+use crate::gpu::Selected;
+use crate::kit::{Kit, paths};
+use crate::session::{
+    ConnectionDetails, EngineChoice, GpuRequest, Phase, Request, SessionDir, Sshd,
+};
+
+/// The port of sshd in the container.
+const SSH_PORT: u16 = 2222;
+/// How long the NVIDIA driver may take to answer; one that has to wake its GPUs first takes many
+/// seconds.
+const DRIVER_LIMIT: Duration = Duration::from_secs(120);
+
+/// What a session is launched from.
+pub(super) struct Plan<'a> {
+    pub(super) session: &'a SessionDir,
+    pub(super) request: &'a Request,
+    pub(super) job: &'a OwnJob,
+    pub(super) clock: Clock,
+    pub(super) options: &'a Options,
+}
+
+/// Makes the session ready.
+pub(super) async fn launch(
+    plan: &Plan<'_>,
+    made: &mut Made,
+    reporter: &mut Reporter,
+) -> Result<(), Error> {
+    let request = plan.request;
+    reporter.enter(Phase::CheckingGpus).await?;
+    let base = plan.options.node_dir.as_deref();
+    let base = base.unwrap_or(Path::new(DEFAULT_BASE));
+    let gpus = match &request.gpu {
+        Some(wanted) => {
+            let (selected, held) = choose_gpus(wanted, base, plan.options.may_pick_gpus).await?;
+            made.gpus = held;
+            Some(selected)
+        }
+        None => None,
+    };
+    folders::check(request)?;
+
+    let node_dir = NodeDir::open(base)?;
+    let wanted = match request.engine {
+        EngineChoice::Auto => plan.options.engine,
+        EngineChoice::Docker => engine::Choice::Docker,
+        EngineChoice::Podman => engine::Choice::Podman,
+    };
+    let (engine, user) = tokio::join!(
+        Engine::connect(wanted, Some(node_dir.path())),
+        User::of_this_process()
+    );
+    let engine = engine?;
+    made.engine = Some(engine.clone());
+    // The folder is locked first, so that no other node half takes this session for a dead one.
+    let held = made.folder.insert(node_dir.make_session(&request.token)?);
+    let folder = held.path().to_owned();
+    match gc::sweep(&engine, &node_dir, Some(&request.cluster), Sweep::Remove).await {
+        Ok(swept) => tracing::debug!(?swept, "swept"),
+        Err(error) => tracing::warn!(error = error.sentence(), "cannot sweep"),
+    }
+
+    let cache = plan.options.cache.as_ref();
+    let mut obtained =
+        image::of_session(&engine, node_dir.path(), cache, request, reporter).await?;
+    made.saving = obtained.saving.take();
+
+    reporter.enter(Phase::Launching).await?;
+    let launching = Launching {
+        plan,
+        engine: &engine,
+        user: &user,
+        node_dir: &node_dir,
+        folder: &folder,
+        image: &obtained.image,
+        image_name: &obtained.name,
+        image_notices: &obtained.notices,
+        gpus: gpus.as_ref(),
+    };
+    let details = launching.container(made).await?;
+    reporter.ready(details).await
+}
+
+/// Chooses the GPUs on a thread of its own: a driver that hangs must not keep a signal from being
+/// heard.
+async fn choose_gpus(
+    wanted: &GpuRequest,
+    base: &Path,
+    may_pick: bool,
+) -> Result<(Selected, gpus::Held), Error> {
+    let hanging = |detail: String| Error::Hanging {
+        doing: "asking the NVIDIA driver",
+        detail,
+    };
+    let (wanted, base) = (wanted.clone(), base.to_owned());
+    let choosing = tokio::task::spawn_blocking(move || gpus::choose(&wanted, &base, may_pick));
+    match tokio::time::timeout(DRIVER_LIMIT, choosing).await {
+        Ok(chosen) => chosen.map_err(|error| hanging(error.to_string()))?,
+        Err(_) => Err(hanging(format!(
+            "no answer within {} s",
+            DRIVER_LIMIT.as_secs()
+        ))),
+    }
+}
+
+struct Launching<'a> {
+    plan: &'a Plan<'a>,
+    engine: &'a Engine,
+    user: &'a User,
+    node_dir: &'a NodeDir,
+    folder: &'a Path,
+    image: &'a Image,
+    image_name: &'a str,
+    image_notices: &'a [String],
+    gpus: Option<&'a Selected>,
+}
+
+impl Launching<'_> {
+    async fn container(&self, made: &mut Made) -> Result<ConnectionDetails, Error> {
+        let request = self.plan.request;
+        let address = host::address_in_background();
+        let lookup = |name: &str| std::env::var(name).ok();
+        let uuids = self.gpu_uuids();
+        let environment = environment::of_session(
+            &Parts {
+                image: &self.image.env,
+                image_id: &self.image.id,
+                wished: request
+                    .env
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect(),
+                gpus: &uuids,
+                home: &request.home.to_string_lossy(),
+                site: &self.plan.options.pass_env,
+                path_behind: paths::BIN,
+            },
+            lookup,
+        );
+        let path = self.image.env("PATH").unwrap_or(environment::DEFAULT_PATH);
+        let labels = self.labels();
+        let lookup = Lookup {
+            engine: self.engine,
+            image: self.image,
+            folder: self.node_dir.path(),
+            labels: &labels,
+            path,
+            sshd: request.sshd,
+        };
+        made.making = true;
+        let (found, kit) = tokio::join!(lookup.begin(), self.unpack_kit());
+        let found = found?;
+        made.making = false;
+        let kit = kit?;
+        let (mut known, looking) = match found {
+            Found::Kept(known) => (Some(known), None),
+            Found::Looking(looking) => (None, Some(looking)),
+        };
+        if request.sshd != Sshd::Kit {
+            // How it is configured depends on its version.
+            if let Some(looking) = &looking {
+                known = Some(looking.essentials().await?);
+            }
+            if !known.as_ref().is_some_and(Known::has_sshd) {
+                return Err(Error::NoSshd {
+                    image: self.image_name.to_owned(),
+                });
+            }
+        }
+        // Keys that cannot be read now come with the next look.
+        let keys = self.plan.session.keys_as_written().ok().flatten();
+        let prepared = Server::prepare(&server::Wanted {
+            kit,
+            folder: self.folder,
+            user: self.user,
+            home: &request.home,
+            project: &request.project,
+            known: known.as_ref(),
+            environment: &environment,
+            sshd: request.sshd,
+            keys: &keys.unwrap_or_default(),
+            port: SSH_PORT,
+            ends_in: self.ends_in(),
+        })?;
+        let is_complete = known.is_some();
+        let server = made.server.insert(prepared);
+        let (spec, mut unmet) = self.spec(&labels, uuids, &environment, server);
+        let look = async {
+            let known = match (known, &looking) {
+                (None, Some(looking)) => looking.essentials().await?,
+                (known, _) => known.unwrap_or_default(),
+            };
+            Ok(match looking {
+                Some(looking) => looking.finish(known).await,
+                None => known,
+            })
+        };
+        let (port, known) = tokio::try_join!(self.start(made, spec), look)?;
+        if !is_complete {
+            self.complete(made, &known).await?;
+        }
+        let mut notices = known.notices;
+        notices.append(&mut unmet);
+        Ok(self.details(made, port, notices, address.await))
+    }
+
+    /// Gives a running container what was found in its image while it started.
+    async fn complete(&self, made: &Made, known: &Known) -> Result<(), Error> {
+        if let (Some(server), Some(id)) = (&made.server, &made.container)
+            && let Some(archive) = server.complete(known)?
+        {
+            self.engine.upload(id, archive).await?;
+        }
+        Ok(())
+    }
+
+    /// Unpacking takes a while the first time, and the engine can be asked meanwhile.
+    async fn unpack_kit(&self) -> Result<PathBuf, Error> {
+        let node_dir = self.node_dir.path().to_owned();
+        let unpacking = tokio::task::spawn_blocking(move || Kit::find()?.unpack(&node_dir));
+        match unpacking.await {
+            Ok(unpacked) => Ok(unpacked?),
+            Err(error) => Err(Error::Hanging {
+                doing: "unpacking the kit",
+                detail: error.to_string(),
+            }),
+        }
+    }
+
+    fn gpu_uuids(&self) -> Vec<String> {
+        let gpus = self.gpus.map(|selected| selected.gpus.as_slice());
+        let uuids = gpus.unwrap_or_default().iter().map(|gpu| gpu.uuid.clone());
+        uuids.collect()
+    }
+
+    fn ends_in(&self) -> Duration {
+        deadline::lease(self.plan.job.deadline, self.plan.clock.now())
+    }
+}

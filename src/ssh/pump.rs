@@ -1,0 +1,54 @@
+//! Bytes from one end of a connection to the other, as they come.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::ChildStdout;
+
+/// Bytes of a buffer: the size of ssh's channel packets, which is what arrives at once; larger
+/// ones were measured to be slower. Of a pipe, where the system allows.
+pub(super) const BUFFER: usize = 32 * 1024;
+#[cfg(target_os = "linux")]
+const PIPE: usize = 1024 * 1024;
+
+/// Copies until the end; how much there was, and whether all of it could be written.
+pub(super) async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> (u64, bool) {
+    // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
+    let mut buffer = vec![0; BUFFER];
+    let mut total = 0;
+    loop {
+        match from.read(&mut buffer).await {
+            Ok(0) | Err(_) => return (total, true),
+            Ok(count) => {
+                total += count as u64;
+                if to.write_all(&buffer[..count]).await.is_err() {
+                    return (total, false);
+                }
+            }
+        }
+    }
+}
+
+/// Copies until either end is done; what arrives is written at once.
+pub(super) fn pump(from: &mut impl std::io::Read, to: &mut impl std::io::Write) {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) if to.write_all(&buffer[..count]).is_ok() => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            _ => return,
+        }
+    }
+}
+
+pub(super) async fn read_line(from: &mut (impl tokio::io::AsyncRead + Unpin), line: &mut Vec<u8>) {
+    // RFC 4253, 4.2: a banner line has at most 255 bytes.
+    while line.len() < 256 && line.last() != Some(&b'\n') {
+        match from.read_u8().await {
+            Ok(byte) => line.push(byte),
+            Err(_) => return,
+        }
+    }
+}
