@@ -244,6 +244,28 @@ fn a_recipe_that_fails_says_its_last_lines() {
 }
 
 #[test]
+fn what_only_buildkit_builds_is_named_with_the_way_out() {
+    let Some(place) = Place::new("1G") else {
+        return;
+    };
+    let cases = [
+        (
+            "mount",
+            "RUN --mount=type=cache,target=/c true\n",
+            "RUN --mount",
+        ),
+        ("link", "COPY --link Dockerfile /d\n", "COPY --link"),
+        ("here", "RUN <<END\ntrue\nEND\n", "RUN <<"),
+    ];
+    for (name, line, word) in cases {
+        let recipe = place.recipe(name, line);
+        let ran = place.image(&["build", "--dockerfile", recipe.to_str().unwrap()]);
+        let word = format!("only BuildKit understands {word}");
+        ran.fails(8, &[&word, "hint:", "docker build"]);
+    }
+}
+
+#[test]
 fn another_node_gets_it_from_the_cache_and_damage_is_mended() {
     let Some(mut place) = Place::new("1G") else {
         return;

@@ -207,6 +207,8 @@ impl Engine {
             docker,
             socket: socket.to_owned(),
             flavour,
+            api: (major_version, minor_version),
+            gpu_way: Arc::default(),
             version: podman.or(answer.version).unwrap_or_default(),
             architecture: answer.arch.unwrap_or_default(),
             service,

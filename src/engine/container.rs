@@ -19,6 +19,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 
+use super::devices::{Asked, Way};
 use super::error::from_api;
 use super::flavour::Flavour;
 use super::{Engine, Error, Kind};
@@ -153,11 +154,6 @@ impl fmt::Display for ContainerId {
 }
 
 impl Engine {
-    /// How it is asked for GPUs, in words for the user.
-    pub fn gpu_way(&self) -> &'static str {
-        self.flavour.gpu_way()
-    }
-
     /// Makes a container.
     ///
     /// # Errors
@@ -170,9 +166,10 @@ impl Engine {
                 .name(&spec.name)
                 .build()
         });
+        let way = self.way_to(&spec.gpus).await;
         let made = self
             .docker
-            .create_container(options, body(spec, &self.flavour))
+            .create_container(options, body(spec, &self.flavour, way))
             .await
             .map_err(|error| from_api(DOING, error))?;
         for warning in &made.warnings {
@@ -281,8 +278,8 @@ fn forgive_gone(result: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// The request that makes it.
-fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
+/// The request that makes it; `way` is how its GPUs are asked for.
+fn body(spec: &ContainerSpec, flavour: &Flavour, way: Option<Way>) -> ContainerCreateBody {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let pairs = |pairs: &[(String, String)]| {
         pairs
@@ -324,12 +321,11 @@ fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
     if spec.unlabelled {
         security.push("label=disable".to_owned());
     }
-    let (device_requests, gpu_variable) = flavour.gpus(&spec.gpus);
+    let mut env = spec.env.clone();
+    let gpus = way.map_or_else(Asked::default, |way| way.ask(&spec.gpus, &mut env));
     let (groups, annotations) = flavour.groups(&spec.groups);
     let limits = flavour.limits;
     let memory = spec.memory_bytes.filter(|_| limits.memory).map(signed);
-    let mut env = pairs(&spec.env);
-    env.extend(gpu_variable);
     let host = HostConfig {
         mounts: Some(binds.chain(tmpfs).collect()),
         port_bindings: port
@@ -358,7 +354,8 @@ fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
             .map(|share| signed(share.saturating_mul(1_000_000))),
         cpuset_cpus: spec.cpuset.clone().filter(|_| limits.cpuset),
         pids_limit: spec.pids.filter(|_| limits.pids).map(signed),
-        device_requests,
+        device_requests: gpus.requests,
+        runtime: gpus.runtime,
         network_mode: spec.network.clone().or_else(|| flavour.network()),
         log_config: Some(flavour.log()),
         ..HostConfig::default()
@@ -371,7 +368,7 @@ fn body(spec: &ContainerSpec, flavour: &Flavour) -> ContainerCreateBody {
         cmd: entrypoint.is_some().then(|| argv.collect()),
         entrypoint,
         user: spec.user.map(|(uid, gid)| format!("{uid}:{gid}")),
-        env: Some(env),
+        env: Some(pairs(&env)),
         labels: Some(spec.labels.iter().cloned().collect()),
         exposed_ports: port.map(|(key, _)| vec![key]),
         working_dir: spec.workdir.clone(),

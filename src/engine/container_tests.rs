@@ -3,7 +3,12 @@
 use super::*;
 
 fn json(spec: &ContainerSpec) -> serde_json::Value {
-    serde_json::to_value(body(spec, &Flavour::DOCKER)).unwrap()
+    serde_json::to_value(body(
+        spec,
+        &Flavour::DOCKER,
+        Some(Way::Request).filter(|_| !spec.gpus.is_empty()),
+    ))
+    .unwrap()
 }
 
 #[test]
@@ -104,7 +109,7 @@ fn podman_is_asked_in_its_own_words() {
         limits: crate::engine::flavour::CanLimit::NONE,
         ..Flavour::DOCKER
     };
-    let json = serde_json::to_value(body(&spec, &podman)).unwrap();
+    let json = serde_json::to_value(body(&spec, &podman, Some(Way::of_podman(4)))).unwrap();
     assert_eq!(json["User"], "2001:100");
     assert_eq!(
         json["Env"],

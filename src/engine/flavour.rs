@@ -4,12 +4,12 @@
 //! on cgroup version 1 are ignored; a supplementary group by number becomes one of the user's
 //! subordinate ids; `GroupAdd: keep-groups` is refused through the API, and only crun keeps groups;
 //! the log driver `local` is refused; the default network goes through a second slirp4netns that is
-//! never ended; a device request is ignored without a word.
+//! never ended.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use bollard::models::{DeviceRequest, HostConfigLogConfig};
+use bollard::models::HostConfigLogConfig;
 
 use super::{ContainerSpec, Kind};
 
@@ -107,49 +107,6 @@ impl Flavour {
         }
     }
 
-    /// How GPUs are asked for, by UUID: device requests and environment.
-    ///
-    /// Docker's capability list alone is what `docker run --gpus` asks for: which driver libraries
-    /// come along stays the image's own choice. Podman 5 has CDI; before it, NVIDIA's hook for OCI
-    /// runtimes reads the variable.
-    pub(super) fn gpus(&self, uuids: &[String]) -> (Option<Vec<DeviceRequest>>, Option<String>) {
-        if uuids.is_empty() {
-            return (None, None);
-        }
-        let request = match (self.kind, self.major) {
-            (Kind::Podman, ..5) => {
-                let value = format!("NVIDIA_VISIBLE_DEVICES={}", uuids.join(","));
-                return (None, Some(value));
-            }
-            (Kind::Podman, _) => DeviceRequest {
-                driver: Some("cdi".to_owned()),
-                device_ids: Some(
-                    uuids
-                        .iter()
-                        .map(|id| format!("nvidia.com/gpu={id}"))
-                        .collect(),
-                ),
-                ..DeviceRequest::default()
-            },
-            (Kind::Docker, _) => DeviceRequest {
-                driver: Some("nvidia".to_owned()),
-                device_ids: Some(uuids.to_vec()),
-                capabilities: Some(vec![vec!["gpu".to_owned()]]),
-                ..DeviceRequest::default()
-            },
-        };
-        (Some(vec![request]), None)
-    }
-
-    /// How GPUs are asked for, in words for the user.
-    pub(super) fn gpu_way(&self) -> &'static str {
-        match (self.kind, self.major) {
-            (Kind::Podman, ..5) => "Podman 4, by NVIDIA's OCI hook",
-            (Kind::Podman, _) => "Podman, by CDI (nvidia.com/gpu)",
-            (Kind::Docker, _) => "Docker, by a device request (nvidia)",
-        }
-    }
-
     /// What of this container's description it cannot do, in words for the user.
     pub(super) fn unmet(&self, spec: &ContainerSpec) -> Vec<String> {
         let mut unmet = Vec::new();
@@ -221,22 +178,6 @@ mod tests {
             ..PODMAN
         };
         assert_eq!(root.groups(&[5]).0, ["5"]);
-    }
-
-    #[test]
-    fn gpus_are_asked_for_as_each_engine_can() {
-        let uuids = ["GPU-1".to_owned(), "GPU-2".to_owned()];
-        let (requests, variable) = PODMAN.gpus(&uuids);
-        assert_eq!(requests, None);
-        assert_eq!(
-            variable.as_deref(),
-            Some("NVIDIA_VISIBLE_DEVICES=GPU-1,GPU-2")
-        );
-        let (requests, variable) = Flavour { major: 5, ..PODMAN }.gpus(&uuids);
-        let ids = requests.unwrap().remove(0).device_ids.unwrap();
-        assert_eq!(ids, ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=GPU-2"]);
-        assert_eq!(variable, None);
-        assert_eq!(Flavour::DOCKER.gpus(&[]), (None, None));
     }
 
     #[test]

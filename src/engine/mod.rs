@@ -11,8 +11,10 @@
 //! - `build`: building them ([`Build`], [`Context`]);
 //! - `store`: saving, loading, naming and removing them;
 //! - `container`: making ([`ContainerSpec`]), starting, stopping, removing;
+//! - `devices`: how GPUs are asked for ([`GpuLack`]);
 //! - `list`: which there are;
 //! - `watch`: the exit and the output of a running container;
+//! - `memory`: whether its memory ran out;
 //! - `peek`: looking into a container that does not run;
 //! - `throwaway`: a container that is run to its end and removed.
 
@@ -20,11 +22,13 @@ mod auth;
 mod build;
 mod connect;
 mod container;
+mod devices;
 mod error;
 mod flavour;
 mod hand_over;
 mod image;
 mod list;
+mod memory;
 mod peek;
 mod pipe;
 mod podman;
@@ -36,22 +40,25 @@ mod throwaway;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::Docker;
 
 pub use build::{Build, BuildError, BuildProgress, Built, Context};
 pub use container::{Bind, ContainerId, ContainerSpec, Publish};
+pub use devices::GpuLack;
 pub use error::Error;
 pub use image::{Image, PullProgress};
 pub use list::{ContainerState, Listed};
+pub use memory::MemoryWatch;
 pub use peek::{FileKind, FileStat};
 pub use podman::Trouble;
 pub use reference::{Reference, ReferenceError};
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};
 
+use devices::Way;
 use flavour::Flavour;
 use podman::Service;
 
@@ -65,6 +72,10 @@ pub struct Engine {
     flavour: Flavour,
     version: String,
     architecture: String,
+    /// The version of the API that is spoken.
+    api: (usize, usize),
+    /// How it was asked for GPUs.
+    gpu_way: Arc<OnceLock<Way>>,
     /// What serves the socket, where that is a child of ours.
     service: Option<Arc<Service>>,
 }

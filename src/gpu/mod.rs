@@ -11,6 +11,7 @@
 //! - [`Watch`] tells in the middle of a session that a GPU, or the driver, is gone;
 //! - [`at_work`] tells whether anything computes on them.
 
+mod capabilities;
 mod grant;
 mod health;
 mod inventory;
@@ -20,6 +21,7 @@ mod select;
 mod watch;
 mod work;
 
+pub use capabilities::Capabilities;
 pub use grant::{GrantError, Granted, Sources};
 pub use health::Fault;
 pub use inventory::{Gpu, Mode, inventory};

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::place::{DEFAULT_BASE, NodeDir};
-use super::{Error, label};
+use super::{Error, image, label};
 use crate::engine::{Choice, Engine};
 use crate::kit;
 use crate::session::{Cluster, Token};
@@ -54,10 +54,16 @@ pub async fn gc(
         // A folder that is only told of is told by each.
         all.folders = all.folders.max(swept.folders);
     }
-    match errors.into_iter().next() {
-        Some(error) => Err(error.into()),
-        None => Ok(all),
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error.into());
     }
+    // What is known of an image is soon found out again, but for ever kept.
+    if how == Sweep::Remove
+        && let Err(error) = image::forget_gone(&engines, node_dir.path()).await
+    {
+        tracing::debug!(%error, "cannot tell which images are gone");
+    }
+    Ok(all)
 }
 
 /// The same with what is at hand.
@@ -97,6 +103,9 @@ pub(super) async fn sweep(
             }
         }
     }
+    let (removed, failed) = image::sweep_builds(engine, node_dir.path(), how).await?;
+    swept.containers.extend(removed);
+    swept.failed.extend(failed);
     if how == Sweep::Remove {
         kit::sweep_half_made(node_dir.path());
     }

@@ -4,6 +4,15 @@
 //! Solution: read what this very process may use, cgroup v1, v2 or both, and hand the same to the
 //! engine. Where the scheduler sets no limit, the request counts. Pure over a folder that stands
 //! for `/`.
+//!
+//! The container is not put below the job's own cgroup (`cgroup-parent`), although the engine's
+//! driver `cgroupfs` would take its path. The driver `systemd` takes slices alone, and a job's group
+//! is a service or a scope. With version 1 the job has a path for each controller, and an engine takes
+//! one for all. With version 2 a group that holds processes, as the job's does, can have no limited
+//! groups below it. And the kernel removes no group that has others below it: a scheduler that clears
+//! away a job's while the engine still clears away the container's would fail. What nesting would give
+//! is there otherwise, but for the scheduler's accounting: the limits are copied, and the container
+//! ends with the job by its lease.
 
 use std::path::Path;
 

@@ -32,6 +32,7 @@ mod launch;
 mod limits;
 mod log;
 mod look;
+mod memory;
 mod place;
 mod poll;
 mod port;

@@ -73,6 +73,12 @@ impl Reporter {
         gpus.map(|gpu| gpu.uuid.clone()).collect()
     }
 
+    /// The memory in bytes that its container is limited to, once it is ready.
+    pub(super) fn memory_limit(&self) -> Option<u64> {
+        let details = self.state.details.as_ref()?;
+        details.limits.memory_bytes
+    }
+
     /// Tells progress within a phase, unless it has just been told. Failing is no error.
     pub(super) async fn progress(&mut self, phase: Phase) {
         self.set(phase);

@@ -12,6 +12,7 @@ use super::end::Made;
 use super::idle::{Idle, IdleWatch};
 use super::image::Saving;
 use super::interrupt::{Interruption, Interruptions};
+use super::memory::Memory;
 use super::report::Reporter;
 use crate::session::EndReason;
 use crate::{engine, kit};
@@ -60,6 +61,7 @@ impl Supervision<'_> {
         heard: Heard,
     ) -> Result<EndReason, Error> {
         let mut idle = self.watch_use().await;
+        let mut memory = self.watch_memory();
         if let Some(keys) = &heard.keys {
             self.replace_keys(keys).await;
         }
@@ -74,7 +76,10 @@ impl Supervision<'_> {
             };
             tokio::select! {
                 seen = exit.exited() => return Ok(match seen {
-                    Ok(exit) if exit != EXIT_BY_TERM => reason_of_exit(Ok(exit)),
+                    Ok(exit) if exit != EXIT_BY_TERM => {
+                        let ran_out = memory.reason_of(exit).await;
+                        ran_out.unwrap_or_else(|| reason_of_exit(Ok(exit)))
+                    }
                     // A scheduler's signal reaches everything of the job: Podman's processes may
                     // be faster than we are.
                     seen => {
@@ -90,6 +95,7 @@ impl Supervision<'_> {
                     tracing::warn!(text, "the session's GPUs");
                     self.tell(text).await;
                 }
+                text = memory.next() => self.tell(text).await,
                 note = Saving::end_of(&mut self.made.saving) => if let Some(note) = note {
                     self.tell(note).await;
                 },
@@ -180,6 +186,14 @@ impl Supervision<'_> {
             }
         };
         IdleWatch::start(timeout, pid, self.reporter.gpus())
+    }
+
+    fn watch_memory(&self) -> Memory {
+        let made = self.made.engine.as_ref().zip(self.made.container.as_ref());
+        Memory::of(
+            made.map(|(engine, id)| engine.watch_memory(id)),
+            self.reporter.memory_limit(),
+        )
     }
 
     /// What follows from the session's not being used; the reason to end, if it is one.

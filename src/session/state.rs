@@ -128,6 +128,12 @@ pub enum EndReason {
         /// For how long, in seconds.
         seconds: u64,
     },
+    /// The kernel killed the container's first process for want of memory.
+    OutOfMemory {
+        /// What the container was allowed, in bytes, where it was limited.
+        #[serde(default)]
+        limit_bytes: Option<u64>,
+    },
     /// The container engine went away.
     EngineGone,
     /// The job ended and its node half could say nothing any more (SIGKILL, node crash).
@@ -155,10 +161,28 @@ impl std::fmt::Display for EndReason {
                 (minutes, 0) => write!(f, "idle for {minutes} minutes"),
                 _ => write!(f, "idle for {seconds} seconds"),
             },
+            Self::OutOfMemory {
+                limit_bytes: Some(limit),
+            } => write!(
+                f,
+                "out of memory: the job's limit of {} was reached; submit with a larger `--memory`",
+                memory(*limit)
+            ),
+            Self::OutOfMemory { limit_bytes: None } => {
+                f.write_str("out of memory: its node has no more; submit with `--memory`")
+            }
             Self::EngineGone => f.write_str("the container engine of its node went away"),
             Self::JobEnded { detail } => f.write_str(detail),
             Self::Other => f.write_str("for a reason that a newer qdebug knows"),
         }
+    }
+}
+
+/// Bytes as `--memory` takes them: `64G`, or `1536M` where that is no whole number.
+fn memory(bytes: u64) -> String {
+    match (bytes >> 20, bytes % (1 << 30)) {
+        (megabytes, 0) => format!("{}G", megabytes >> 10),
+        (megabytes, _) => format!("{megabytes}M"),
     }
 }
 
@@ -285,6 +309,22 @@ mod tests {
         assert_eq!(told(1800), "idle for 30 minutes");
         assert_eq!(told(60), "idle for 1 minute");
         assert_eq!(told(90), "idle for 90 seconds");
+    }
+
+    #[test]
+    fn the_limit_is_told_as_it_was_asked_for() {
+        let told = |limit_bytes| EndReason::OutOfMemory { limit_bytes }.to_string();
+        assert!(told(Some(64 << 30)).contains("limit of 64G was reached"));
+        assert!(told(Some(1536 << 20)).contains("limit of 1536M was reached"));
+        for limit in [Some(1), None] {
+            let told = told(limit);
+            assert!(
+                told.starts_with("out of memory") && told.contains("`--memory`"),
+                "{told}"
+            );
+        }
+        let reason: EndReason = serde_json::from_str(r#"{"why":"out-of-memory"}"#).unwrap();
+        assert_eq!(reason, EndReason::OutOfMemory { limit_bytes: None });
     }
 
     #[test]

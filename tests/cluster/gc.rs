@@ -106,3 +106,28 @@ fn what_never_started_goes_and_what_is_not_ours_stays() {
     let stuck = Place::gc(&[]).fails(1, &["cannot remove the folder of session 0123456"]);
     assert!(!stuck.err.contains("nothing is left"), "{stuck}");
 }
+
+#[test]
+fn what_is_known_of_an_image_that_is_gone_is_forgotten() {
+    let folder = "/var/tmp/gc-images/qdebug-2001/images";
+    let gone = "a".repeat(64);
+    let line = format!(
+        "rm -rf /var/tmp/gc-images && mkdir -p -m 700 /var/tmp/gc-images/qdebug-2001 && \
+         mkdir {folder} && cd {folder} && \
+         here=$(docker inspect -f '{{{{.Id}}}}' qdebug/busybox) && \
+         touch {gone}.json ${{here#sha256:}}.json notes && \
+         echo 'node_dir = \"/var/tmp/gc-images\"' >/var/tmp/gc-images/config.toml"
+    );
+    HERE.sh(&line).ok();
+    let gc = |words: &[&str]| {
+        let config = "QDEBUG_CONFIG=/var/tmp/gc-images/config.toml";
+        HERE.run(&[&["env", config, "qdebug", "gc"], words].concat())
+            .ok();
+        HERE.run(&["ls", folder]).ok().text().to_owned()
+    };
+    assert!(gc(&["--dry-run"]).contains(&gone));
+    let left = gc(&[]);
+    assert!(!left.contains(&gone), "{left}");
+    assert_eq!(left.lines().count(), 2, "{left}");
+    HERE.run(&["rm", "-rf", "/var/tmp/gc-images"]).ok();
+}

@@ -1,158 +1,6 @@
 //! GPUs of every kind of trouble, and limits: what a session gets, is refused, and is told later.
-//!
-//! Each session is one of the scheduler `local` on a node, with an NVML of its own by a file, so
-//! that no other test sees these faults, and a node folder of their own, so that the GPUs they pick
-//! are nobody else's.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
-use crate::host::{Host, Ran, within};
-
-const HERE: Host = Host::Node1;
-
-/// What sets these sessions apart; the site file is written before each.
-const OWN: [&str; 3] = [
-    "env",
-    "QDEBUG_HOME=/home/alice/.qdebug-gpus",
-    "QDEBUG_SITE=/tmp/qdebug-gpus.toml",
-];
-const NODE_DIR: &str = "/var/tmp/of-gpu-tests";
-
-/// The UUIDs that the nodes' runtime hook knows devices for.
-const KNOWN: [&str; 2] = [
-    "GPU-56010000-0000-4000-8000-000000000001",
-    "GPU-56010001-0000-4000-8000-000000000001",
-];
-
-/// A session with its own word of the node's GPUs; stopped when dropped.
-struct Trial {
-    name: &'static str,
-    nvml: String,
-}
-
-impl Trial {
-    /// What it needs before it is submitted; `gpus` is the text of the stand-in's file.
-    #[track_caller]
-    fn set_up(name: &'static str, gpus: &str) -> Self {
-        let [_, _, site] = OWN;
-        let site = site.trim_start_matches("QDEBUG_SITE=");
-        let line = format!(
-            "mkdir -p {NODE_DIR} && echo 'node_dir = \"{NODE_DIR}\"' > {site}.$$ && \
-             mv {site}.$$ {site}"
-        );
-        HERE.sh(&line).ok();
-        let trial = Self {
-            name,
-            nvml: format!("/home/alice/nvml-{name}.conf"),
-        };
-        trial.set(gpus);
-        trial
-    }
-
-    /// `env` is what the job would have set.
-    #[track_caller]
-    fn submit(name: &'static str, gpus: &str, env: &[&str], words: &[&str]) -> Self {
-        let trial = Self::set_up(name, gpus);
-        let nvml = format!("QDEBUG_TEST_NVML={}", trial.nvml);
-        let head = [
-            "qdebug",
-            "submit",
-            "--scheduler",
-            "local",
-            "-i",
-            "qdebug/demo",
-            "-w",
-            "10m",
-            "--name",
-            name,
-        ];
-        let all = [&OWN[..], &[&nvml], env, &head, words].concat();
-        HERE.run(&all).ok();
-        trial
-    }
-
-    fn set(&self, gpus: &str) {
-        let path = &self.nvml;
-        let line = format!("cat > {path}.new <<'END'\n{gpus}\nEND\nmv {path}.new {path}");
-        HERE.sh(&line).ok();
-    }
-
-    fn qdebug(&self, words: &[&str]) -> Ran {
-        HERE.run(&[&OWN[..], &["qdebug"], words, &[self.name]].concat())
-    }
-
-    #[track_caller]
-    fn until(&self, what: &str, seconds: u64, is: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        within(
-            Duration::from_secs(seconds),
-            &format!("{}: {what}", self.name),
-            || {
-                last = self.qdebug(&["status", "--json"]).ok().json();
-                let over = matches!(last["state"].as_str(), Some("ended" | "failed"));
-                match is(&last) {
-                    true => Ok(()),
-                    false if over => panic!("{last:#}\n{}", self.qdebug(&["logs"])),
-                    false => Err(format!("{last:#}")),
-                }
-            },
-        );
-        last
-    }
-
-    #[track_caller]
-    fn ready(&self) -> Value {
-        self.until("it is ready", 90, |status| status["state"] == "ready")["details"].clone()
-    }
-
-    /// Fails with code 9 and these words, and leaves no container.
-    #[track_caller]
-    fn refused(&self, says: &[&str]) {
-        let status = self.until("it fails", 90, |status| status["state"] == "failed");
-        assert_eq!(status["code"], 9, "{status:#}");
-        assert!(status["hint"].is_string(), "{status:#}");
-        let reason = status["reason"].as_str().unwrap_or_default();
-        for word in says {
-            assert!(reason.contains(word), "{word}: {status:#}");
-        }
-        let filter = format!(
-            "label=qdebug.token={}",
-            status["token"].as_str().unwrap_or("?")
-        );
-        let left = HERE.run(&["docker", "ps", "-aq", "--filter", &filter]).ok();
-        assert_eq!(left.text(), "");
-    }
-
-    fn inside(&self, details: &Value, line: &str) -> String {
-        let id = details["container"].as_str().unwrap_or_default();
-        HERE.run(&["docker", "exec", id, "sh", "-c", line])
-            .ok()
-            .text()
-            .to_owned()
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        self.qdebug(&["stop", "--no-wait"]);
-        HERE.run(&["rm", "-f", &self.nvml]);
-    }
-}
-
-/// GPUs with these UUIDs, each followed by more lines about it.
-fn v100s(gpus: &[(&str, &str)]) -> String {
-    let all = gpus.iter().enumerate().map(|(place, (uuid, more))| {
-        format!(
-            "gpu {place}\nname Tesla V100-SXM2-32GB\nuuid {uuid}\nbus 00000000:0{place}:00.0\n\
-             memory 34359738368\n{more}\n"
-        )
-    });
-    all.collect()
-}
-
-const GRANTED: [&str; 1] = ["CUDA_VISIBLE_DEVICES=0"];
+use crate::trial::{GRANTED, HERE, KNOWN, NODE_DIR, OWN, Trial, v100s};
 
 #[test]
 fn a_gpu_that_would_fail_is_refused_with_its_reason() {
@@ -217,6 +65,22 @@ fn without_a_grant_idle_ones_are_picked_and_each_once() {
 }
 
 #[test]
+fn a_strict_site_lets_none_be_picked() {
+    HERE.sh(&format!(
+        "printf 'gpu_pick = \"refuse\"\\nnode_dir = \"{NODE_DIR}\"\\n' >strict.toml"
+    ))
+    .ok();
+    let site = ["QDEBUG_SITE=/home/alice/strict.toml"];
+    let idle = v100s(&[(KNOWN[0], "")]);
+    let trial = Trial::submit("gpu-strict", &idle, &site, &["-g", "V100"]);
+    let hint = trial.refused(&["no grant", "lets none be picked"])["hint"].to_string();
+    assert!(hint.contains("gpu_pick"), "{hint}");
+    // What was granted is none of its business.
+    let env = [site[0], GRANTED[0]];
+    Trial::submit("gpu-strict-granted", &idle, &env, &["-g", "V100"]).ready();
+}
+
+#[test]
 fn a_mig_part_is_taken_by_its_name() {
     let cut = "mig on\npart MIG-5aa1-no-device 5368709120";
     let env = ["CUDA_VISIBLE_DEVICES=MIG-5aa1-no-device"];
@@ -278,4 +142,32 @@ fn a_container_has_the_limits_of_its_job() {
     assert!(shown.out.contains("CPUs 0, 512 MiB memory"), "{shown}");
     let gpus = "ls /dev | grep -c '^nvidia' || true";
     assert_eq!(trial.inside(&details, gpus), "0");
+}
+
+#[test]
+fn memory_that_runs_out_is_told_and_ends_what_dies_of_it() {
+    // 32,000 pages: the kernel counts in thousandths of them, rounded down.
+    let words = ["-g", "none", "--memory", "125M"];
+    let trial = Trial::submit("gpu-memory", "", &[], &words);
+    let details = trial.ready();
+    let id = details["container"].as_str().unwrap_or_default();
+    let greedy = ["docker", "exec", id, "tail", "/dev/zero"];
+    assert_eq!(HERE.run(&greedy).code, 137);
+    let status = trial.until("the notice", 60, |status| {
+        let notices = status["details"]["notices"].to_string();
+        notices.contains("a process was killed: out of memory")
+    });
+    assert_eq!(status["state"], "ready", "{status:#}");
+
+    // The kernel prefers the largest: now it takes the container's first process.
+    let first = format!(
+        "pid=$(docker inspect -f '{{{{.State.Pid}}}}' {id}) && echo 1000 >/proc/$pid/oom_score_adj"
+    );
+    HERE.root(&first).ok();
+    assert_ne!(HERE.run(&greedy).code, 0);
+    let status = trial.until("its end", 60, |status| status["state"] == "ended");
+    let reason = status["reason"].as_str().unwrap_or_default();
+    for word in ["out of memory", "limit of 125M", "--memory"] {
+        assert!(reason.contains(word), "{word}: {status:#}");
+    }
 }

@@ -1,11 +1,16 @@
 //! What changes the cluster for everybody: `tests/run.sh` runs it when nothing else runs there.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::hooked::{self, command};
 use crate::host::{Host, within};
 use crate::scheduler::{Scheduler, here};
 use crate::session::Session;
+use crate::trial::{GRANTED, HERE, KNOWN, Trial, v100s};
+
+/// One at a time: they change the same nodes.
+static CLUSTER: Mutex<()> = Mutex::new(());
 
 /// Waits until no job is left: Slurm drains a node whose epilog goes while a job ends.
 #[track_caller]
@@ -27,6 +32,7 @@ fn no_job_is_left() {
 
 #[test]
 fn the_hooks_go_and_leave_nothing() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     hooked::install();
     let small = ["-g", "V100", "-w", "10m", "-i", "qdebug/busybox"];
     let session = Session::ready("last-hooks", &small);
@@ -75,10 +81,101 @@ fn the_hooks_go_and_leave_nothing() {
 
 #[test]
 fn start_files_that_print_noise_do_no_harm() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     Host::Login.sh("printf 'echo NOISE; echo NOISE >&2\\n' > .bashrc.noise; cp .bashrc .bashrc.kept; cat .bashrc.noise .bashrc.kept > .bashrc").ok();
     let listed = Host::Laptop.run(&["qdebug", "list", "--json", "--on", "alice@login"]);
     Host::Login
         .sh("mv .bashrc.kept .bashrc; rm .bashrc.noise")
         .ok();
     assert!(listed.ok().json().is_array());
+}
+
+/// What stands in for NVIDIA's runtime on a node.
+const RUNTIME: &str = include_str!("nvidia_runtime.py");
+const RUNTIME_AT: &str = "/usr/local/bin/nvidia-container-runtime";
+const HOOK_AT: &str = "/usr/local/bin/nvidia-container-runtime-hook";
+/// A dockerd that starts looks for the hook, and one that is told to looks at its runtimes.
+const RESTART: &str = "cluster-init kill docker; cluster-init start docker; \
+    for try in $(seq 300); do docker version >/dev/null 2>&1 && exit; sleep 0.1; done; exit 1";
+
+/// The node's engine as it was, when this is dropped.
+struct Engine;
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        HERE.root(&format!(
+            "rm -f /etc/docker/daemon.json {RUNTIME_AT}; mv {HOOK_AT}.away {HOOK_AT}; {RESTART}"
+        ));
+    }
+}
+
+#[test]
+fn gpus_come_by_nvidias_runtime_where_the_engine_has_it_and_what_it_lacks_is_told() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    no_job_is_left();
+    let _engine = Engine;
+    let gpu = v100s(&[(KNOWN[0], "")]);
+    let lacks = |name, cure: &str| {
+        let trial = Trial::submit(name, &gpu, &GRANTED, &["-g", "V100"]);
+        let status = trial.refused(&["cannot hand out GPUs"]);
+        let hint = status["hint"].to_string();
+        assert!(hint.contains(cure), "{status:#}");
+    };
+
+    // Without the hook there is no driver for a device request.
+    HERE.root(&format!("mv {HOOK_AT} {HOOK_AT}.away; {RESTART}"))
+        .ok();
+    lacks("last-toolkit", "nvidia-container-toolkit");
+
+    // Registered, and not there.
+    let register = format!(
+        "mkdir -p /etc/docker && \
+         echo '{{\"runtimes\":{{\"nvidia\":{{\"path\":\"{RUNTIME_AT}\"}}}}}}' >/etc/docker/daemon.json; \
+         {RESTART}"
+    );
+    HERE.root(&register).ok();
+    lacks("last-runtime", "nvidia-ctk runtime configure");
+
+    // And there: the hook is its own business, dockerd knows of none.
+    HERE.root(&format!(
+        "mv {HOOK_AT}.away {HOOK_AT} && cat >{RUNTIME_AT} <<'END'\n{RUNTIME}END\nchmod 755 {RUNTIME_AT}"
+    ))
+    .ok();
+    let trial = Trial::submit("last-runs", &gpu, &GRANTED, &["-g", "V100"]);
+    let details = trial.ready();
+    let id = details["container"].as_str().unwrap_or_default();
+    let format = "{{.HostConfig.Runtime}} {{.HostConfig.DeviceRequests}}";
+    let made = HERE.run(&["docker", "inspect", "-f", format, id]).ok();
+    assert_eq!(made.text(), "nvidia []");
+    let shown = trial.inside(
+        &details,
+        "ls /dev | grep 'nvidia[0-9]'; echo $NVIDIA_VISIBLE_DEVICES",
+    );
+    assert_eq!(shown, format!("nvidia0\n{}", KNOWN[0]));
+}
+
+#[test]
+fn a_mig_part_arrives_with_its_capabilities() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    no_job_is_left();
+    const PART: &str = "MIG-5aa1-arrives";
+    const CONF: &str = "/etc/qdebug-test-nvml.conf";
+    struct Conf;
+    impl Drop for Conf {
+        fn drop(&mut self) {
+            HERE.root(&format!("mv {CONF}.kept {CONF}"));
+        }
+    }
+    // The runtime's hook makes devices for what the node's own file has.
+    let _conf = Conf;
+    let line = format!("cp -p {CONF} {CONF}.kept && echo 'part {PART} 5368709120' >>{CONF}");
+    HERE.root(&line).ok();
+    let cut = format!("mig on\npart {PART} 5368709120");
+    let gpus = v100s(&[(KNOWN[0], ""), (KNOWN[1], &cut)]);
+    let grant = format!("CUDA_VISIBLE_DEVICES={PART}");
+    let trial = Trial::submit("last-part", &gpus, &[&grant], &["-g", "V100"]);
+    let details = trial.ready();
+    assert_eq!(details["gpus"][0]["uuid"], PART, "{details:#}");
+    let shown = trial.inside(&details, "cd /dev && ls -d nvidia[0-9]* nvidia-caps/*");
+    assert_eq!(shown, "nvidia-caps/nvidia-cap1\nnvidia1");
 }

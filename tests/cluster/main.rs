@@ -30,4 +30,5 @@ mod session;
 mod story;
 mod the_cluster;
 mod time;
+mod trial;
 mod unseen;

@@ -98,8 +98,7 @@ impl Failure {
             E::Registry { .. } => failure(Exit::Image)
                 .hint("the node may have no internet: load the image there first (docker load)"),
             E::Platform { .. } => failure(Exit::Image),
-            E::Devices { .. } => failure(Exit::Gpu)
-                .hint("the node needs the NVIDIA container toolkit; tell the admin"),
+            E::Devices { lack, .. } => failure(Exit::Gpu).hint(devices_hint(*lack)),
             E::MountSource { denied: true, .. } => failure(Exit::Permission).hint(
                 "the engine's root may not read it (NFS with root_squash): open the folder to \
                  others by `chmod o+x`, or mount another one",
@@ -130,10 +129,10 @@ impl Failure {
             }
             E::Read { .. } | E::Unfit { .. } => Self::of(Exit::Image, error)
                 .hint("recipe and context must be on a file system that the node has too"),
-            E::Failed { detail, .. } if detail.contains("BuildKit") => Self::of(Exit::Image, error)
+            E::Failed { buildkit, .. } if !buildkit.is_empty() => Self::of(Exit::Image, error)
                 .hint(
-                    "recipes are built by the engine's classic builder: leave `--mount` and the \
-                       like out, or build it elsewhere and push it to a registry",
+                    "qdebug builds by the engine's classic builder: write the recipe without it, or \
+                     build it by `docker build` on a node or elsewhere, push it, and take it by `-i`",
                 ),
             E::Failed { .. } => Self::of(Exit::Image, error)
                 .hint("mend the recipe; `qdebug image build --dockerfile FILE` tries it on a node"),
@@ -211,6 +210,42 @@ fn closed_to_engine(failure: Failure, closed: &[std::path::PathBuf]) -> Failure 
         )),
     };
     failure.hint("or use a rootless engine (podman), which sees what you see")
+}
+
+/// What the admin of the node is to do, so that its engine hands out GPUs.
+fn devices_hint(lack: engine::GpuLack) -> &'static str {
+    use engine::GpuLack as L;
+    match lack {
+        L::Toolkit => {
+            "the node needs NVIDIA's container toolkit (nvidia-container-toolkit), and its engine a \
+             restart after that; tell the admin"
+        }
+        L::Runtime => {
+            "NVIDIA's container runtime is registered with the engine and not installed, or the other \
+             way round: nvidia-ctk runtime configure --runtime=docker, and restart it; tell the admin"
+        }
+        L::RuntimeOnly => {
+            "the node's toolkit is configured for its own runtime, which the engine does not have: \
+             nvidia-ctk runtime configure --runtime=docker, and restart it; tell the admin"
+        }
+        L::Cdi => {
+            "the engine's CDI is switched off: {\"features\": {\"cdi\": true}} in its daemon.json \
+             switches it on from Docker 25 on; tell the admin"
+        }
+        L::CdiSpec => {
+            "no CDI spec of the node describes this GPU, or one is out of date: nvidia-ctk cdi \
+             generate --output=/etc/cdi/nvidia.yaml; tell the admin"
+        }
+        L::Driver => {
+            "the NVIDIA driver of the node does not work; `nvidia-smi` there should show the same; \
+             tell the admin"
+        }
+        L::Gpu => "the toolkit of the node knows no such GPU; tell the admin, or submit again",
+        L::Other => {
+            "NVIDIA's container toolkit on the node failed; `docker run --gpus all` there should show \
+             the same; tell the admin"
+        }
+    }
 }
 
 fn gpu_hint(error: &gpu::Error) -> &'static str {

@@ -63,7 +63,7 @@ pub(super) fn bases(text: &str, build_args: &BTreeMap<String, String>) -> Vec<St
 }
 
 /// The instructions, continued lines joined, comments and empty lines left out.
-fn lines(text: &str) -> Vec<String> {
+pub(super) fn lines(text: &str) -> Vec<String> {
     let escape = escape_of(text);
     let mut all = Vec::new();
     let mut current = String::new();

@@ -1,18 +1,22 @@
 //! Building an image from a recipe and a folder.
 //!
 //! - `context`: the folder, walked, digested and packed ([`Context`]);
+//! - `buildkit`: what of a recipe is beyond that builder;
 //! - `ignore`: `.dockerignore`;
 //! - `dockerfile`: which images a recipe builds upon;
+//! - `output`: what a build prints, and what its failure means;
 //! - `proxy`: the user's proxies, handed on as docker hands them on.
 //!
 //! The engine's own builder does it: the one that every Docker and Podman has behind this request.
 
+mod buildkit;
 mod context;
 mod dockerfile;
 mod ignore;
+mod output;
 mod proxy;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,18 +25,15 @@ use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::StreamExt as _;
 
 pub use context::Context;
+use output::Output;
 
-use super::error::from_image_api;
-use super::{Engine, Error, auth, pipe};
+use super::error::from_api;
+use super::{Engine, Error, Kind, Listed, auth, pipe};
 
 /// Larger recipes than this are none, in bytes.
 const RECIPE_LIMIT: u64 = 1 << 20;
 /// How long a build may take altogether: a walltime ends it sooner.
 const BUILD_LIMIT: Duration = Duration::from_secs(24 * 3600);
-/// How many lines of a build that failed are kept.
-const LINES_KEPT: usize = 20;
-/// Longer lines are cut, in characters.
-const LINE_LIMIT: usize = 300;
 
 /// Why there was nothing to build from, or it did not come to an end.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +56,12 @@ pub enum BuildError {
         reason: String,
     },
     /// The recipe failed.
-    #[error("the build failed: {detail}{}", said(lines))]
+    #[error("the build failed: {detail}{}{}", beyond(buildkit), said(lines))]
     Failed {
         /// The engine's sentence.
         detail: String,
+        /// What of the recipe only BuildKit understands, where the builder is another.
+        buildkit: Vec<String>,
         /// The last lines it printed.
         lines: Vec<String>,
     },
@@ -68,6 +71,13 @@ impl BuildError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Read { path, source }
+    }
+}
+
+fn beyond(buildkit: &[String]) -> String {
+    match buildkit {
+        [] => String::new(),
+        words => format!("; only BuildKit understands {}", words.join(", ")),
     }
 }
 
@@ -96,6 +106,20 @@ impl Build {
     pub fn bases(&self) -> Vec<String> {
         dockerfile::bases(&self.context.recipe(), &self.args)
     }
+
+    /// The failure of a builder that is not BuildKit.
+    fn explained(&self, error: Error) -> Error {
+        match error {
+            Error::Build(BuildError::Failed { detail, lines, .. }) => {
+                Error::Build(BuildError::Failed {
+                    detail,
+                    buildkit: buildkit::words(&self.context.recipe(), &self.args),
+                    lines,
+                })
+            }
+            other => other,
+        }
+    }
 }
 
 /// What was built.
@@ -121,7 +145,36 @@ pub struct BuildProgress {
 }
 
 impl Engine {
-    /// Builds an image and returns its id. Each line goes to `on_progress`.
+    /// The containers, running or not, in which steps of the builds with these marks ran, each with
+    /// its build's place among them. Every container of the engine is looked at for that. On Docker;
+    /// Podman's builder has no containers of this kind.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn marked(&self, marks: &[&str]) -> Result<Vec<(usize, Listed)>, Error> {
+        const DOING: &str = "looking for what a build left";
+        if marks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hosts: Vec<String> = marks.iter().map(|mark| host_of(mark)).collect();
+        let mut found = Vec::new();
+        for container in self.list(&[]).await? {
+            let seen = self.docker.inspect_container(container.id.as_str(), None);
+            let has = match seen.await.map_err(|error| from_api(DOING, error)) {
+                Ok(seen) => seen.host_config.and_then(|config| config.extra_hosts),
+                Err(Error::NoSuchContainer { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let has = has.unwrap_or_default();
+            if let Some(place) = hosts.iter().position(|host| has.contains(host)) {
+                found.push((place, container));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Builds an image and returns its id. Each line goes to `on_progress`. The containers in which
+    /// the steps run carry the mark, a host name, where there is one: [`Engine::marked`].
     ///
     /// # Errors
     /// [`Error::Build`] with the last lines; [`Error::NoSuchImage`] and its like for a base;
@@ -129,13 +182,18 @@ impl Engine {
     pub async fn build(
         &self,
         build: &Build,
+        mark: Option<&str>,
         mut on_progress: impl FnMut(&BuildProgress),
     ) -> Result<Built, Error> {
         const DOING: &str = "building the image";
         let mut args: HashMap<String, String> = proxy::build_args(self.socket()).await?;
         args.extend(build.args.clone());
         let labels: HashMap<String, String> = build.labels.iter().cloned().collect();
-        let options = BuildImageOptionsBuilder::default()
+        let mut options = BuildImageOptionsBuilder::default();
+        if let Some(mark) = mark {
+            options = options.extrahosts(&host_of(mark));
+        }
+        let options = options
             .dockerfile(&build.context.recipe_name())
             .t(&build.tag)
             .rm(true)
@@ -184,7 +242,13 @@ impl Engine {
         let packed = packing.await;
         match (packed, failed) {
             (Ok(Err(error)), _) if !is_broken_pipe(&error) => Err(Error::Build(error)),
-            (_, Some(error)) => Err(output.failed(DOING, &build.tag, error)),
+            (_, Some(error)) => {
+                let failed = output.failed(DOING, &build.tag, error);
+                Err(match self.kind() {
+                    Kind::Docker => build.explained(failed),
+                    Kind::Podman => failed,
+                })
+            }
             (Ok(Ok(digest)), None) => {
                 let tag = build.tag.parse().map_err(|_| Error::Other {
                     doing: DOING,
@@ -194,6 +258,7 @@ impl Engine {
                 let built = self.image(&tag).await?.ok_or_else(|| {
                     Error::Build(BuildError::Failed {
                         detail: "the engine ended the build without an image".to_owned(),
+                        buildkit: Vec::new(),
                         lines: output.lines(),
                     })
                 })?;
@@ -215,146 +280,11 @@ impl Engine {
     }
 }
 
+/// A mark as the engine takes it: in an image there is nothing of it.
+fn host_of(mark: &str) -> String {
+    format!("{mark}:127.0.0.1")
+}
+
 fn is_broken_pipe(error: &BuildError) -> bool {
     matches!(error, BuildError::Read { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// What a build prints: steps are told from other lines, the last are kept.
-#[derive(Debug, Default)]
-struct Output {
-    progress: BuildProgress,
-    last: VecDeque<String>,
-}
-
-impl Output {
-    fn take(&mut self, text: &str) -> Vec<BuildProgress> {
-        let mut all = Vec::new();
-        for line in text.lines() {
-            let plain = |c: char| if c.is_control() && c != '\t' { ' ' } else { c };
-            let line: String = line.chars().take(LINE_LIMIT).map(plain).collect();
-            let line = line.trim_end();
-            // What the builder says of itself.
-            let chatter = [" --->", "Removing intermediate container ", "--> "];
-            if line.is_empty() || chatter.into_iter().any(|words| line.starts_with(words)) {
-                continue;
-            }
-            if let Some((step, steps, instruction)) = step_of(line) {
-                self.progress = BuildProgress {
-                    step,
-                    steps,
-                    instruction: instruction.to_owned(),
-                    line: String::new(),
-                };
-            } else {
-                line.clone_into(&mut self.progress.line);
-            }
-            self.last.push_back(line.to_owned());
-            if self.last.len() > LINES_KEPT {
-                self.last.pop_front();
-            }
-            all.push(self.progress.clone());
-        }
-        all
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.last.iter().cloned().collect()
-    }
-
-    /// An error of a base, of the engine, or of the recipe.
-    fn failed(&self, doing: &'static str, tag: &str, error: bollard::errors::Error) -> Error {
-        let base = match step_of(self.last.back().map_or("", String::as_str)) {
-            Some((_, _, instruction)) => instruction
-                .strip_prefix("FROM ")
-                .and_then(|rest| rest.split_whitespace().find(|word| !word.starts_with("--")))
-                .map(str::to_owned),
-            None => None,
-        };
-        match from_image_api(doing, base.as_deref().unwrap_or(tag), error) {
-            Error::Other { message, .. } | Error::Command { detail: message } => {
-                Error::Build(BuildError::Failed {
-                    detail: message,
-                    lines: self.lines(),
-                })
-            }
-            // Words such as "not found" are the recipe's own unless it stood at a FROM.
-            Error::NoSuchImage { detail, .. }
-            | Error::ImageAccess { detail, .. }
-            | Error::Registry { detail, .. }
-            | Error::Platform { detail, .. }
-                if base.is_none() =>
-            {
-                Error::Build(BuildError::Failed {
-                    detail,
-                    lines: self.lines(),
-                })
-            }
-            other => other,
-        }
-    }
-}
-
-/// `Step 2/5 : RUN make`, or Podman's `STEP 2/5: RUN make`.
-fn step_of(line: &str) -> Option<(u32, u32, &str)> {
-    let rest = line
-        .strip_prefix("Step ")
-        .or_else(|| line.strip_prefix("STEP "))?;
-    let (numbers, instruction) = rest.split_once(':')?;
-    let (step, steps) = numbers.trim().split_once('/')?;
-    Some((step.parse().ok()?, steps.parse().ok()?, instruction.trim()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_told_from_what_they_print() {
-        let mut output = Output::default();
-        let told = output.take("Step 1/2 : FROM debian\n ---> d7506aa6b09a\n\n");
-        assert_eq!(told.len(), 1);
-        assert_eq!((told[0].step, told[0].steps), (1, 2));
-        output.take("STEP 2/2: RUN make\n");
-        let told = output.take("cc x.c\n\x1b[31merror\x1b[0m\n");
-        assert_eq!(told[1].line, " [31merror [0m");
-        assert_eq!((told[1].step, told[1].steps), (2, 2));
-        for number in 0..100 {
-            output.take(&format!("line {number}\n"));
-        }
-        assert_eq!(output.lines().len(), LINES_KEPT);
-        assert_eq!(output.lines().last().unwrap(), "line 99");
-    }
-
-    #[test]
-    fn a_failure_is_the_bases_or_the_recipes() {
-        let error = |text: &str| bollard::errors::Error::DockerStreamError {
-            error: text.to_owned(),
-        };
-        let mut output = Output::default();
-        output.take("Step 1/2 : FROM lab/secret:1\n");
-        let failed = output.failed(
-            "building the image",
-            "tag",
-            error("pull access denied for lab/secret, repository does not exist"),
-        );
-        assert!(
-            matches!(&failed, Error::ImageAccess { reference, .. } if reference == "lab/secret:1"),
-            "{failed}"
-        );
-        output.take("Step 2/2 : RUN make\nmake: target not found\n");
-        let failed = output.failed(
-            "building the image",
-            "tag",
-            error("The command '/bin/sh -c make' returned a non-zero code: 2"),
-        );
-        let text = failed.to_string();
-        assert!(text.contains("non-zero code: 2"), "{text}");
-        assert!(
-            text.ends_with("Step 2/2 : RUN make\nmake: target not found"),
-            "{text}"
-        );
-        let full = error("write /x: no space left on device");
-        let failed = output.failed("building the image", "tag", full);
-        assert!(matches!(failed, Error::NoSpace { .. }), "{failed}");
-    }
 }

@@ -7,6 +7,7 @@ mod refusal;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::devices::GpuLack;
 use super::podman::Trouble;
 
 pub(super) use refusal::{classify, from_api, from_image_api};
@@ -144,6 +145,8 @@ pub enum Error {
     /// The engine cannot hand out GPUs, or not these.
     #[error("the container engine cannot hand out GPUs ({detail})")]
     Devices {
+        /// What it lacks.
+        lack: GpuLack,
         /// The engine's sentence.
         detail: String,
     },

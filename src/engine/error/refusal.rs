@@ -8,6 +8,7 @@
 use bollard::errors::Error as Api;
 
 use super::super::REQUEST_LIMIT;
+use super::super::devices::GpuLack;
 use super::super::podman::trouble;
 use super::Error;
 use crate::text::chain;
@@ -65,14 +66,8 @@ pub(in crate::engine) fn classify(doing: &'static str, status: u16, message: Str
         "ports are not available",
     ]) {
         Error::PortTaken { detail }
-    } else if has(&[
-        "could not select device driver",
-        "nvidia-container",
-        "cdi device injection failed",
-        "unresolvable cdi devices",
-        "unknown runtime specified nvidia",
-    ]) {
-        Error::Devices { detail }
+    } else if let Some(lack) = GpuLack::of(&detail) {
+        Error::Devices { lack, detail }
     } else if status == 404 && has(&["no such container"]) {
         Error::NoSuchContainer { doing, detail }
     } else if status == 404 && has(&["no such image"]) {

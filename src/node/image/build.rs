@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::record::Origin;
 use super::shared::{self, Shared};
+use super::unfinished::Unfinished;
 use super::{BUILT_LABEL, Obtained, Sources, Teller, obtain};
 use crate::cache::Key;
-use crate::engine::{self, Build, BuildProgress, Context, Image, Reference};
+use crate::engine::{self, Build, BuildProgress, Built, Context, Engine, Image, Kind, Reference};
 use crate::node::Error;
 
 /// How much of an instruction is shown, in characters.
@@ -92,8 +93,42 @@ async fn run(
     build: &Build,
     teller: &mut Teller<'_>,
 ) -> Result<(Image, String), Error> {
+    let docker = sources.engine.kind() == Kind::Docker;
+    let unfinished = docker
+        .then(|| Unfinished::begin(sources.node_dir))
+        .flatten();
+    let mark = unfinished.as_ref().map(Unfinished::mark);
+    let built = watched(sources.engine, name, build, mark, teller).await;
+    // An engine that went meanwhile has cleared nothing away.
+    let is_cut_off = matches!(
+        built,
+        Err(engine::Error::Gone { .. } | engine::Error::TimedOut { .. })
+    );
+    if let Some(unfinished) = unfinished
+        && !is_cut_off
+    {
+        unfinished.done();
+    }
+    let built = built?;
+    let id: Reference = built.id.parse()?;
+    let image = sources.engine.image(&id).await?;
+    let image = image.ok_or_else(|| engine::Error::NoSuchImage {
+        reference: built.id.clone(),
+        detail: "it went just after it was built".to_owned(),
+    })?;
+    Ok((image, built.digest))
+}
+
+/// The build itself, each step told.
+async fn watched(
+    engine: &Engine,
+    name: &str,
+    build: &Build,
+    mark: Option<&str>,
+    teller: &mut Teller<'_>,
+) -> Result<Built, engine::Error> {
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<BuildProgress>();
-    let building = sources.engine.build(build, move |progress| {
+    let building = engine.build(build, mark, move |progress| {
         let _ = sender.send(progress.clone());
     });
     tokio::pin!(building);
@@ -107,14 +142,7 @@ async fn run(
     while let Ok(progress) = receiver.try_recv() {
         tell(name, &progress, teller).await;
     }
-    let built = built?;
-    let id: Reference = built.id.parse()?;
-    let image = sources.engine.image(&id).await?;
-    let image = image.ok_or_else(|| engine::Error::NoSuchImage {
-        reference: built.id.clone(),
-        detail: "it went just after it was built".to_owned(),
-    })?;
-    Ok((image, built.digest))
+    built
 }
 
 async fn tell(name: &str, progress: &BuildProgress, teller: &mut Teller<'_>) {

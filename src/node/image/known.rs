@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{ContainerId, ContainerSpec, Engine, Image};
+use crate::engine::{self, ContainerId, ContainerSpec, Engine, Image};
 use crate::kit;
 use crate::node::Error;
 use crate::node::look::Look;
@@ -194,6 +194,39 @@ fn version_of_sshd(program: &[u8]) -> (u32, u32) {
     version.map_or((0, 0), |version| (version.0, version.1))
 }
 
+/// Forgets what is known of images that none of these engines has any more.
+///
+/// # Errors
+/// When an engine does not answer.
+pub(in crate::node) async fn forget_gone(
+    engines: &[Engine],
+    folder: &Path,
+) -> Result<(), engine::Error> {
+    for (id, file) in all_kept(folder) {
+        let Ok(reference) = id.parse() else { continue };
+        let mut is_there = false;
+        for engine in engines {
+            is_there = is_there || engine.image(&reference).await?.is_some();
+        }
+        if !is_there {
+            tracing::debug!(id, "forgetting an image that is gone");
+            let _ = std::fs::remove_file(file);
+        }
+    }
+    Ok(())
+}
+
+/// The ids of all images of which something is known, with the files.
+fn all_kept(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder.join("images"));
+    let files = entries.into_iter().flatten().filter_map(|entry| {
+        let file = entry.ok()?.path();
+        let id = format!("sha256:{}", file.file_stem()?.to_str()?);
+        (kept_at(folder, &id)? == file).then_some((id, file))
+    });
+    files.collect()
+}
+
 /// Where the knowledge of an image is kept; `None` for an id that is no plain digest.
 fn kept_at(folder: &Path, id: &str) -> Option<PathBuf> {
     let digits = id.strip_prefix("sha256:")?;
@@ -231,8 +264,11 @@ mod tests {
             passwd: "root:x:0:0::/:\n".into(),
             ..Known::default()
         };
+        assert_eq!(all_kept(folder.path()), []);
         keep(&file, &known).unwrap();
         assert_eq!(kept(&file), Some(known.clone()));
+        std::fs::write(folder.path().join("images/other.json"), "").unwrap();
+        assert_eq!(all_kept(folder.path()), [(id, file.clone())]);
         let other = Known {
             format: KNOWN_FORMAT + 1,
             ..known

@@ -78,7 +78,8 @@ fn recipe(base_tag: &str, base: &Image) -> String {
 
 /// What a failed layer means.
 fn explained(error: Error, image: &str) -> Error {
-    let Error::Engine(engine::Error::Build(BuildError::Failed { detail, lines })) = error else {
+    let Error::Engine(engine::Error::Build(BuildError::Failed { detail, lines, .. })) = error
+    else {
         return error;
     };
     let no_manager = detail.contains(&format!("non-zero code: {NO_MANAGER}"))
@@ -132,6 +133,7 @@ mod tests {
     fn a_layer_that_failed_says_why() {
         let failed = |detail: &str| {
             let failed = BuildError::Failed {
+                buildkit: Vec::new(),
                 detail: detail.into(),
                 lines: vec!["last".into()],
             };

@@ -4,7 +4,8 @@
 //! - `obtain`: the node's own, else the shared cache's, else pulled or built ([`obtain()`]);
 //! - `shared`: one node does the work for all that ask at once; `saving`: the cache gets what came
 //!   of it;
-//! - `build`: an image of the user's recipe; `layer`: one with an sshd on top;
+//! - `build`: an image of the user's recipe; `layer`: one with an sshd on top; `unfinished`: what a
+//!   build left whose engine was killed;
 //! - `record`: which image this user got on this node for which wish;
 //! - `teller`: how the steps are told, in a session and on a terminal;
 //! - `manage`: `qdebug image build`, `list` and `prune`;
@@ -22,15 +23,17 @@ mod saving;
 mod session;
 mod shared;
 mod teller;
+mod unfinished;
 
 pub use manage::{
     BuildFrom, BuildWish, ImageBuilt, ImageListed, ImagePlace, ImagePruned, ImageStores, Images,
     PruneBounds, image_build, image_list, image_prune,
 };
 
-pub(super) use known::{Found, Known, Lookup};
+pub(super) use known::{Found, Known, Lookup, forget_gone};
 pub(super) use saving::Saving;
 pub(super) use session::of_session;
+pub(super) use unfinished::sweep as sweep_builds;
 
 use layer::with_sshd;
 use obtain::{Obtained, Sources, Wish, obtain};

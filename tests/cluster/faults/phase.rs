@@ -9,6 +9,8 @@ pub(super) enum Phase {
     Checking,
     /// An image is pulled from a registry that hangs in the middle of a layer.
     Pulling,
+    /// An image is built by a recipe that hangs in a step.
+    Building,
     /// The container is made and started.
     Launching,
     /// People could connect.
@@ -19,21 +21,27 @@ pub(super) enum Phase {
 
 const REGISTRY: &str = include_str!("registry.py");
 const PORT: u16 = 5055;
+/// Where the recipe lies that is never done.
+const RECIPES: &str = "/home/alice/recipes";
+/// And what it hangs in.
+pub(super) const STEP: &str = "sleep 86399";
 
 impl Phase {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Checking,
         Self::Pulling,
+        Self::Building,
         Self::Launching,
         Self::Ready,
         Self::Ending,
     ];
 
-    /// The image of a session that is to be struck in it.
-    pub(super) fn image(self) -> String {
+    /// The words that give a session, that is to be struck in it, its image.
+    pub(super) fn image(self) -> [String; 2] {
         match self {
-            Self::Pulling => format!("127.0.0.1:{PORT}/qdebug/never"),
-            _ => "qdebug/busybox".to_owned(),
+            Self::Pulling => ["-i".to_owned(), format!("127.0.0.1:{PORT}/qdebug/never")],
+            Self::Building => ["--dockerfile".to_owned(), format!("{RECIPES}/held")],
+            _ => ["-i".to_owned(), "qdebug/busybox".to_owned()],
         }
     }
 
@@ -42,6 +50,7 @@ impl Phase {
         match self {
             Self::Checking => "\"checking-gpus\"",
             Self::Pulling => "pulling",
+            Self::Building => "RUN sleep",
             Self::Launching => "\"launching\"",
             Self::Ready => "\"ready\"",
             Self::Ending => "\"ending\"",
@@ -50,7 +59,10 @@ impl Phase {
 
     /// Whether a session stays in it until the blow, whatever the moment.
     pub(super) fn stays(self) -> bool {
-        matches!(self, Self::Checking | Self::Pulling | Self::Ready)
+        matches!(
+            self,
+            Self::Checking | Self::Pulling | Self::Building | Self::Ready
+        )
     }
 
     /// What makes a session stay in it; nothing where that is not needed.
@@ -74,6 +86,15 @@ impl Phase {
                      for try in $(seq 100); do nc -z 127.0.0.1 {PORT} && exit; sleep 0.1; done; exit 1"
                 ),
                 format!("pkill -9 -f 'registry.py {PORT}$'; true"),
+            ),
+            // The other node may be at the same.
+            Self::Building => (
+                format!(
+                    "runuser -u alice -- sh -c 'mkdir -p {RECIPES} && cd {RECIPES} && \
+                     printf \"FROM qdebug/busybox\\nRUN {STEP}\\n\" >held.{node:?} && \
+                     mv held.{node:?} held'"
+                ),
+                "true".to_owned(),
             ),
             Self::Launching | Self::Ready | Self::Ending => return Held(None),
         };

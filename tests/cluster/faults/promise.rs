@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::blow::NODE_DIR;
+use super::phase::STEP;
 use crate::engine::engine;
 use crate::host::{Host, Ran, within};
 use crate::scheduler::here;
@@ -15,12 +16,13 @@ const PROMISE: Duration = Duration::from_secs(5);
 const VERDICT: Duration = Duration::from_secs(90);
 
 /// The processes of its container on the node, one a line: asked of the kernel, which always answers.
-/// What a container of ours runs is the kit's, and carries the session's host name.
+/// What a container of ours runs is the kit's, and carries the session's host name; what a recipe of
+/// these tests runs is known by its words, and no other session of the node has one.
 fn processes(session: &Session, node: Host) -> String {
     let line = format!(
         "for pid in $(pgrep -f '/[.]qdebug/'); do
              [ \"$(nsenter -u -t $pid hostname 2>/dev/null)\" != {} ] || echo $pid
-         done",
+         done; pgrep -fx '{STEP}'",
         session.name
     );
     node.root(&line).text().to_owned()
@@ -72,6 +74,11 @@ pub(super) fn nothing_left(session: &Session, node: Host) {
             some => Err(some.join(" ")),
         }
     });
+    // The engine's builder makes its containers without our labels.
+    let built = node.root(&format!(
+        "docker ps -a --no-trunc --format '{{{{.ID}}}} {{{{.Command}}}}' | grep '{STEP}'"
+    ));
+    assert_eq!(built.text(), "", "of a build: {}", session.logs());
     let line = format!(
         "find {NODE_DIR}/sessions -mindepth 1 -path '*{}*'",
         session.token

@@ -1,0 +1,380 @@
+//! How GPUs are asked for, by what the engine says of itself, and what it lacks when it refuses.
+//!
+//! Problem: there are four ways to hand GPUs to a container, no engine knows them all, and one that
+//! does not know a way ignores it (Podman) or answers with a sentence that names no cure (Docker).
+//! Evidence: Docker lists its runtimes, the folders of CDI specs where it has CDI (switched on in 25 to
+//! 28.1, always from 28.2 on), and from API 1.50 on the devices that the specs describe; whether
+//! NVIDIA's hook was on dockerd's PATH, which `docker run --gpus` needs, it does not tell. Solution:
+//! [`Way`] is a pure choice from these words, surest first. Whether the GPUs arrived is asked of the
+//! container itself, whatever the way.
+
+use bollard::models::{DeviceRequest, SystemInfo};
+
+use super::{Engine, Kind};
+
+/// The kind of NVIDIA's devices in CDI.
+const CDI_KIND: &str = "nvidia.com/gpu=";
+/// The name that NVIDIA's runtime is registered by.
+const RUNTIME: &str = "nvidia";
+/// What NVIDIA's runtime and hook read.
+const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
+const CAPABILITIES: &str = "NVIDIA_DRIVER_CAPABILITIES";
+/// From this API on Docker tells which devices its CDI specs describe.
+const API_THAT_TELLS_DEVICES: (usize, usize) = (1, 50);
+
+/// A way to ask for GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By their names in CDI.
+    Cdi,
+    /// By NVIDIA's own OCI runtime, which reads the environment.
+    Runtime,
+    /// By a device request that docker serves through NVIDIA's hook, as `docker run --gpus` does.
+    Request,
+    /// By the environment alone: NVIDIA's hook for OCI runtimes reads it.
+    Environment,
+}
+
+/// What an engine says of itself, as far as GPUs come from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Says {
+    /// The version of its API.
+    pub(super) api: (usize, usize),
+    /// It has CDI.
+    cdi: bool,
+    /// The devices of NVIDIA's that CDI specs describe, without their kind.
+    devices: Vec<String>,
+    /// NVIDIA's runtime is registered.
+    runtime: bool,
+}
+
+impl Says {
+    /// In an answer to `GET /info`.
+    pub(super) fn of(info: &SystemInfo, api: (usize, usize)) -> Self {
+        let devices = info.discovered_devices.iter().flatten();
+        let names = devices.filter_map(|device| device.id.as_deref()?.strip_prefix(CDI_KIND));
+        let folders = info.cdi_spec_dirs.as_ref();
+        let runtimes = info.runtimes.as_ref();
+        Self {
+            api,
+            cdi: folders.is_some_and(|folders| !folders.is_empty()),
+            devices: names.map(str::to_owned).collect(),
+            runtime: runtimes.is_some_and(|runtimes| runtimes.contains_key(RUNTIME)),
+        }
+    }
+}
+
+impl Way {
+    /// Docker's way to these GPUs.
+    ///
+    /// CDI first where it is known to have them: it outlives a `systemctl daemon-reload`. NVIDIA's
+    /// runtime before the device request, since it is known to be there, and the hook of the latter
+    /// refuses where the toolkit is configured for CDI. Then CDI where an admin has switched it on in
+    /// a version that does not tell its devices.
+    pub(super) fn of_docker(says: &Says, uuids: &[String]) -> Self {
+        if !uuids.is_empty() && uuids.iter().all(|uuid| says.devices.contains(uuid)) {
+            Self::Cdi
+        } else if says.runtime {
+            Self::Runtime
+        } else if says.cdi && says.api < API_THAT_TELLS_DEVICES {
+            Self::Cdi
+        } else {
+            Self::Request
+        }
+    }
+
+    /// Podman's, by the first number of its version: CDI came with 5.
+    pub(super) fn of_podman(major: u32) -> Self {
+        match major {
+            ..5 => Self::Environment,
+            _ => Self::Cdi,
+        }
+    }
+
+    /// In words for the user.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Cdi => "by CDI (nvidia.com/gpu)",
+            Self::Runtime => "by NVIDIA's container runtime",
+            Self::Request => "by a device request (nvidia), as `docker run --gpus` does",
+            Self::Environment => "by NVIDIA's OCI hook",
+        }
+    }
+
+    /// The words of a request for these GPUs; the environment is made to fit.
+    ///
+    /// A device request has docker's capability list alone: which driver libraries come along stays
+    /// the image's own choice. A runtime is told what it would take for an image that says nothing.
+    pub(super) fn ask(self, uuids: &[String], env: &mut Vec<(String, String)>) -> Asked {
+        let mut set = |name: &str, value: &str| {
+            env.retain(|(known, _)| known != name);
+            env.push((name.to_owned(), value.to_owned()));
+        };
+        match self {
+            Self::Cdi => {
+                // Where NVIDIA's runtime is the engine's default, it shall not do it once more.
+                set(VISIBLE, "void");
+                let names = uuids.iter().map(|uuid| format!("{CDI_KIND}{uuid}"));
+                Asked::device(DeviceRequest {
+                    driver: Some("cdi".to_owned()),
+                    device_ids: Some(names.collect()),
+                    ..DeviceRequest::default()
+                })
+            }
+            Self::Request => Asked::device(DeviceRequest {
+                driver: Some("nvidia".to_owned()),
+                device_ids: Some(uuids.to_vec()),
+                capabilities: Some(vec![vec!["gpu".to_owned()]]),
+                ..DeviceRequest::default()
+            }),
+            Self::Runtime => {
+                set(VISIBLE, &uuids.join(","));
+                if !env.iter().any(|(name, _)| name == CAPABILITIES) {
+                    env.push((CAPABILITIES.to_owned(), "compute,utility".to_owned()));
+                }
+                Asked {
+                    runtime: Some(RUNTIME.to_owned()),
+                    ..Asked::default()
+                }
+            }
+            Self::Environment => {
+                set(VISIBLE, &uuids.join(","));
+                Asked::default()
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// How it was asked for GPUs, in words for the user.
+    pub fn gpu_way(&self) -> &'static str {
+        self.gpu_way.get().map_or("not at all", |way| way.words())
+    }
+
+    /// How it is to be asked for these GPUs; it is asked about itself the first time.
+    pub(super) async fn way_to(&self, gpus: &[String]) -> Option<Way> {
+        if gpus.is_empty() {
+            return None;
+        }
+        if let Some(way) = self.gpu_way.get() {
+            return Some(*way);
+        }
+        let way = match (self.kind(), self.flavour.major) {
+            (Kind::Podman, major) => Way::of_podman(major),
+            (Kind::Docker, _) => {
+                let info = self.docker.info().await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the engine does not tell about itself");
+                    SystemInfo::default()
+                });
+                let says = Says::of(&info, self.api);
+                tracing::debug!(?says, "the engine, of GPUs");
+                Way::of_docker(&says, gpus)
+            }
+        };
+        tracing::info!(?way, "GPUs are asked for");
+        Some(*self.gpu_way.get_or_init(|| way))
+    }
+}
+
+/// What a request says of GPUs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Asked {
+    pub(super) requests: Option<Vec<DeviceRequest>>,
+    pub(super) runtime: Option<String>,
+}
+
+impl Asked {
+    fn device(request: DeviceRequest) -> Self {
+        Self {
+            requests: Some(vec![request]),
+            runtime: None,
+        }
+    }
+}
+
+/// What an engine lacks to hand out GPUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GpuLack {
+    /// NVIDIA's container toolkit: its hook is not where the engine looks.
+    Toolkit,
+    /// NVIDIA's runtime is registered and not installed, or not registered any more.
+    Runtime,
+    /// The toolkit's hook refuses, and wants its runtime to be used.
+    RuntimeOnly,
+    /// CDI is switched off.
+    Cdi,
+    /// No CDI spec describes the GPU, or one describes what is not there any more.
+    CdiSpec,
+    /// The driver does not work.
+    Driver,
+    /// The toolkit knows no such GPU.
+    Gpu,
+    /// Something else.
+    Other,
+}
+
+impl GpuLack {
+    /// What a refusal of the engine is about, where it is about GPUs.
+    pub(super) fn of(refusal: &str) -> Option<Self> {
+        let text = refusal.to_lowercase();
+        let has = |word: &str| text.contains(word);
+        Some(if has("could not select device driver \"cdi\"") {
+            Self::Cdi
+        } else if has("could not select device driver") {
+            Self::Toolkit
+        } else if has("cdi device") || has("unresolvable cdi") || has("cdi host device") {
+            Self::CdiSpec
+        } else if has("container runtime hook directly") {
+            Self::RuntimeOnly
+        } else if has("unknown runtime specified nvidia")
+            || has("unknown or invalid runtime name: nvidia")
+            || (has("nvidia-container-runtime")
+                && (has("executable file not found") || has("no such file or directory")))
+        {
+            Self::Runtime
+        } else if has("nvidia-container") && has("unknown device") {
+            Self::Gpu
+        } else if has("nvidia-container") && (has("nvml error") || has("libnvidia-ml")) {
+            Self::Driver
+        } else if has("nvidia-container") {
+            Self::Other
+        } else {
+            return None;
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Docker 20.10.24 of Debian 12, shortened: nothing of NVIDIA's.
+    const DOCKER_20: &str = r#"{"Runtimes":{"io.containerd.runc.v2":{"path":"runc"},
+        "io.containerd.runtime.v1.linux":{"path":"runc"},"runc":{"path":"runc"}},
+        "DefaultRuntime":"runc","CgroupDriver":"cgroupfs","CgroupVersion":"1",
+        "ServerVersion":"20.10.24+dfsg1","Isolation":""}"#;
+    /// The same after `nvidia-ctk runtime configure`.
+    const WITH_RUNTIME: &str = r#"{"Runtimes":{"nvidia":{"path":"nvidia-container-runtime"},
+        "runc":{"path":"runc"}},"DefaultRuntime":"runc","ServerVersion":"20.10.24+dfsg1"}"#;
+    /// With CDI switched on, as 25 to 28.1 tell it.
+    const CDI_SWITCHED_ON: &str = r#"{"Runtimes":{"runc":{"path":"runc"}},
+        "CDISpecDirs":["/etc/cdi","/var/run/cdi"],"ServerVersion":"26.1.5"}"#;
+    /// With specs, as API 1.50 and later tell them.
+    const CDI_TOLD: &str = r#"{"Runtimes":{"nvidia":{"path":"nvidia-container-runtime"},
+        "runc":{"path":"runc"}},"CDISpecDirs":["/etc/cdi","/var/run/cdi"],
+        "DiscoveredDevices":[{"Source":"cdi","ID":"nvidia.com/gpu=0"},
+        {"Source":"cdi","ID":"nvidia.com/gpu=GPU-1"},{"Source":"cdi","ID":"nvidia.com/gpu=MIG-2"},
+        {"Source":"cdi","ID":"vendor.com/nic=GPU-3"}],"ServerVersion":"28.5.2"}"#;
+
+    fn way(info: &str, api: (usize, usize), uuids: &[&str]) -> Way {
+        let info: SystemInfo = serde_json::from_str(info).unwrap();
+        let uuids: Vec<String> = uuids.iter().map(|&uuid| uuid.to_owned()).collect();
+        Way::of_docker(&Says::of(&info, api), &uuids)
+    }
+
+    #[test]
+    fn the_surest_way_that_the_engine_tells_of_is_taken() {
+        assert_eq!(way(DOCKER_20, (1, 41), &["GPU-1"]), Way::Request);
+        assert_eq!(way(WITH_RUNTIME, (1, 41), &["GPU-1"]), Way::Runtime);
+        assert_eq!(way(CDI_SWITCHED_ON, (1, 45), &["GPU-1"]), Way::Cdi);
+        // It would tell the devices, and tells none.
+        assert_eq!(way(CDI_SWITCHED_ON, (1, 51), &["GPU-1"]), Way::Request);
+        assert_eq!(way(CDI_TOLD, (1, 51), &["GPU-1", "MIG-2"]), Way::Cdi);
+        // One that no spec describes spoils it for all: ways are not mixed.
+        assert_eq!(way(CDI_TOLD, (1, 51), &["GPU-1", "GPU-3"]), Way::Runtime);
+        assert_eq!(way("{}", (1, 40), &["GPU-1"]), Way::Request);
+        assert_eq!(Way::of_podman(4), Way::Environment);
+        assert_eq!(Way::of_podman(5), Way::Cdi);
+    }
+
+    fn ask(way: Way, env: &[(&str, &str)]) -> (Asked, Vec<String>) {
+        let pair = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
+        let mut env: Vec<_> = env.iter().map(pair).collect();
+        let asked = way.ask(&["GPU-1".to_owned(), "MIG-2".to_owned()], &mut env);
+        let env = env.iter().map(|(name, value)| format!("{name}={value}"));
+        (asked, env.collect())
+    }
+
+    #[test]
+    fn each_way_has_its_words() {
+        let all = [(VISIBLE, "all"), ("A", "b")];
+        let (asked, env) = ask(Way::Cdi, &all);
+        let ids = asked.requests.unwrap().remove(0).device_ids.unwrap();
+        assert_eq!(ids, ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=MIG-2"]);
+        assert_eq!(env, ["A=b", "NVIDIA_VISIBLE_DEVICES=void"]);
+        let (asked, env) = ask(Way::Request, &[]);
+        let request = asked.requests.unwrap().remove(0);
+        assert_eq!(request.driver.as_deref(), Some("nvidia"));
+        assert_eq!(request.device_ids.unwrap(), ["GPU-1", "MIG-2"]);
+        assert_eq!(request.count, None);
+        assert!(env.is_empty());
+        let (asked, env) = ask(Way::Environment, &all);
+        assert_eq!(asked, Asked::default());
+        assert_eq!(env, ["A=b", "NVIDIA_VISIBLE_DEVICES=GPU-1,MIG-2"]);
+    }
+
+    #[test]
+    fn a_runtime_is_told_what_an_image_does_not_say() {
+        let (asked, env) = ask(Way::Runtime, &[]);
+        assert_eq!(asked.runtime.as_deref(), Some("nvidia"));
+        assert_eq!(asked.requests, None);
+        let told = [
+            "NVIDIA_VISIBLE_DEVICES=GPU-1,MIG-2",
+            "NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+        ];
+        assert_eq!(env, told);
+        let (_, env) = ask(Way::Runtime, &[(CAPABILITIES, "all")]);
+        assert_eq!(env, ["NVIDIA_DRIVER_CAPABILITIES=all", told[0]]);
+    }
+
+    #[test]
+    fn refusals_name_what_is_missing() {
+        let cases = [
+            (
+                r#"could not select device driver "nvidia" with capabilities: [[gpu]]"#,
+                Some(GpuLack::Toolkit),
+            ),
+            (
+                r#"could not select device driver "cdi" with capabilities: []"#,
+                Some(GpuLack::Cdi),
+            ),
+            (
+                "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=99",
+                Some(GpuLack::CdiSpec),
+            ),
+            ("Unknown runtime specified nvidia", Some(GpuLack::Runtime)),
+            (
+                "unknown or invalid runtime name: nvidia",
+                Some(GpuLack::Runtime),
+            ),
+            (
+                "failed to create shim: OCI runtime create failed: unable to retrieve OCI runtime \
+                 error (open /run/log.json: no such file or directory): exec: \
+                 \"nvidia-container-runtime\": executable file not found in $PATH: <nil>: unknown",
+                Some(GpuLack::Runtime),
+            ),
+            (
+                "nvidia-container-cli.real: initialization error: nvml error: driver not loaded: \
+                 unknown",
+                Some(GpuLack::Driver),
+            ),
+            (
+                "nvidia-container-cli: device error: GPU-1: unknown device: unknown",
+                Some(GpuLack::Gpu),
+            ),
+            (
+                "invoking the NVIDIA Container Runtime Hook directly (e.g. specifying the docker \
+                 --gpus flag) is not supported. Please use the NVIDIA Container Runtime instead.",
+                Some(GpuLack::RuntimeOnly),
+            ),
+            (
+                "nvidia-container-cli: mount error: stub library not found",
+                Some(GpuLack::Other),
+            ),
+            ("exec: \"/x\": stat /x: no such file or directory", None),
+        ];
+        for (refusal, lack) in cases {
+            assert_eq!(GpuLack::of(refusal), lack, "{refusal}");
+        }
+    }
+}
