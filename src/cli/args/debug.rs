@@ -8,11 +8,6 @@ use super::Wanted;
 use crate::cli::values;
 
 /// Run a Python program of a session under a debugger that your IDE attaches to.
-///
-/// The program runs under debugpy in the session, on this terminal: its output and exit status come
-/// back, Ctrl-C ends it. It waits until the IDE has attached to a port of this machine, which stays
-/// the same for a session's name. debugpy is the image's, or is installed by pip into your folder of
-/// that image.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -20,8 +15,9 @@ Examples:
   qdebug debug v100-otter --write -- python -m pkg.train
   qdebug debug 1234 --folder /home/alice/proj --no-wait -- .venv/bin/python serve.py
 
-Connect once before: qdebug connect 1234. An exception that nothing catches pauses the program: debugpy
-asks IDEs for that unless you tell yours otherwise.")]
+Connect once before: qdebug connect 1234. The program runs on this terminal: Ctrl-C ends it, and
+its exit status comes back. An exception that nothing catches pauses it, unless the IDE is told
+otherwise. debugpy is the image's; where it has none, pip installs it into your folder of it.")]
 pub(in crate::cli) struct Debug {
     #[command(flatten)]
     pub(in crate::cli) wanted: Wanted,
