@@ -22,6 +22,7 @@ mod args;
 mod cleanup;
 mod config;
 mod connect;
+mod debug;
 mod env_file;
 mod exit;
 mod failure;
@@ -165,6 +166,7 @@ impl Command {
             Self::Up(up) => up.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
+            Self::Debug(debug) => debug.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Pipe(pipe) => pipe.run().await,
             Self::Relay { port } => pipe::relay(port).await,

@@ -15,7 +15,7 @@ use crate::ssh::{Alias, files};
 const FORMAT: u32 = 1;
 
 /// Ports that are tried are below those that systems give out by themselves.
-const FIRST_PORT: u16 = 20_000;
+pub(super) const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
 
 /// Where a cluster is.

@@ -12,6 +12,7 @@
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
+//! | `debug` | `qdebug debug`: a program under debugpy in the session, and the port to attach to |
 //! | `paths` | where all that lies on this machine |
 //!
 //! It reads no session file: what it knows of a session is what `status --json` says. Nothing
@@ -20,6 +21,7 @@
 mod cluster;
 mod connect;
 mod countdown;
+mod debug;
 mod error;
 mod forwards;
 mod held;
@@ -33,6 +35,7 @@ mod ways;
 
 pub use cluster::{Answer, Cluster, Submitted};
 pub use connect::{Connect, Event, Outcome, Ui, Until, connect};
+pub use debug::{CommandError, Debug, PythonCommand, Ready, debug};
 pub use error::Error;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stderr)] // A test.
 
 mod blows;
+mod debug;
 mod ends;
 mod engine;
 mod faults;

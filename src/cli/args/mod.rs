@@ -1,5 +1,6 @@
 //! The command line: what clap parses, and nothing else.
 
+mod debug;
 mod hooks;
 mod image;
 mod submit;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::laptop;
 use crate::session::PublicKey;
 
+pub(super) use debug::Debug;
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
 pub(super) use image::{Image, ImageBuild, ImagePrune};
 pub(super) use submit::{EngineFlag, MountList, Recipe, SshdChoice, Submit};
@@ -81,6 +83,8 @@ pub(super) enum Command {
     Ssh(Ssh),
     /// Bring one more port of a session to the laptop
     Forward(Forward),
+    /// Run a Python program of a session under a debugger that your IDE attaches to
+    Debug(Debug),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
     /// Images: build one ahead, list what there is, free the disk
