@@ -5,7 +5,8 @@ What an IDE does, in the fewest words of the Debug Adapter Protocol; the standar
 
     breakpoint.py PORT SOURCE LINE VARIABLE     prints VARIABLE = VALUE
 
-PORT is on 127.0.0.1, SOURCE the program's path as the debugged side knows it.
+PORT is on 127.0.0.1, SOURCE the program's path as the debugged side knows it. With `exception` for
+LINE it stops where an exception is raised that nothing catches, as IDEs do unless told otherwise.
 """
 
 import json
@@ -24,6 +25,7 @@ class Adapter:
         self.until = until
         self.input = self.socket.makefile("rb")
         self.number = 0
+        self.can = {}
         self.answers = {}
         self.events = []
 
@@ -91,8 +93,8 @@ def connect(port, until):
     while True:
         try:
             adapter = Adapter(port, until)
-            adapter.ask("initialize", adapterID="qdebug-example", clientID="qdebug-example",
-                        pathFormat="path", linesStartAt1=True, columnsStartAt1=True)
+            adapter.can = adapter.ask("initialize", adapterID="qdebug-example", clientID="qdebug-example",
+                                      pathFormat="path", linesStartAt1=True, columnsStartAt1=True)
             return adapter
         except OSError as error:
             if time.monotonic() > until - 1:
@@ -105,14 +107,21 @@ def main(port, source, line, variable):
     # debugpy answers `attach` only after `configurationDone`.
     attached = adapter.send("attach", justMyCode=False)
     adapter.event("initialized")
-    placed = adapter.ask("setBreakpoints", source={"path": source},
-                         breakpoints=[{"line": int(line)}])
-    if not placed["breakpoints"][0]["verified"]:
-        raise RuntimeError("no breakpoint at %s:%s" % (source, line))
+    if line == "exception":
+        wanted = "exception"
+        filters = adapter.can["exceptionBreakpointFilters"]
+        adapter.ask("setExceptionBreakpoints",
+                    filters=[one["filter"] for one in filters if one.get("default")])
+    else:
+        wanted = "breakpoint"
+        placed = adapter.ask("setBreakpoints", source={"path": source},
+                             breakpoints=[{"line": int(line)}])
+        if not placed["breakpoints"][0]["verified"]:
+            raise RuntimeError("no breakpoint at %s:%s" % (source, line))
     adapter.ask("configurationDone")
     adapter.answer(attached)
     stopped = adapter.event("stopped")
-    if stopped["reason"] != "breakpoint":
+    if stopped["reason"] != wanted:
         raise RuntimeError("stopped for another reason: %s" % stopped["reason"])
     frames = adapter.ask("stackTrace", threadId=stopped["threadId"], levels=1)
     frame = frames["stackFrames"][0]["id"]

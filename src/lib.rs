@@ -12,10 +12,11 @@
 //!
 //! The halves never import one another, and `session` imports nothing of ours. Below the halves
 //! stand the adapters, each alone with its outside world: [`scheduler`], [`engine`], [`gpu`],
-//! [`kit`], [`ssh`], [`cache`]; they see neither a session nor a half. [`config`] reads the user's and the
-//! site's file. [`process`] is the one place that spawns programs; [`disk`] and [`text`] are what
-//! several modules need of small files and of words. [`cli`] stands on top: it alone knows clap,
-//! prints, and turns errors into sentences and exit codes. `tests/walls.rs` holds all of this.
+//! [`kit`], [`ssh`], [`relay`], [`ide`], [`cache`]; they see neither a session nor a half.
+//! [`config`] reads the user's and the site's file. [`process`] is the one place that spawns
+//! programs; [`disk`] and [`text`] are what several modules need of small files and of words.
+//! [`cli`] stands on top: it alone knows clap, prints, and turns errors into sentences and exit
+//! codes. `tests/walls.rs` holds all of this.
 
 #![forbid(unsafe_code)]
 
@@ -25,11 +26,13 @@ pub mod config;
 pub mod disk;
 pub mod engine;
 pub mod gpu;
+pub mod ide;
 pub mod kit;
 pub mod laptop;
 pub mod login;
 pub mod node;
 pub mod process;
+pub mod relay;
 pub mod scheduler;
 pub mod session;
 pub mod ssh;

@@ -16,6 +16,7 @@ cd "${0%/*}/.." || exit 1
 case ${0##*/} in
 scontrol) echo 'ClusterName = lab';;
 sbatch) [ "$1" != --version ] || { echo 'slurm 22.05.8'; exit; }
+    [ ! -f slow ] || sleep 2
     echo sbatch >>log; cp first job; echo 7;;
 scancel) echo "scancel $*" >>log; rm -f job; echo '7|CANCELLED|None|N/A||N/A|0|' >job;;
 squeue) case "$*" in
@@ -143,6 +144,11 @@ fn submit_and_wait() -> Vec<&'static str> {
     [&SUBMIT[..], &["--wait"]].concat()
 }
 
+/// The same in one command, which is its own laptop here.
+fn up() -> Vec<&'static str> {
+    [&["up"], &SUBMIT[1..], &["--on", "here", "--yes"]].concat()
+}
+
 fn waits() -> Login {
     Login::new(
         "Resources",
@@ -167,7 +173,7 @@ fn kept(login: &Login, ran: &Ran) {
 
 #[test]
 fn ctrl_c_in_a_wait_asks_and_keeps_or_cancels() {
-    for words in [submit_and_wait(), CONNECT.to_vec()] {
+    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
         for (answer, keeps) in [("\n", true), ("keep\n", true), ("c\n", false)] {
             let login = waits();
             if words == CONNECT {
@@ -187,9 +193,31 @@ fn ctrl_c_in_a_wait_asks_and_keeps_or_cancels() {
     }
 }
 
+/// What is just being submitted is known before anybody is asked about it.
+#[test]
+fn ctrl_c_while_up_submits_loses_no_job() {
+    for (answer, keeps) in [("k\n", true), ("cancel\n", false)] {
+        let login = waits();
+        fs::write(login.at("slow"), "").unwrap();
+        let steps = [("submitting to", CTRL_C), (QUESTION, answer)];
+        let ran = login.type_at(&steps, &up());
+        says(
+            &ran,
+            &["just being submitted", "submitted to slurm lab as job 7"],
+        );
+        assert!(login.log().contains("sbatch"), "{}", ran.said);
+        if keeps {
+            kept(&login, &ran);
+        } else {
+            assert_eq!(ran.code, 130, "{}", ran.said);
+            assert!(login.log().contains("scancel"), "{}", login.log());
+        }
+    }
+}
+
 #[test]
 fn whoever_does_not_answer_keeps_the_job() {
-    for words in [submit_and_wait(), CONNECT.to_vec()] {
+    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
         for silence in [CTRL_C, CTRL_D] {
             let login = waits();
             if words == CONNECT {
@@ -206,7 +234,7 @@ fn whoever_does_not_answer_keeps_the_job() {
 
 #[test]
 fn without_a_terminal_and_by_other_signals_the_job_is_kept() {
-    for words in [submit_and_wait(), CONNECT.to_vec()] {
+    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
         for signal in ["-INT", "-TERM", "-HUP"] {
             let login = waits();
             if words == CONNECT {
@@ -238,7 +266,7 @@ fn without_a_terminal_and_by_other_signals_the_job_is_kept() {
 
 #[test]
 fn what_can_never_run_is_told_at_once_with_the_cure() {
-    for words in [submit_and_wait(), CONNECT.to_vec()] {
+    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
         let login = Login::new("PartitionTimeLimit", "N/A", "");
         if words == CONNECT {
             login.submitted();

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may see of ours. A module may always see itself.
-const MAY_SEE: [(&str, &[&str]); 15] = [
+const MAY_SEE: [(&str, &[&str]); 17] = [
     ("session", &[]),
     ("process", &[]),
     ("disk", &[]),
@@ -19,7 +19,9 @@ const MAY_SEE: [(&str, &[&str]); 15] = [
     ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),
-    ("ssh", &["process", "disk"]),
+    ("relay", &[]),
+    ("ssh", &["process", "disk", "relay"]),
+    ("ide", &["disk"]),
     ("config", &["disk", "text"]),
     ("login", &["session", "scheduler", "text"]),
     (
@@ -36,7 +38,7 @@ const MAY_SEE: [(&str, &[&str]); 15] = [
             "text",
         ],
     ),
-    ("laptop", &["session", "ssh", "process"]),
+    ("laptop", &["session", "ssh", "ide", "process"]),
     (
         "cli",
         &[
@@ -49,7 +51,9 @@ const MAY_SEE: [(&str, &[&str]); 15] = [
             "engine",
             "gpu",
             "kit",
+            "relay",
             "ssh",
+            "ide",
             "process",
             "text",
         ],
@@ -57,13 +61,14 @@ const MAY_SEE: [(&str, &[&str]); 15] = [
 ];
 
 /// The one place of each outside crate.
-const HOME_OF: [(&str, &str); 6] = [
+const HOME_OF: [(&str, &str); 7] = [
     ("bollard", "engine"),
     ("openssh", "ssh"),
     ("nvml_wrapper", "gpu"),
     ("clap", "cli"),
     ("portpicker", "node"),
     ("zstd", "cache"),
+    ("jsonc_parser", "ide"),
 ];
 
 fn sources(module: &Path) -> Vec<PathBuf> {

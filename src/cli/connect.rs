@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use super::args::{Connect, Forward, Global, Ssh};
+use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, output, show, wait};
-use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui};
+use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
+use crate::process::Interrupt;
 use crate::session::Status;
 use crate::ssh::config_file::IncludePlan;
 use crate::ssh::{Client, Destination, Prompt, RuntimeDir};
@@ -63,7 +64,7 @@ impl Setting {
 
     /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
     /// laptop may have them, do not make it one.
-    async fn is_cluster(&self) -> Result<bool, Failure> {
+    pub(super) async fn is_cluster(&self) -> Result<bool, Failure> {
         match (self.config.scheduler(), self.found().await?) {
             (Some(_), _) => Ok(true),
             (None, Some(kind)) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
@@ -72,7 +73,12 @@ impl Setting {
     }
 
     /// Offers to keep the login of `--on` as a profile, once.
-    fn keep(&self, global: &Global, cluster: &Cluster, yes: bool) -> Result<(), Failure> {
+    pub(super) fn keep(
+        &self,
+        global: &Global,
+        cluster: &Cluster,
+        yes: bool,
+    ) -> Result<(), Failure> {
         let (Some(on), laptop::Place::Login { login, qdebug }) = (&global.on, cluster.place())
         else {
             return Ok(());
@@ -95,7 +101,7 @@ impl Setting {
     }
 }
 
-fn known_clusters(names: &[&str]) -> String {
+pub(super) fn known_clusters(names: &[&str]) -> String {
     match names {
         [] => "no profile is configured yet".to_owned(),
         names => format!("configured: {}", names.join(", ")),
@@ -118,47 +124,63 @@ impl Connect {
             Some(cluster) => cluster,
             None => Cluster::here()?,
         };
-        setting.keep(global, &cluster, self.yes)?;
-        let ask = laptop::Connect {
-            job: self.wanted.job.clone(),
-            port: self.port,
-            forwards: self.local.into_iter().chain(self.remote).collect(),
-            prompt: prompt(),
-            detach: self.detach,
-        };
-        let ui = ui(global.json, self.yes, self.detach);
-        let outcome = laptop::connect(&cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
-        match outcome {
-            Outcome::Ended(status) => {
-                let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
-                if status.state == crate::session::Standing::Ended && was_ready {
-                    output::talk(&format!(
-                        "{} has ended: {}",
-                        status.name,
-                        show::line(&status)
-                    ));
-                    Ok(0)
-                } else {
-                    Err(Failure::over(&status))
-                }
-            }
-            Outcome::Open => Ok(0),
-            Outcome::Never(status) => {
-                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
-                Err(wait::never(&jobs, &status).await?)
-            }
-            Outcome::Interrupted {
-                by,
-                waited: Some(status),
-            } => {
+        setting.keep(global, &cluster, self.way.yes)?;
+        let job = &self.wanted.job;
+        match connect(&cluster, global, job, self.way).await? {
+            Ended::Over(code) => Ok(code),
+            Ended::Interrupted { by, until } => {
+                let Until::Waited(status) = until else {
+                    output::talk("disconnected; the session goes on (`qdebug stop` ends it)");
+                    return Ok(Exit::Interrupted.code());
+                };
                 let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
                 wait::interrupted(&jobs, wait::job_of(&status), by).await
             }
-            Outcome::Interrupted { waited: None, .. } => {
-                output::talk("disconnected; the session goes on (`qdebug stop` ends it)");
-                Ok(Exit::Interrupted.code())
+        }
+    }
+}
+
+/// How a connect ended.
+pub(super) enum Ended {
+    /// With this exit code.
+    Over(u8),
+    /// By somebody, who may want the job to be cancelled.
+    Interrupted { by: Interrupt, until: Until },
+}
+
+/// Connects, whoever asked for it: `connect` or `up`.
+pub(super) async fn connect(
+    cluster: &Cluster,
+    global: &Global,
+    job: &str,
+    way: Way,
+) -> Result<Ended, Failure> {
+    let ask = laptop::Connect {
+        job: job.to_owned(),
+        port: way.port,
+        forwards: way.local.into_iter().chain(way.remote).collect(),
+        prompt: prompt(),
+        detach: way.detach,
+    };
+    let ui = ui(global.json, way.yes, way.detach);
+    let outcome = laptop::connect(cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
+    match outcome {
+        Outcome::Ended(status) => {
+            let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
+            if status.state == crate::session::Standing::Ended && was_ready {
+                let line = show::line(&status);
+                output::talk(&format!("{} has ended: {line}", status.name));
+                Ok(Ended::Over(0))
+            } else {
+                Err(Failure::over(&status))
             }
         }
+        Outcome::Open => Ok(Ended::Over(0)),
+        Outcome::Never(status) => {
+            let jobs = wait::Jobs::Of(cluster, global.on.as_deref());
+            Err(wait::never(&jobs, &status).await?)
+        }
+        Outcome::Interrupted { by, until } => Ok(Ended::Interrupted { by, until }),
     }
 }
 

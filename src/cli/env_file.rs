@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct EnvFile(pub(super) Vec<(EnvName, String)>);
 
-/// Reads the file of that path.
+/// Reads the file of that path, `-` being stdin.
 ///
 /// # Errors
 /// A sentence for the user, with the line where one is to blame; never its value, which may be a
@@ -24,8 +24,11 @@ pub(super) struct EnvFile(pub(super) Vec<(EnvName, String)>);
 pub(super) fn read(path: &str) -> Result<EnvFile, String> {
     let open = || {
         let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        let input: Box<dyn std::io::Read> = match path {
+            "-" => Box::new(std::io::stdin()),
+            path => Box::new(std::fs::File::open(path)?),
+        };
+        input.take(MAX_BYTES + 1).read_to_string(&mut text)?;
         Ok(text)
     };
     let text = open().map_err(|error: std::io::Error| error.to_string())?;
@@ -33,6 +36,12 @@ pub(super) fn read(path: &str) -> Result<EnvFile, String> {
         return Err("it is larger than 1 MiB, and no list of variables".to_owned());
     }
     parse(&text, |name| std::env::var(name).ok())
+}
+
+/// The same as the lines of such a file.
+pub(super) fn lines<'a>(variables: impl Iterator<Item = &'a (EnvName, String)>) -> String {
+    let line = |(name, value): &(EnvName, String)| format!("{}={value}\n", name.as_str());
+    variables.map(line).collect()
 }
 
 fn parse(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<EnvFile, String> {
@@ -85,6 +94,13 @@ mod tests {
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(pairs(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_was_read_is_written_as_it_is_read() {
+        let text = "A= two words \nB=\"x y\"\nC=\nD=a=b#c\nE=\u{e9}\t'$x'\n";
+        let file = parse(text, |_| None).unwrap();
+        assert_eq!(lines(file.0.iter()), text);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn topic(topic: Option<&str>) -> Result<u8, Failure> {
             for (exit, meaning) in Exit::ALL {
                 output::data(&format!("{:>3}  {meaning}", exit.code()));
             }
-            output::data("`ssh` returns the remote command's own.");
+            output::data("`ssh` and `debug` return the remote command's own.");
         }
         Some(name) => {
             let mut command = Cli::command();

@@ -12,7 +12,8 @@
 //! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
-//! | `connect` | commands of the laptop half |
+//! | `connect`, `up` | commands of the laptop half |
+//! | `pipe` | the cluster's half of a way without forwarding |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
@@ -21,6 +22,7 @@ mod args;
 mod cleanup;
 mod config;
 mod connect;
+mod debug;
 mod env_file;
 mod exit;
 mod failure;
@@ -30,10 +32,12 @@ mod hooks;
 mod image;
 mod node;
 mod output;
+mod pipe;
 mod sessions;
 mod setting;
 mod show;
 mod submit;
+mod up;
 mod values;
 mod wait;
 
@@ -159,9 +163,13 @@ impl Command {
             Self::Stop(stop) => stop.run(global).await,
             Self::Authorize(wanted) => sessions::authorize(wanted).await,
             Self::Connect(connect) => connect.run(global).await,
+            Self::Up(up) => up.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
+            Self::Debug(debug) => debug.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
+            Self::Pipe(pipe) => pipe.run().await,
+            Self::Relay { port } => pipe::relay(port).await,
             Self::Node { session } => node::run(&session).await,
             Self::Cleanup(cleanup) => cleanup.run().await,
             Self::Hooks(hooks) => hooks.run(global).await,

@@ -8,7 +8,7 @@ use super::args::{EngineFlag, Global, Recipe, SshdChoice, Submit};
 use super::setting::Setting;
 use super::{Exit, Failure, gpus, output, show, wait};
 use crate::login::{Submission, Submitted};
-use crate::session::{EngineChoice, GpuRequest, ImageSource, Mount, Sshd};
+use crate::session::{EngineChoice, EnvName, GpuRequest, ImageSource, Mount, Sshd};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -90,6 +90,12 @@ impl Submit {
         output::talk(&format!("or here: qdebug status {}", submitted.job));
     }
 
+    /// What `--env-file` and `--env` set, the later of a name beating the earlier.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &(EnvName, String)> {
+        let files = self.env_file.iter().flat_map(|file| &file.0);
+        files.chain(&self.env)
+    }
+
     fn submission(&self, setting: &Setting) -> Result<Submission, Failure> {
         let defaults = setting.submit_defaults()?;
         let gpu = self.gpu.clone().or(defaults.gpu).ok_or_else(|| {
@@ -113,8 +119,7 @@ impl Submit {
                 }
             }
         };
-        let files = self.env_file.iter().flat_map(|file| file.0.clone());
-        let env = files.chain(self.env.iter().cloned()).collect();
+        let env = self.variables().cloned().collect();
         let catalogue = setting.config.catalogue();
         let gpu = (!gpu.eq_ignore_ascii_case("none"))
             .then(|| gpus::asked(catalogue, &gpu, self.count))
@@ -126,7 +131,12 @@ impl Submit {
         });
         let limits = limits.unwrap_or_default();
         let mut mounts: Vec<Mount> = defaults.mounts;
-        mounts.extend(self.mount.iter().flat_map(|list| list.0.iter().cloned()));
+        for mount in self.mount.iter().flat_map(|list| &list.0) {
+            // `up` names the defaults of the laptop, which may be those of here.
+            if !mounts.contains(mount) {
+                mounts.push(mount.clone());
+            }
+        }
         Ok(Submission {
             name: self.name.clone(),
             gpu,

@@ -29,7 +29,7 @@ impl Jobs<'_> {
     }
 
     /// The command that ends a session later.
-    fn stop_command(&self, job: &str) -> String {
+    pub(super) fn stop_command(&self, job: &str) -> String {
         match self {
             Self::Here(_) | Self::Of(_, None) => format!("qdebug stop {job}"),
             Self::Of(_, Some(on)) => format!("qdebug stop {job} --on {on}"),

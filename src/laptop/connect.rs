@@ -15,7 +15,7 @@ use super::held::Held;
 use super::known::{self, Known};
 use super::paths::Paths;
 use super::waiting::Watch;
-use super::{publish, reach};
+use super::{publish, reach, ways};
 use crate::process::{Interrupt, Interrupts, Program};
 use crate::session::{Standing, Status};
 use crate::ssh::config_file::{self, IncludePlan};
@@ -119,9 +119,20 @@ pub enum Outcome {
     Interrupted {
         /// Who.
         by: Interrupt,
-        /// The last word of a session that was not ready yet.
-        waited: Option<Box<Status>>,
+        /// How far it had come.
+        until: Until,
     },
+}
+
+/// How far a connect had come when it was interrupted.
+#[derive(Debug, Clone)]
+pub enum Until {
+    /// The cluster had not answered yet.
+    Asked,
+    /// The session was not ready yet: its last word.
+    Waited(Box<Status>),
+    /// It was ready.
+    Ready,
 }
 
 /// Waits for a session, opens the way to it, and keeps it open until it ends or a signal comes.
@@ -139,12 +150,12 @@ pub async fn connect(
         let command = "signal handlers".to_owned();
         Error::Program(crate::process::Error::Io { command, source })
     })?;
-    let waited = RefCell::new(None);
+    let until = RefCell::new(Until::Asked);
     tokio::select! {
         // A Ctrl-C ends the programs that are just being run as well: that is no failure of theirs.
         biased;
-        by = interrupts.next() => Ok(Outcome::Interrupted { by, waited: waited.take() }),
-        outcome = story(cluster, client, paths, ask, ui, &waited) => outcome,
+        by = interrupts.next() => Ok(Outcome::Interrupted { by, until: until.replace(Until::Asked) }),
+        outcome = story(cluster, client, paths, ask, ui, &until) => outcome,
     }
 }
 
@@ -154,7 +165,7 @@ async fn story(
     paths: &Paths,
     ask: &Connect,
     ui: &Ui,
-    waited: &RefCell<Option<Box<Status>>>,
+    until: &RefCell<Until>,
 ) -> Result<Outcome, Error> {
     let mut watch = Watch::begin(cluster, &ask.job, ui).await?;
     if let Some(outcome) = in_vain(watch.last()) {
@@ -162,7 +173,10 @@ async fn story(
     }
     let still_waits = |status: &Status| {
         let waits = status.state != Standing::Ready;
-        waited.replace(waits.then(|| Box::new(status.clone())));
+        until.replace(match waits {
+            true => Until::Waited(Box::new(status.clone())),
+            false => Until::Ready,
+        });
         waits
     };
     still_waits(watch.last());
@@ -183,9 +197,11 @@ async fn story(
     let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
+    ways::remember(&known, reach, paths)?;
+    tracing::info!(%reach, "the session is reached");
     tokio::select! {
         () = serve(&listener, &tunnel, ui) => {
-            Ok(Outcome::Interrupted { by: Interrupt::Outside, waited: None })
+            Ok(Outcome::Interrupted { by: Interrupt::Outside, until: Until::Ready })
         }
         outcome = stay(&mut watch, &known, ask, paths, ui) => outcome,
     }
@@ -214,8 +230,7 @@ async fn settle(
         detail: error.to_string(),
     })?;
     ssh::files::private_dir(&paths.sessions)?;
-    let lock = paths.sessions.join(format!("{}.lock", known.alias));
-    let Some(lock) = Lock::take(&lock, Duration::from_secs(1)).await? else {
+    let Some(lock) = Lock::take(&known.lock(&paths.sessions), Duration::from_secs(1)).await? else {
         return Err(Error::AlreadyConnected {
             name: known.name.to_string(),
             port: known.port,
@@ -226,6 +241,7 @@ async fn settle(
         None => bind(&known, &others).await?,
     };
     known.port = listener.port();
+    known.reach = ways::of(&known, paths);
     known.write(&paths.sessions)?;
     publish::publish(paths).await?;
     Ok((known, listener, lock))

@@ -27,6 +27,15 @@ pub enum Error {
         /// What was not understood.
         detail: String,
     },
+    /// The way broke while a session was submitted.
+    #[error("it is not known whether {cluster} has submitted the session")]
+    Unsure {
+        /// The cluster.
+        cluster: String,
+        /// How it broke.
+        #[source]
+        source: ssh::Error,
+    },
     /// This laptop has never connected to such a session, or has swept it.
     #[error("no session `{name}` is known on this machine")]
     NotKnown {
@@ -84,6 +93,39 @@ pub enum Error {
         path: String,
         /// Why.
         detail: String,
+    },
+    /// The session has no such Python, or not the folder it should work in.
+    #[error("`{python}` does not run in {folder} of `{name}`: {detail}")]
+    NoPython {
+        /// The session.
+        name: String,
+        /// The interpreter as it was asked for.
+        python: String,
+        /// The folder in the session.
+        folder: String,
+        /// What the shell or Python said there.
+        detail: String,
+    },
+    /// There is no debugpy in the session, and it could not be installed.
+    #[error("{python} of `{name}` has no debugpy, and it could not be installed: {detail}")]
+    NoDebugpy {
+        /// The session.
+        name: String,
+        /// The interpreter and its version.
+        python: String,
+        /// What pip or the import said.
+        detail: String,
+    },
+    /// Something else listens on the port for debuggers.
+    #[error("cannot listen on 127.0.0.1:{port} to debug `{name}`")]
+    PortTaken {
+        /// The session.
+        name: String,
+        /// The port.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// A directory that every user has could not be found.
     #[error("cannot tell where your home directory is")]

@@ -15,7 +15,7 @@ use crate::ssh::{Alias, files};
 const FORMAT: u32 = 1;
 
 /// Ports that are tried are below those that systems give out by themselves.
-const FIRST_PORT: u16 = 20_000;
+pub(super) const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
 
 /// Where a cluster is.
@@ -97,19 +97,34 @@ pub struct Known {
 }
 
 /// A way to a session's port.
+///
+/// The words are also what the cluster's `pipe --by` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reach {
     /// Through the node's own sshd.
     Jump,
+    /// Through login's own ssh client and a relay on the node.
+    Nested,
+    /// Through a step of the job, which the scheduler begins, and a relay in it.
+    Exec,
     /// The port is one of this machine or of the login node.
     Direct,
+}
+
+impl Reach {
+    /// Whether all connections go over a relay, which belongs to one process, as a master does not.
+    pub(super) fn is_relayed(self) -> bool {
+        matches!(self, Self::Nested | Self::Exec)
+    }
 }
 
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Jump => "jump",
+            Self::Nested => "nested",
+            Self::Exec => "exec",
             Self::Direct => "direct",
         })
     }
@@ -228,6 +243,11 @@ impl Known {
         } else {
             Err(broken("its name and its alias differ".to_owned()))
         }
+    }
+
+    /// The lock that a running connect of it holds.
+    pub(super) fn lock(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{}.lock", self.alias))
     }
 
     /// Remembers it.

@@ -5,12 +5,14 @@
 //! | `cluster` | qdebug's commands on the cluster, over ssh or on this machine |
 //! | `waiting` | polling a session until it is ready, and what changed meanwhile |
 //! | `reach` | which way leads to a session that is ready, tried in order |
+//! | `ways` | which way led to a cluster last |
 //! | `known` | what this laptop remembers of a session, one file each |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
+//! | `debug` | `qdebug debug`: a program under debugpy in the session, and the port to attach to |
 //! | `paths` | where all that lies on this machine |
 //!
 //! It reads no session file: what it knows of a session is what `status --json` says. Nothing
@@ -19,6 +21,7 @@
 mod cluster;
 mod connect;
 mod countdown;
+mod debug;
 mod error;
 mod forwards;
 mod held;
@@ -28,9 +31,11 @@ mod publish;
 mod reach;
 mod shell;
 mod waiting;
+mod ways;
 
-pub use cluster::{Answer, Cluster};
-pub use connect::{Connect, Event, Outcome, Ui, connect};
+pub use cluster::{Answer, Cluster, Submitted};
+pub use connect::{Connect, Event, Outcome, Ui, Until, connect};
+pub use debug::{CommandError, Debug, PythonCommand, Ready, debug};
 pub use error::Error;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::error::Error;
 use super::known::{Known, Place, Reach};
 use super::paths::Paths;
-use crate::ssh::{Client, Destination, HostName, Node, Prompt, Route, Tunnel};
+use crate::ssh::{self, Client, Destination, HostName, Node, PipeCommand, Prompt, Route, Tunnel};
 
 /// sshd's port on a node.
 const NODE_PORT: u16 = 22;
@@ -18,23 +18,35 @@ pub(super) fn routes(known: &Known, paths: &Paths) -> Result<Vec<(Reach, Route)>
         Place::Here => None,
         Place::Login { login, .. } => Some(login.parse()?),
     };
-    let direct = match &login {
-        None => Route::Here,
-        Some(login) => Route::Login(login.clone()),
-    };
-    let jump = Route::Jump {
-        login,
-        node: node(known, paths)?,
-    };
+    let node = node(known, paths)?;
     let is_local = known.scheduler == "local";
     let mut routes = Vec::new();
     if is_local {
+        let direct = match &login {
+            None => Route::Here,
+            Some(login) => Route::Login(login.clone()),
+        };
         routes.push((Reach::Direct, direct));
     }
     // A local session behind a name that stands for several login nodes may be on another one.
-    let elsewhere = !is_local || known.place != Place::Here;
-    if elsewhere && !known.details.node_host_keys.is_empty() {
-        routes.push((Reach::Jump, jump));
+    if (!is_local || login.is_some()) && !known.details.node_host_keys.is_empty() {
+        let (login, node) = (login.clone(), node.clone());
+        routes.push((Reach::Jump, Route::Jump { login, node }));
+    }
+    if let (Some(login), Place::Login { qdebug, .. }) = (login, &known.place) {
+        let is_slurm = known.scheduler == "slurm";
+        let relayed = [Some(Reach::Nested), is_slurm.then_some(Reach::Exec)];
+        for reach in relayed.into_iter().flatten() {
+            let by = format!("--by={reach}");
+            let words = ["pipe", &by, "--", known.name.as_str()];
+            let command = PipeCommand {
+                qdebug: qdebug.clone(),
+                words: words.map(str::to_owned).into(),
+                node: node.name.clone(),
+            };
+            let login = login.clone();
+            routes.push((reach, Route::Pipe { login, command }));
+        }
     }
     routes.sort_by_key(|(reach, _)| Some(*reach) != known.reach);
     Ok(routes)
@@ -56,34 +68,66 @@ fn node(known: &Known, paths: &Paths) -> Result<Node, Error> {
 }
 
 /// Finds a way that the session's sshd answers through.
+///
+/// A person is asked for nothing as long as a way may be found without; then again by those that
+/// would have asked.
 pub(super) async fn reach(
     client: &Client,
     known: &Known,
     paths: &Paths,
     prompt: Prompt,
 ) -> Result<(Reach, Arc<Tunnel>), Error> {
-    let mut tried = Vec::new();
-    let mut last = None;
-    for (reach, route) in routes(known, paths)? {
-        let tunnel = Tunnel::new(client.clone(), route, known.details.port, prompt);
+    let routes = routes(known, paths)?;
+    let (mut tried, mut asking) = (Vec::new(), Vec::new());
+    for (reach, route) in &routes {
+        let tunnel = Tunnel::new(client.clone(), route.clone(), known.details.port, prompt);
+        tunnel.be_quiet(true);
         match tunnel.probe().await {
             Ok(banner) => {
                 tracing::debug!(%reach, banner, "the session answers");
-                return Ok((reach, tunnel));
+                tunnel.be_quiet(false);
+                return Ok((*reach, tunnel));
             }
             Err(error) => {
-                tried.push(format!("by {reach}: {error}"));
-                last = Some(error);
+                let would_ask = matches!(route, Route::Jump { .. })
+                    && matches!(error, ssh::Error::Authentication { asked: false, .. });
+                if would_ask && prompt == Prompt::Terminal {
+                    asking.push((*reach, route.clone()));
+                }
+                tried.push((*reach, error));
             }
         }
     }
-    if tried.is_empty() {
-        tried.push("its node told no host key of its own sshd, so it cannot be trusted".to_owned());
+    for (reach, route) in asking {
+        let tunnel = Tunnel::new(client.clone(), route, known.details.port, prompt);
+        match tunnel.probe().await {
+            Ok(_) => return Ok((reach, tunnel)),
+            Err(error) => {
+                tried.retain(|(other, _)| *other != reach);
+                tried.push((reach, error));
+            }
+        }
     }
+    let mut reasons: Vec<String> = tried
+        .iter()
+        .map(|(reach, error)| format!("by {reach}: {error}"))
+        .collect();
+    let is_tried = |wanted: Reach| routes.iter().any(|(reach, _)| *reach == wanted);
+    if known.scheduler != "local" && !is_tried(Reach::Jump) {
+        let untold = "its node told no host key of its own sshd, so it cannot be trusted";
+        reasons.push(format!("by {}: {untold}", Reach::Jump));
+    }
+    // A key that does not match outweighs whatever else was wrong.
+    let is_key = |(_, error): &(Reach, ssh::Error)| matches!(error, ssh::Error::HostKey { .. });
+    let at = tried.iter().position(is_key);
+    let source = match at {
+        Some(at) => Some(tried.swap_remove(at)),
+        None => tried.pop(),
+    };
     Err(Error::NoReach {
         name: known.name.to_string(),
-        tried,
-        source: last.map(Box::new),
+        tried: reasons,
+        source: source.map(|(_, error)| Box::new(error)),
     })
 }
 
@@ -140,16 +184,22 @@ mod tests {
                     node,
                 },
             ),
+            (Reach::Nested, Route::Pipe { login, command }),
+            (Reach::Exec, _),
         ] = routes.as_slice()
         else {
             panic!("{routes:?}");
         };
+        assert_eq!(login.to_string(), "alice@login");
+        assert_eq!(command.words, ["pipe", "--by=nested", "--", "otter"]);
         assert_eq!(node.address.as_ref(), "10.0.0.7");
         known.details.address = Some("127.0.1.1".parse().unwrap());
         let Ok(node) = node_of(&known) else { panic!() };
         assert_eq!(node.address.as_ref(), "node1");
         known.details.node_host_keys.clear();
-        assert_eq!(ways(&known), []);
+        assert_eq!(ways(&known), [Reach::Nested, Reach::Exec]);
+        known.scheduler = "openpbs".into();
+        assert_eq!(ways(&known), [Reach::Nested]);
     }
 
     fn node_of(known: &Known) -> Result<Node, Error> {
@@ -160,9 +210,9 @@ mod tests {
     fn a_local_session_is_a_port_of_its_machine() {
         assert_eq!(ways(&known("local", Place::Here)), [Reach::Direct]);
         let mut there = known("local", login());
-        assert_eq!(ways(&there), [Reach::Direct, Reach::Jump]);
-        there.reach = Some(Reach::Jump);
-        assert_eq!(ways(&there), [Reach::Jump, Reach::Direct]);
+        assert_eq!(ways(&there), [Reach::Direct, Reach::Jump, Reach::Nested]);
+        there.reach = Some(Reach::Nested);
+        assert_eq!(ways(&there), [Reach::Nested, Reach::Direct, Reach::Jump]);
     }
 
     #[test]

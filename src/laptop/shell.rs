@@ -1,13 +1,16 @@
 //! `qdebug ssh` and `qdebug proxy`: into a session that this laptop knows, whether a connect runs
 //! or not.
 
+use std::time::Duration;
+
 use super::error::Error;
 use super::forwards::Forward;
-use super::known::Known;
+use super::known::{Known, Reach};
 use super::paths::Paths;
 use super::reach;
 use crate::process::Program;
-use crate::ssh::{self, Client, Prompt};
+use crate::ssh::files::Lock;
+use crate::ssh::{self, Client, Prompt, Route, Tunnel};
 
 /// `qdebug proxy NAME`: what `ssh` runs to reach the container. Carries stdin and stdout to the
 /// session's sshd, opening the hops where keys and agents allow it.
@@ -22,7 +25,10 @@ pub async fn proxy(
     prompt: Prompt,
 ) -> Result<(), Error> {
     let known = Known::find(&paths.sessions, name)?;
-    let tunnel = reach::again(client, &known, paths, prompt)?;
+    let tunnel = match is_served(&known, paths).await {
+        true => Tunnel::new(client.clone(), Route::Here, known.port, prompt),
+        false => reach::again(client, &known, paths, prompt)?,
+    };
     tunnel.carry_stdio().await.map_err(|error| match error {
         source @ ssh::Error::Authentication { asked: false, .. } => Error::NeedsConnect {
             name: known.name.to_string(),
@@ -30,6 +36,15 @@ pub async fn proxy(
         },
         error => error.into(),
     })
+}
+
+/// Whether a running connect has the relay that ours would have to begin anew.
+async fn is_served(known: &Known, paths: &Paths) -> bool {
+    if !known.reach.is_some_and(Reach::is_relayed) {
+        return false;
+    }
+    let lock = Lock::take(&known.lock(&paths.sessions), Duration::ZERO).await;
+    matches!(lock, Ok(None))
 }
 
 /// `qdebug ssh NAME [COMMAND...]`: ssh into the container on this terminal; ssh's own exit code,

@@ -76,6 +76,18 @@ impl Login {
         Ok(judge(session, record, &word))
     }
 
+    /// Runs a program inside a session's job, as [`crate::scheduler::Scheduler::step`] does.
+    ///
+    /// # Errors
+    /// When the session has no job, or its scheduler cannot be asked from here.
+    pub async fn step(&self, status: &Status, program: &[String]) -> Result<Option<i32>, Error> {
+        let scheduler = self.scheduler_for(&status.name, &status.cluster).await?;
+        match &status.job {
+            Some(id) => Ok(scheduler.step(&id.parse()?, program).await?),
+            None => Ok(None),
+        }
+    }
+
     /// The session of that name or job id, full or short. Among several of one id (ids come
     /// again) the live one is meant, else the newest.
     ///

@@ -269,6 +269,15 @@ fn spawn_error(program: &OsStr, command: String, source: std::io::Error) -> Erro
     }
 }
 
+/// Asks a child to end, by SIGTERM; one that has ended already is left.
+#[cfg(unix)]
+pub fn ask_to_end(child: &tokio::process::Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
 /// The exit status as shells count it: 128 + N for a death by signal N.
 pub fn code(status: std::process::ExitStatus) -> i32 {
     #[cfg(unix)]

@@ -155,6 +155,18 @@ impl Scheduler {
         }
     }
 
+    /// Runs a program inside a running job, on its first node, over this process's own streams; its
+    /// exit code. `None` where the scheduler has no such way in.
+    ///
+    /// # Errors
+    /// [`Error::BadId`], [`Error::NotInstalled`], [`Error::Program`].
+    pub async fn step(&self, id: &JobId, program: &[String]) -> Result<Option<i32>, Error> {
+        match self {
+            Self::Slurm(slurm) => slurm.step(id, program).await.map(Some),
+            Self::OpenPbs(_) | Self::Torque(_) | Self::Local(_) => Ok(None),
+        }
+    }
+
     /// Ends a job; one that is over already is what was wanted.
     ///
     /// # Errors

@@ -139,6 +139,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a command may have done its work all the same: the way broke while it ran.
+    pub fn is_of_the_way(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
+            Self::Program(error) => matches!(
+                error,
+                process::Error::TimedOut { .. } | process::Error::Io { .. }
+            ),
+            _ => false,
+        }
+    }
+
     pub(super) fn file(
         doing: &'static str,
         path: impl Into<PathBuf>,

@@ -219,7 +219,7 @@ impl Client {
 }
 
 impl Node {
-    fn arguments(&self, via: Option<&Master>) -> Vec<String> {
+    pub(super) fn arguments(&self, via: Option<&Master>) -> Vec<String> {
         let mut settings = vec![
             format!("HostName={}", self.address),
             format!("HostKeyAlias={}", self.host_key_alias),

@@ -5,7 +5,10 @@
 //! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
-//! | `route`, `pump` | the hops to one session, and the bytes of one connection through them |
+//! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
+//! | `why` | why a node behind login cannot be reached |
+//! | `pipe` | a relay over one command of the login node, where no sshd forwards |
+//! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
@@ -31,9 +34,13 @@ mod quote;
 mod word;
 
 #[cfg(unix)]
+mod link;
+#[cfg(unix)]
 mod listener;
 #[cfg(unix)]
 mod master;
+#[cfg(unix)]
+mod pipe;
 #[cfg(unix)]
 mod pump;
 #[cfg(unix)]
@@ -42,6 +49,8 @@ mod remote;
 mod route;
 #[cfg(unix)]
 mod runtime;
+#[cfg(unix)]
+mod why;
 
 pub use error::Error;
 pub use frame::Frame;
@@ -50,9 +59,11 @@ pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
 #[cfg(unix)]
 pub use {
+    link::Route,
     listener::{Event, Listener},
     master::{Client, Master, Node, Prompt},
+    pipe::{PipeCommand, on_node},
     remote::{Answer, Remote},
-    route::{Route, Tunnel},
+    route::Tunnel,
     runtime::RuntimeDir,
 };

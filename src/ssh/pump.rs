@@ -1,8 +1,13 @@
-//! Bytes from one end of a connection to the other, as they come.
+//! Bytes from one end of a connection to the other, as they come; their end is passed on.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::ChildStdout;
+use tokio::sync::oneshot;
 
 /// Bytes of a buffer: the size of ssh's channel packets, which is what arrives at once; larger
 /// ones were measured to be slower. Of a pipe, where the system allows.
@@ -31,7 +36,7 @@ pub(super) async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> (u64, boo
 }
 
 /// Copies until either end is done; what arrives is written at once.
-pub(super) fn pump(from: &mut impl std::io::Read, to: &mut impl std::io::Write) {
+fn pump(from: &mut impl std::io::Read, to: &mut impl std::io::Write) {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer) {
@@ -51,4 +56,29 @@ pub(super) async fn read_line(from: &mut (impl tokio::io::AsyncRead + Unpin), li
             Err(_) => return,
         }
     }
+}
+
+/// Carries this process's own stdin and stdout over a stream, given twice; `end` ends what is
+/// written to it. Resolves when all that came has been written.
+///
+/// Threads of their own and not the runtime's: a read of stdin cannot be called back, and must not
+/// keep the process from ending. The descriptors themselves: std's stdout waits for a line break
+/// before it writes.
+pub(super) fn pump_stdio<S: io::Read + io::Write + Send + 'static>(
+    mut reading: S,
+    mut writing: S,
+    end: impl FnOnce(&S) + Send + 'static,
+) -> io::Result<oneshot::Receiver<()>> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    std::thread::spawn(move || {
+        pump(&mut File::from(input), &mut writing);
+        end(&writing);
+    });
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        pump(&mut reading, &mut File::from(output));
+        let _ = tell.send(());
+    });
+    Ok(told)
 }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::error::Error;
 use super::frame::Frame;
-use super::master::{Client, Master, Prompt};
+use super::master::{Client, Master, NO_MASTER, Prompt};
 use super::quote::command_line;
 use super::word::Destination;
 
@@ -114,6 +114,42 @@ impl Remote {
     ) -> Result<Answer, Error> {
         let (frame, words) = self.framed(args);
         self.exchange(frame, &words, stdin, limit).await
+    }
+
+    /// The same as [`Remote::run`], which a Ctrl-C on this terminal does not cut short: for what
+    /// changes something there and whose answer must be known.
+    ///
+    /// # Errors
+    /// As [`Remote::run`].
+    pub async fn run_whole<S: AsRef<str>>(
+        &self,
+        args: &[S],
+        stdin: &[u8],
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let (mut frame, words) = self.framed(args);
+        let master = self.dial().await?;
+        let line = command_line(&words)?;
+        tracing::debug!(host = %self.login, command = line, "running on the cluster");
+        let program = master.client(&["-T"]).arg(&line).stdin(stdin);
+        let output = program.time_limit(limit).own_group().output().await?;
+        let mut stdout = frame.feed(output.stdout.as_bytes());
+        stdout.extend(frame.finish());
+        if let Some(status) = frame.status() {
+            return Ok(Answer {
+                status,
+                stdout: String::from_utf8_lossy(&stdout).into_owned(),
+                stderr: output.stderr,
+            });
+        }
+        if output.stderr.contains(NO_MASTER) || !master.is_alive().await {
+            return Err(Error::Lost {
+                host: self.login.to_string(),
+                command: words.join(" "),
+            });
+        }
+        let status = Some(output.status).filter(|status| *status != 255);
+        Err(self.no_answer(&words, status, &output.stderr, &output.stdout))
     }
 
     /// The same without a limit, each piece of stdout given on as it comes and not kept: for
@@ -247,24 +283,32 @@ impl Remote {
             }
             Err(_) => None,
         };
+        let noise = String::from_utf8_lossy(&noise);
+        Err(self.no_answer(words, status, &stderr, &noise))
+    }
+
+    /// What a command without an answer means, by its status where one came, its stderr and what
+    /// else it printed.
+    fn no_answer(&self, words: &[String], status: Option<i32>, stderr: &str, noise: &str) -> Error {
+        let host = self.login.to_string();
         if let Some(126 | 127) = status {
-            return Err(Error::QdebugMissing {
-                host: self.login.to_string(),
+            return Error::QdebugMissing {
+                host,
                 looked: words.first().cloned().unwrap_or_default(),
-            });
+            };
         }
-        let detail = [stderr.trim(), String::from_utf8_lossy(&noise).trim()]
+        let detail = [stderr.trim(), noise.trim()]
             .into_iter()
             .find(|text| !text.is_empty())
             .and_then(|text| text.lines().last())
             .unwrap_or("it wrote nothing")
             .to_owned();
-        Err(Error::NoAnswer {
-            host: self.login.to_string(),
+        Error::NoAnswer {
+            host,
             command: words.join(" "),
             status,
             detail,
-        })
+        }
     }
 }
 

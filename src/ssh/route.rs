@@ -7,10 +7,12 @@
 //! of it is consumed before the master has opened the channel; what comes back goes through one
 //! large pipe, whose end is the end of that direction.
 
-use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,9 +22,12 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::error::Error;
-use super::master::{Client, Master, NO_MASTER, Node, Prompt};
-use super::pump::{BUFFER, copy, pump, read_line};
-use super::word::Destination;
+use super::link::{Link, Route};
+use super::master::{Client, Master, NO_MASTER, Prompt};
+use super::pipe::Pipe;
+use super::pump::{BUFFER, copy, pump_stdio, read_line};
+use super::why;
+use crate::relay;
 
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
 /// in a loop must not make a cluster count failures, nor ask a person ten times.
@@ -34,22 +39,6 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long the session's sshd may take to say its first words.
 const BANNER: Duration = Duration::from_secs(20);
 
-/// How a session's port is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
-    /// It is a port of this machine.
-    Here,
-    /// It is a port of the login node.
-    Login(Destination),
-    /// It is a port of a node, whose own sshd is reached through login, or from here.
-    Jump {
-        /// The login node; `None` when this machine sees the node itself.
-        login: Option<Destination>,
-        /// The node.
-        node: Node,
-    },
-}
-
 /// The way to one session's port, dialled when it is needed and again when it was lost.
 #[derive(Debug)]
 pub struct Tunnel {
@@ -57,13 +46,14 @@ pub struct Tunnel {
     route: Route,
     port: u16,
     prompt: Prompt,
+    is_quiet: AtomicBool,
     dialled: Mutex<Dialled>,
 }
 
 #[derive(Debug)]
 enum Dialled {
     Not,
-    Up(Master),
+    Up(Link),
     Failed(Instant, String),
 }
 
@@ -85,41 +75,78 @@ impl Tunnel {
             route,
             port,
             prompt,
+            is_quiet: AtomicBool::new(false),
             dialled: Mutex::new(Dialled::Not),
         })
     }
 
-    /// Makes sure that all hops are up; gives the last one's master, none on [`Route::Here`].
+    /// Whether the hop behind login may ask the person, too, where one is there: not while another
+    /// way may need none.
+    pub fn be_quiet(&self, is_quiet: bool) {
+        self.is_quiet.store(is_quiet, Ordering::Relaxed);
+    }
+
+    fn last_prompt(&self) -> Prompt {
+        match self.is_quiet.load(Ordering::Relaxed) {
+            true => Prompt::Never,
+            false => self.prompt,
+        }
+    }
+
+    /// Makes sure that all hops are up; gives the last one's master where there is one.
     ///
     /// # Errors
     /// What dialling gave; [`Error::StillDown`] shortly after a failure.
     pub async fn dial(&self) -> Result<Option<Master>, Error> {
+        Ok(match self.link().await? {
+            Link::Master(master) => Some(master),
+            Link::Here | Link::Pipe(_) => None,
+        })
+    }
+
+    async fn link(&self) -> Result<Link, Error> {
         let mut dialled = self.dialled.lock().await;
         match &*dialled {
-            Dialled::Up(master) if master.listens() => return Ok(Some(master.clone())),
+            Dialled::Up(link) if link.is_up() => return Ok(link.clone()),
             Dialled::Failed(at, detail) if at.elapsed() < REST => {
                 let detail = detail.clone();
                 return Err(Error::StillDown { detail });
             }
             _ => {}
         }
-        let opened = match &self.route {
-            Route::Here => return Ok(None),
-            Route::Login(login) => self.client.login(login, self.prompt).await,
-            Route::Jump { login: None, node } => self.client.node(None, node, self.prompt).await,
+        let opened = self.open().await;
+        *dialled = match &opened {
+            Ok(link) => Dialled::Up(link.clone()),
+            Err(error) => Dialled::Failed(Instant::now(), error.to_string()),
+        };
+        opened
+    }
+
+    async fn open(&self) -> Result<Link, Error> {
+        let client = &self.client;
+        let master = match &self.route {
+            Route::Here => return Ok(Link::Here),
+            Route::Login(login) => client.login(login, self.prompt).await?,
+            Route::Jump { login: None, node } => {
+                client.node(None, node, self.last_prompt()).await?
+            }
             Route::Jump {
                 login: Some(login),
                 node,
-            } => match self.client.login(login, self.prompt).await {
-                Ok(via) => self.client.node(Some(&via), node, self.prompt).await,
-                Err(error) => Err(error),
-            },
+            } => {
+                let via = client.login(login, self.prompt).await?;
+                match client.node(Some(&via), node, self.last_prompt()).await {
+                    Ok(master) => master,
+                    Err(error) => return Err(why::explained(error, &via, node).await),
+                }
+            }
+            Route::Pipe { login, command } => {
+                let via = client.login(login, self.prompt).await?;
+                let pipe = Pipe::open(&via, login, command).await?;
+                return Ok(Link::Pipe(Arc::new(pipe)));
+            }
         };
-        *dialled = match &opened {
-            Ok(master) => Dialled::Up(master.clone()),
-            Err(error) => Dialled::Failed(Instant::now(), error.to_string()),
-        };
-        opened.map(Some)
+        Ok(Link::Master(master))
     }
 
     /// Reads the first line of the session's sshd: proof that the whole way carries.
@@ -130,12 +157,23 @@ impl Tunnel {
         let refused = |detail: &str| self.refused(self.end(), detail);
         let read = async {
             let mut line = Vec::new();
-            match self.dial().await? {
-                None => {
+            match self.link().await? {
+                Link::Here => {
                     let mut stream = self.connect_here().await?;
                     read_line(&mut stream, &mut line).await;
                 }
-                Some(master) => {
+                Link::Pipe(pipe) => {
+                    let (mut mine, theirs) = tokio::io::duplex(BUFFER);
+                    let (from, to) = tokio::io::split(theirs);
+                    tokio::select! {
+                        biased;
+                        () = read_line(&mut mine, &mut line) => {}
+                        carried = pipe.relay.carry(from, to) => {
+                            carried.map_err(|error| self.not_carried(&error))?;
+                        }
+                    }
+                }
+                Link::Master(master) => {
                     let mut child = self.spawn(&master, Stdio::piped(), Stdio::piped())?;
                     if let Some(stdout) = &mut child.stdout {
                         read_line(stdout, &mut line).await;
@@ -168,26 +206,32 @@ impl Tunnel {
     /// Why it could not be carried; a connection that broke later is no error of the tunnel.
     pub async fn carry(&self, stream: TcpStream) -> Result<(), Error> {
         let _ = stream.set_nodelay(true);
-        match self.dial().await? {
-            None => {
-                let (mut from, mut to) = (stream, self.connect_here().await?);
-                let _ =
-                    tokio::io::copy_bidirectional_with_sizes(&mut from, &mut to, BUFFER, BUFFER)
-                        .await;
-                Ok(())
-            }
-            Some(master) => match self.carry_over(&master, stream).await? {
-                None => Ok(()),
-                // It died after it was looked at: nothing of the stream has been read.
-                Some(stream) => match self.dial().await? {
-                    Some(master) => match self.carry_over(&master, stream).await? {
-                        None => Ok(()),
-                        Some(_) => Err(self.lost(&master)),
-                    },
-                    None => Ok(()),
+        let mut stream = stream;
+        // A link may have died after it was looked at: nothing of the stream has been read then.
+        for is_last in [false, true] {
+            match self.link().await? {
+                Link::Here => {
+                    let mut to = self.connect_here().await?;
+                    let (from, to) = (&mut stream, &mut to);
+                    let _ =
+                        tokio::io::copy_bidirectional_with_sizes(from, to, BUFFER, BUFFER).await;
+                    return Ok(());
+                }
+                Link::Master(master) => match self.carry_over(&master, stream).await? {
+                    None => return Ok(()),
+                    Some(_) if is_last => return Err(self.lost(&master)),
+                    Some(untouched) => stream = untouched,
                 },
-            },
+                Link::Pipe(pipe) => {
+                    let (from, to) = stream.split();
+                    match pipe.relay.carry(from, to).await {
+                        Err(relay::Error::Ended) if !is_last => {}
+                        carried => return carried.map_err(|error| self.not_carried(&error)),
+                    }
+                }
+            }
         }
+        Ok(())
     }
 
     /// Gives the stream back, untouched, when there was no master to carry it.
@@ -238,9 +282,10 @@ impl Tunnel {
     /// # Errors
     /// Why it could not be carried.
     pub async fn carry_stdio(&self) -> Result<(), Error> {
-        match self.dial().await? {
-            None => self.carry_stdio_here().await,
-            Some(master) => {
+        match self.link().await? {
+            Link::Here => self.carry_stdio_here().await,
+            Link::Pipe(pipe) => self.carry_stdio_over(&pipe).await,
+            Link::Master(master) => {
                 let mut child = self.spawn(&master, Stdio::inherit(), Stdio::inherit())?;
                 let null = std::fs::File::options()
                     .read(true)
@@ -265,28 +310,24 @@ impl Tunnel {
         let stream = stream.into_std().map_err(lost)?;
         stream.set_nonblocking(false).map_err(lost)?;
         let sending = stream.try_clone().map_err(lost)?;
-        // The descriptors themselves: std's stdout waits for a line break before it writes.
-        let input = std::io::stdin()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(lost)?;
-        let output = std::io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(lost)?;
-        // Threads of their own and not the runtime's: a read of stdin cannot be called back, and
-        // must not keep the process from ending.
-        std::thread::spawn(move || {
-            let mut sending = sending;
-            pump(&mut File::from(input), &mut sending);
-            let _ = sending.shutdown(std::net::Shutdown::Write);
-        });
-        let (tell, told) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let mut stream = stream;
-            pump(&mut stream, &mut File::from(output));
-            let _ = tell.send(());
-        });
+        let end = |stream: &std::net::TcpStream| drop(stream.shutdown(Shutdown::Write));
+        let told = pump_stdio(stream, sending, end).map_err(lost)?;
+        let _ = told.await;
+        Ok(())
+    }
+
+    async fn carry_stdio_over(&self, pipe: &Pipe) -> Result<(), Error> {
+        let lost = |_| self.refused(self.end(), "its connection went away at once");
+        let (mine, theirs) = UnixStream::pair().map_err(lost)?;
+        let sending = mine.try_clone().map_err(lost)?;
+        theirs.set_nonblocking(true).map_err(lost)?;
+        let (from, to) = tokio::net::UnixStream::from_std(theirs)
+            .map_err(lost)?
+            .into_split();
+        let end = |stream: &UnixStream| drop(stream.shutdown(Shutdown::Write));
+        let told = pump_stdio(mine, sending, end).map_err(lost)?;
+        let carried = pipe.relay.carry(from, to).await;
+        carried.map_err(|error| self.not_carried(&error))?;
         let _ = told.await;
         Ok(())
     }
@@ -335,11 +376,16 @@ impl Tunnel {
         }
     }
 
+    fn not_carried(&self, error: &relay::Error) -> Error {
+        self.refused(self.end(), &error.to_string())
+    }
+
     fn end(&self) -> &str {
         match &self.route {
             Route::Here => "this machine",
             Route::Login(login) => login.host.as_ref(),
             Route::Jump { node, .. } => node.name.as_ref(),
+            Route::Pipe { command, .. } => command.node.as_ref(),
         }
     }
 

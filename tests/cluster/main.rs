@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stderr)] // A test.
 
 mod blows;
+mod debug;
 mod ends;
 mod engine;
 mod faults;
@@ -23,6 +24,7 @@ mod job;
 mod last;
 mod local;
 mod podman;
+mod reach;
 mod refusals;
 mod scheduler;
 mod session;
@@ -32,3 +34,4 @@ mod time;
 mod trial;
 mod unseen;
 mod waits;
+mod up;

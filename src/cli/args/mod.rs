@@ -1,5 +1,6 @@
 //! The command line: what clap parses, and nothing else.
 
+mod debug;
 mod hooks;
 mod image;
 mod submit;
@@ -11,9 +12,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::laptop;
 use crate::session::PublicKey;
 
+pub(super) use debug::Debug;
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
 pub(super) use image::{Image, ImageBuild, ImagePrune};
-pub(super) use submit::{EngineFlag, Recipe, SshdChoice, Submit};
+pub(super) use submit::{EngineFlag, MountList, Recipe, SshdChoice, Submit};
 
 /// Where the help puts the flags of every command: behind the command's own.
 const EVERYWHERE: &str = "Options of every command";
@@ -62,6 +64,8 @@ pub(super) struct Global {
 pub(super) enum Command {
     /// Submit a debugging session to the scheduler (on the login node)
     Submit(Box<Submit>),
+    /// Submit a session from here, wait for it and connect to it (on the laptop)
+    Up(Box<super::up::Up>),
     /// Wait for a session, open the tunnel and keep it open (on the laptop)
     Connect(Connect),
     /// List your sessions
@@ -79,6 +83,8 @@ pub(super) enum Command {
     Ssh(Ssh),
     /// Bring one more port of a session to the laptop
     Forward(Forward),
+    /// Run a Python program of a session under a debugger that your IDE attaches to
+    Debug(Debug),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
     /// Images: build one ahead, list what there is, free the disk
@@ -124,6 +130,16 @@ pub(super) enum Command {
         /// The session's host alias without `qdebug-`
         name: String,
     },
+    /// Begin a relay on a session's node; connect runs it on the login node
+    #[command(hide = true)]
+    Pipe(super::pipe::Pipe),
+    /// Carry connections to a port of this machine over stdin and stdout; pipe runs it on the node
+    #[command(hide = true)]
+    Relay {
+        /// The port
+        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        port: u16,
+    },
     /// Let the public key on stdin into a session; connect runs it on the login node
     #[command(hide = true)]
     Authorize(Wanted),
@@ -158,6 +174,13 @@ While it runs, and for ten minutes after, `ssh qdebug-NAME` works from any termi
 pub(super) struct Connect {
     #[command(flatten)]
     pub(super) wanted: Wanted,
+    #[command(flatten)]
+    pub(super) way: Way,
+}
+
+/// How a session is connected to.
+#[derive(Debug, Args)]
+pub(super) struct Way {
     /// Bring a port of the session here, as ssh -L does; repeatable
     #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT", value_parser = laptop::Forward::local)]
     pub(super) local: Vec<laptop::Forward>,
@@ -268,7 +291,7 @@ pub(super) enum Kit {
     Show,
 }
 
-fn frame_mark(text: &str) -> Result<String, String> {
+pub(super) fn frame_mark(text: &str) -> Result<String, String> {
     let well = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     well.then(|| text.to_owned())
         .ok_or_else(|| "a mark is 8 to 64 hexadecimal digits".to_owned())

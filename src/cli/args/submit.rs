@@ -46,7 +46,8 @@ pub(in crate::cli) struct Submit {
     /// Set NAME=VALUE in the session; NAME alone takes the value of here; repeatable
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = values::variable)]
     pub(in crate::cli) env: Vec<(EnvName, String)>,
-    /// Set what FILE says, a NAME=VALUE a line as for docker; repeatable, --env beats it
+    /// Set what FILE says, a NAME=VALUE a line as for docker, `-` for stdin; repeatable, --env
+    /// beats it
     #[arg(long, value_name = "FILE", value_parser = crate::cli::env_file::read)]
     pub(in crate::cli) env_file: Vec<crate::cli::env_file::EnvFile>,
     /// Cores

@@ -2,7 +2,21 @@
 
 use super::Failure;
 use crate::cli::Exit;
-use crate::{laptop, ssh};
+use crate::{ide, laptop, ssh};
+
+impl From<ide::LaunchError> for Failure {
+    fn from(error: ide::LaunchError) -> Self {
+        let failure = |exit| Self::of(exit, &error);
+        match &error {
+            ide::LaunchError::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
+                _ => failure(Exit::Failed),
+            },
+            ide::LaunchError::Content { .. } => failure(Exit::Config)
+                .hint("mend it, or leave `--write` out and paste what is printed"),
+        }
+    }
+}
 
 impl From<laptop::Error> for Failure {
     fn from(error: laptop::Error) -> Self {
@@ -23,6 +37,8 @@ impl From<laptop::Error> for Failure {
             E::Versions { .. } => {
                 failure(Exit::Versions).hint("install the same qdebug on both sides")
             }
+            E::Unsure { .. } => failure(Exit::ClusterUnreachable)
+                .hint("`qdebug list` tells, once the cluster answers; `qdebug connect` goes on"),
             E::NotKnown { name } => {
                 failure(Exit::NoSuchSession).hint(format!("first: qdebug connect {name}"))
             }
@@ -42,6 +58,19 @@ impl From<laptop::Error> for Failure {
             E::NotLetIn { .. } => failure(Exit::ClusterUnreachable)
                 .hint("`qdebug logs` of the session shows what its sshd said"),
             E::Details { .. } => failure(Exit::Versions),
+            E::NoPython { name, .. } => failure(Exit::Image).hint(format!(
+                "what there is: qdebug ssh {name} -- 'ls /usr/bin/python* /opt/*/bin/python*'; \
+                 another folder: --folder"
+            )),
+            E::NoDebugpy { .. } => failure(Exit::Image)
+                .hint("add it to the image: RUN pip install debugpy")
+                .hint(
+                    "or install it where there is internet, into your folder of this image: \
+                     pip install --user debugpy in a session on such a node",
+                ),
+            E::PortTaken { .. } => failure(Exit::Failed).hint(
+                "another `qdebug debug` of this session may run; choose another port by `--port`",
+            ),
             E::Memory { path, .. } => {
                 failure(Exit::Failed).hint(format!("remove {path} and connect again"))
             }

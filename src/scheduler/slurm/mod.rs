@@ -1,7 +1,7 @@
 //! Slurm, by its native commands; its qsub wrappers pass words through a shell and are never used.
 //!
-//! `command` builds argv, `parse` reads what came back, `reason` says why a job waits; here they
-//! are run. Recorded on Slurm 22.05: `squeue` with one unknown id fails, with several it leaves
+//! `command` builds argv, `parse` reads what came back, `reason` says why a job waits, `step` goes
+//! into a running one; here they are run. Recorded on Slurm 22.05: `squeue` with one unknown id fails, with several it leaves
 //! the unknown ones out; it remembers a finished job for MinJobAge (300 s); `sacct` remembers
 //! longer where accounting is on; `scancel` of an unknown job says nothing. One id that cannot be
 //! a job's (0, 2147483648) fails a whole `squeue`, and `5.x` is a step of job 5. A user's own
@@ -15,6 +15,7 @@
 mod command;
 pub(super) mod parse;
 mod reason;
+mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -271,12 +272,8 @@ impl Slurm {
         self.run(tool, args, TIME_LIMIT).await
     }
 
-    async fn run(
-        &self,
-        tool: &'static str,
-        args: &[String],
-        limit: Duration,
-    ) -> Result<Output, Error> {
+    /// A tool without the variables that it must not see, and the command as it is told.
+    fn program(&self, tool: &str, args: &[String]) -> (Program, String) {
         let path = match &self.folder {
             Some(folder) => folder.join(tool).into_os_string(),
             None => OsString::from(tool),
@@ -284,15 +281,23 @@ impl Slurm {
         let program = Program::new(&path).args(args);
         let shown = program.shown();
         let meddling = meddling(tool, std::env::vars_os().map(|(name, _)| name));
-        let mut program = if meddling.is_empty() {
-            program
-        } else {
-            let mut words = Vec::new();
-            for name in meddling {
-                words.extend([OsString::from("-u"), name]);
-            }
-            Program::new("env").args(words).arg(&path).args(args)
-        };
+        if meddling.is_empty() {
+            return (program, shown);
+        }
+        let words = meddling
+            .into_iter()
+            .flat_map(|name| [OsString::from("-u"), name]);
+        let program = Program::new("env").args(words).arg(&path).args(args);
+        (program, shown)
+    }
+
+    async fn run(
+        &self,
+        tool: &'static str,
+        args: &[String],
+        limit: Duration,
+    ) -> Result<Output, Error> {
+        let (mut program, shown) = self.program(tool, args);
         if tool != "sbatch" {
             // Formats of the user's own would change what is parsed; times are read as UTC. A
             // `--begin` that is submitted is in the user's own time.
@@ -300,10 +305,7 @@ impl Slurm {
                 .env("TZ", "UTC")
                 .env("SLURM_TIME_FORMAT", "standard");
         }
-        let not_installed = || Error::NotInstalled {
-            scheduler: "Slurm",
-            program: tool,
-        };
+        let not_installed = || not_installed(tool);
         match program.time_limit(limit).output().await {
             // env(1) says so when there is no such program.
             Ok(output) if output.status == 127 && output.stderr.starts_with("env: ") => {
@@ -316,6 +318,13 @@ impl Slurm {
             Err(process::Error::NotFound { .. }) => Err(not_installed()),
             Err(error) => Err(Error::Program(error)),
         }
+    }
+}
+
+fn not_installed(program: &'static str) -> Error {
+    Error::NotInstalled {
+        scheduler: "Slurm",
+        program,
     }
 }
 
@@ -332,7 +341,7 @@ fn meddling(tool: &str, names: impl Iterator<Item = OsString>) -> Vec<OsString> 
     };
     names
         .filter(|name| match tool {
-            "sbatch" => !is_exported(name),
+            "sbatch" | "srun" => !is_exported(name),
             _ => MEDDLING.iter().any(|start| begins(name, start)),
         })
         .collect()

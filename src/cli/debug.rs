@@ -1,0 +1,120 @@
+//! `qdebug debug`: a Python program of a session under debugpy, and what the IDE needs to attach.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::{Debug, Global};
+use super::{Exit, Failure, output};
+use crate::ide::{self, Written};
+use crate::laptop::{self, Paths, PythonCommand, Ready};
+
+/// What `--json` prints before the program starts.
+#[derive(Serialize)]
+struct Told<'a, C> {
+    format: u32,
+    alias: &'a str,
+    host: &'a str,
+    port: u16,
+    remote_port: u16,
+    folder: &'a str,
+    debugpy: &'a str,
+    python: &'a str,
+    configuration: C,
+    written: Option<&'a Path>,
+}
+
+impl Debug {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let command = PythonCommand::new(&self.command).map_err(|error| {
+            Failure::of(Exit::Usage, &error)
+                .hint(format!(
+                    "write it as: qdebug debug {} -- python train.py",
+                    self.wanted.job
+                ))
+                .hint("a launcher is a module: python -m torch.distributed.run train.py")
+        })?;
+        let ask = laptop::Debug {
+            job: self.wanted.job.clone(),
+            command,
+            folder: self.folder.clone(),
+            port: self.port,
+            wait: !self.no_wait,
+            terminal: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+            says: listens,
+        };
+        let missing = || {
+            output::talk(
+                "the session has no debugpy: installing it (pip, your folder of this image)",
+            )
+        };
+        let ready = |ready: &Ready| self.ready(ready, global.json);
+        let ended = laptop::debug(&Paths::of_user()?, &ask, missing, ready).await?;
+        match ended {
+            Some(status) => Ok(u8::try_from(status).unwrap_or(255)),
+            None => Ok(Exit::Interrupted.code()),
+        }
+    }
+
+    /// Tells what a debugger needs, or writes it where VS Code looks.
+    fn ready(&self, ready: &Ready, json: bool) -> Result<(), Failure> {
+        let attach = &ready.attach;
+        let written = match (self.write, &self.workspace) {
+            (false, _) => None,
+            (true, Some(workspace)) => Some(ide::launch::write(workspace, attach)?),
+            (true, None) => Some(ide::launch::write(&std::env::current_dir()?, attach)?),
+        };
+        if json {
+            output::json(&Told {
+                format: crate::session::FORMAT,
+                alias: &ready.alias,
+                host: "127.0.0.1",
+                port: attach.port,
+                remote_port: ready.remote_port,
+                folder: &attach.remote_root,
+                debugpy: &ready.debugpy,
+                python: &ready.python,
+                configuration: attach.configuration(),
+                written: written.as_ref().map(|written| written.path.as_path()),
+            });
+        }
+        output::talk(&format!(
+            "Python {} with debugpy {} in {}:{}",
+            ready.python, ready.debugpy, ready.alias, attach.remote_root
+        ));
+        match &written {
+            Some(written) => tell_written(written, &attach.name),
+            None => {
+                output::talk("VS Code: put this into .vscode/launch.json, or run with --write");
+                let text = serde_json::to_string_pretty(&attach.configuration());
+                output::talk(&text.unwrap_or_default());
+            }
+        }
+        output::talk(&format!(
+            "PyCharm 2025.3 and later: Attach to DAP, 127.0.0.1:{}, path mapping: your project = {}",
+            attach.port, attach.remote_root
+        ));
+        Ok(())
+    }
+}
+
+fn tell_written(written: &Written, name: &str) {
+    let path = written.path.display();
+    match (written.changed, &written.backup) {
+        (false, _) => output::talk(&format!("VS Code: {name:?} is in {path}")),
+        (true, None) => output::talk(&format!("VS Code: wrote {name:?} into {path}")),
+        (true, Some(backup)) => output::talk(&format!(
+            "VS Code: wrote {name:?} into {path} (as it was before: {})",
+            backup.display()
+        )),
+    }
+}
+
+/// What is said in the session when debugpy listens there.
+fn listens(port: u16, wait: bool) -> String {
+    match wait {
+        true => format!("qdebug: the program waits for your IDE on 127.0.0.1:{port}"),
+        false => format!("qdebug: your IDE may attach to 127.0.0.1:{port}"),
+    }
+}

@@ -1,0 +1,174 @@
+//! The pair of pipes: who gets which frame, and what its end means.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+use super::frame::{self, Frame, Kind};
+use super::stream::{Arrival, Credit, Outbox, WINDOW};
+
+/// How many frames may wait for the pipe: who sends more waits.
+const WAITING: usize = 16;
+
+/// The connections of a link. When it is dropped on either side, they all end.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    open: Mutex<Option<HashMap<u32, Mine>>>,
+}
+
+#[derive(Debug)]
+struct Mine {
+    inbox: mpsc::UnboundedSender<Arrival>,
+    credit: Arc<Credit>,
+    /// Bytes that arrived and were not read yet are bounded by what we gave.
+    expected: usize,
+}
+
+/// The connection's own end of it.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) inbox: mpsc::UnboundedReceiver<Arrival>,
+    pub(super) credit: Arc<Credit>,
+}
+
+impl Streams {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            open: Mutex::new(Some(HashMap::new())),
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Option<HashMap<u32, Mine>>) -> T) -> T {
+        act(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A new connection; `None` where the number is taken or the link has ended.
+    pub(super) fn add(&self, number: u32) -> Option<Ends> {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let credit = Arc::new(Credit::new());
+        let mine = Mine {
+            inbox: sender,
+            credit: Arc::clone(&credit),
+            expected: WINDOW,
+        };
+        self.with(|open| {
+            let open = open.as_mut()?;
+            if open.contains_key(&number) {
+                return None;
+            }
+            open.insert(number, mine);
+            Some(Ends { inbox, credit })
+        })
+    }
+
+    pub(super) fn remove(&self, number: u32) {
+        self.with(|open| open.as_mut().map(|open| open.remove(&number)));
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.with(|open| open.is_some())
+    }
+
+    /// Ends all: nothing arrives any more.
+    pub(super) fn end(&self) {
+        self.with(Option::take);
+    }
+
+    /// We have said that the other side may send more.
+    pub(super) fn expect(&self, number: u32, count: usize) {
+        self.with(|open| {
+            if let Some(mine) = open.as_mut().and_then(|open| open.get_mut(&number)) {
+                mine.expected += count;
+            }
+        });
+    }
+
+    /// Gives a frame to its connection. One that is gone already gets no more; that is no error,
+    /// the other side does not know yet.
+    pub(super) fn give(&self, frame: Frame) -> io::Result<()> {
+        let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        self.with(|open| {
+            let Some(mine) = open.as_mut().and_then(|open| open.get_mut(&frame.stream)) else {
+                return Ok(());
+            };
+            let arrival = match frame.kind {
+                Kind::Credit => {
+                    let Ok(count) = frame.payload.try_into().map(u32::from_be_bytes) else {
+                        return wrong("a credit that is no number");
+                    };
+                    if !mine.credit.give(count as usize) {
+                        return wrong("more credit than there is");
+                    }
+                    return Ok(());
+                }
+                Kind::Data => {
+                    let Some(left) = mine.expected.checked_sub(frame.payload.len()) else {
+                        return wrong("more bytes than were allowed");
+                    };
+                    mine.expected = left;
+                    Arrival::Data(frame.payload)
+                }
+                Kind::Opened => Arrival::Opened,
+                Kind::End => Arrival::End,
+                Kind::Refused => {
+                    Arrival::Refused(String::from_utf8_lossy(&frame.payload).into_owned())
+                }
+                Kind::Open => return wrong("an opening of what is open"),
+            };
+            let _ = mine.inbox.send(arrival);
+            Ok(())
+        })
+    }
+}
+
+/// Where frames are put, and what carries them to the pipe until it breaks or nobody has one.
+pub(super) fn outbox(
+    mut pipe: impl AsyncWrite + Unpin,
+    streams: Arc<Streams>,
+) -> (Outbox, impl Future<Output = ()>) {
+    let (sender, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
+    let carry = async move {
+        while let Some(frame) = waiting.recv().await {
+            if let Some((number, count)) = credit_of(&frame) {
+                streams.expect(number, count);
+            }
+            if pipe.write_all(&frame).await.is_err() || pipe.flush().await.is_err() {
+                break;
+            }
+        }
+        let _ = pipe.shutdown().await;
+        streams.end();
+    };
+    (sender, carry)
+}
+
+fn credit_of(frame: &[u8]) -> Option<(u32, usize)> {
+    let number = |at: usize| Some(u32::from_be_bytes(frame.get(at..at + 4)?.try_into().ok()?));
+    let is_credit = frame.first() == frame::encode(Kind::Credit, 0, &[]).first();
+    is_credit.then_some(())?;
+    Some((number(1)?, number(frame::HEADER)? as usize))
+}
+
+/// Gives what comes out of the pipe to its connections until its end; openings go to `on_open`.
+pub(super) async fn distribute(
+    mut pipe: impl AsyncRead + Unpin,
+    streams: &Streams,
+    mut on_open: impl FnMut(u32) -> io::Result<()>,
+) {
+    let ended = async {
+        while let Some(frame) = frame::read(&mut pipe).await? {
+            match frame.kind {
+                Kind::Open => on_open(frame.stream)?,
+                _ => streams.give(frame)?,
+            }
+        }
+        Ok::<(), io::Error>(())
+    };
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "the relay's pipe broke");
+    }
+    streams.end();
+}

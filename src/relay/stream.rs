@@ -1,0 +1,130 @@
+//! One connection: its two directions, its credit, its end.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{Notify, mpsc};
+
+use super::frame::{HEADER, Kind, PAYLOAD, encode, finish};
+
+/// How many bytes of one connection may be on their way: at 100 ms of delay, 20 MB/s.
+pub(super) const WINDOW: usize = 2 * 1024 * 1024;
+
+/// How much the reader has taken before it says so.
+const SAY_AFTER: usize = WINDOW / 4;
+
+/// Frames on their way to the pipe.
+pub(super) type Outbox = mpsc::Sender<Vec<u8>>;
+
+/// What arrives for one connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    Opened,
+    Data(Vec<u8>),
+    End,
+    Refused(String),
+}
+
+/// How many bytes may be sent.
+#[derive(Debug)]
+pub(super) struct Credit {
+    left: AtomicUsize,
+    more: Notify,
+}
+
+impl Credit {
+    pub(super) fn new() -> Self {
+        Self {
+            left: AtomicUsize::new(WINDOW),
+            more: Notify::new(),
+        }
+    }
+
+    /// Gives more; `false` when that is more than was ever taken.
+    pub(super) fn give(&self, count: usize) -> bool {
+        let sum = self.left.fetch_add(count, Ordering::Relaxed) + count;
+        self.more.notify_one();
+        sum <= WINDOW
+    }
+
+    /// Waits until there is some; how much, at most a payload. Only one waits at a time.
+    async fn some(&self) -> usize {
+        loop {
+            match self.left.load(Ordering::Relaxed) {
+                0 => self.more.notified().await,
+                left => return left.min(PAYLOAD),
+            }
+        }
+    }
+
+    fn take(&self, count: usize) {
+        self.left.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// Carries an open connection until both directions are done, or either side has enough.
+pub(super) async fn carry(
+    number: u32,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    inbox: &mut mpsc::UnboundedReceiver<Arrival>,
+    credit: &Credit,
+    outbox: &Outbox,
+) {
+    let sending = async {
+        loop {
+            let room = credit.some().await;
+            let mut frame = vec![0; HEADER + room];
+            match from.read(&mut frame[HEADER..]).await {
+                Ok(0) => break,
+                Ok(count) => {
+                    credit.take(count);
+                    frame.truncate(HEADER + count);
+                    let frame = finish(Kind::Data, number, frame);
+                    if outbox.send(frame).await.is_err() {
+                        return false;
+                    }
+                }
+                Err(_) => return false,
+            }
+        }
+        outbox.send(encode(Kind::End, number, &[])).await.is_ok()
+    };
+    let receiving = async {
+        let mut taken = 0;
+        while let Some(arrival) = inbox.recv().await {
+            match arrival {
+                Arrival::Data(bytes) => {
+                    if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() {
+                        return false;
+                    }
+                    taken += bytes.len();
+                    if taken >= SAY_AFTER {
+                        let said = u32::try_from(taken).unwrap_or(u32::MAX).to_be_bytes();
+                        let frame = encode(Kind::Credit, number, &said);
+                        if outbox.send(frame).await.is_err() {
+                            return false;
+                        }
+                        taken = 0;
+                    }
+                }
+                Arrival::End => {
+                    let _ = to.shutdown().await;
+                    return true;
+                }
+                Arrival::Opened | Arrival::Refused(_) => return false,
+            }
+        }
+        false
+    };
+    // Whichever direction breaks takes the other with it; one that ends well does not.
+    tokio::pin!(sending, receiving);
+    let well = tokio::select! {
+        well = &mut sending => well && receiving.await,
+        well = &mut receiving => well && sending.await,
+    };
+    if !well {
+        let gone = encode(Kind::Refused, number, b"the other side went away");
+        let _ = outbox.send(gone).await;
+    }
+}

@@ -1,0 +1,157 @@
+//! Both ends together, over pipes of this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::net::TcpListener;
+
+use super::{Error, Relay, serve};
+
+/// A server of this machine that echoes each connection, and says how it ended.
+async fn echo() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.into_split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+                let _ = to.write_all(b"end").await;
+            });
+        }
+    });
+    port
+}
+
+fn relay(port: u16) -> (Arc<Relay>, tokio::task::JoinHandle<()>) {
+    let (near, far) = duplex(4096);
+    let (from, to) = tokio::io::split(far);
+    let served = tokio::spawn(serve(from, to, port));
+    let (from, to) = tokio::io::split(near);
+    (Arc::new(Relay::over(from, to)), served)
+}
+
+/// A connection through it, as a program would have it.
+fn connect(relay: &Arc<Relay>) -> (DuplexStream, tokio::task::JoinHandle<Result<(), Error>>) {
+    let (mine, theirs) = duplex(4096);
+    let relay = Arc::clone(relay);
+    let carried = tokio::spawn(async move {
+        let (from, to) = tokio::io::split(theirs);
+        relay.carry(from, to).await
+    });
+    (mine, carried)
+}
+
+async fn there_and_back(relay: &Arc<Relay>, seed: u8, length: usize) {
+    let (stream, carried) = connect(relay);
+    let sent: Vec<u8> = (0..length)
+        .map(|at| (at as u8).wrapping_mul(seed))
+        .collect();
+    let (mut from, mut to) = tokio::io::split(stream);
+    let expected = [&sent[..], b"end"].concat();
+    let send = async {
+        to.write_all(&sent).await.unwrap();
+        to.shutdown().await.unwrap();
+    };
+    let mut got = Vec::new();
+    let (_, read) = tokio::join!(send, from.read_to_end(&mut got));
+    read.unwrap();
+    assert!(got == expected, "{} of {}", got.len(), expected.len());
+    carried.await.unwrap().unwrap();
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, what).await.expect("in time")
+}
+
+#[tokio::test]
+async fn many_at_once_arrive_whole_and_end_one_by_one() {
+    let (relay, _served) = relay(echo().await);
+    let all = (1..=50u8).map(|seed| {
+        let relay = Arc::clone(&relay);
+        let length = usize::from(seed) * 20_011;
+        tokio::spawn(async move { there_and_back(&relay, seed, length).await })
+    });
+    for one in all.collect::<Vec<_>>() {
+        soon(one).await.unwrap();
+    }
+    // Larger than all credit.
+    soon(there_and_back(&relay, 3, 5 << 20)).await;
+}
+
+#[tokio::test]
+async fn one_that_nobody_reads_holds_up_no_other() {
+    let (relay, _served) = relay(echo().await);
+    let (mut stuck, _carried) = connect(&relay);
+    let filling = async {
+        loop {
+            if stuck.write_all(&[1; 4096]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = filling => panic!("it was closed"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+    }
+    soon(there_and_back(&relay, 5, 1 << 20)).await;
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_has_is_refused_and_the_relay_goes_on() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let (relay, _served) = relay(port);
+    for _ in 0..2 {
+        let (_mine, carried) = connect(&relay);
+        let refused = soon(carried).await.unwrap().unwrap_err();
+        assert!(matches!(refused, Error::Refused(_)), "{refused}");
+    }
+    assert!(relay.is_open());
+}
+
+#[tokio::test]
+async fn its_end_ends_all_and_is_told() {
+    let (relay, served) = relay(echo().await);
+    let (mut mine, carried) = connect(&relay);
+    mine.write_all(b"x").await.unwrap();
+    assert_eq!(soon(mine.read_u8()).await.unwrap(), b'x');
+    served.abort();
+    let mut rest = Vec::new();
+    soon(mine.read_to_end(&mut rest)).await.unwrap();
+    soon(carried).await.unwrap().unwrap();
+    assert!(!relay.is_open());
+    let (_mine, carried) = connect(&relay);
+    assert_eq!(soon(carried).await.unwrap(), Err(Error::Ended));
+}
+
+#[tokio::test]
+async fn a_far_side_that_breaks_the_rules_ends_the_link() {
+    // More bytes than allowed; a credit out of nothing; an opening; noise.
+    let data = super::frame::encode(super::frame::Kind::Data, 1, &[0; 32 << 10]);
+    let too_much = data.repeat(100);
+    let credit = super::frame::encode(super::frame::Kind::Credit, 1, &[0, 0, 0, 9]);
+    let opening = super::frame::encode(super::frame::Kind::Open, 9, &[]);
+    let opened = super::frame::encode(super::frame::Kind::Opened, 1, &[]);
+    for wrong in [too_much, credit, opening, b"Welcome!\n".to_vec()] {
+        let (near, mut far) = duplex(1 << 20);
+        let (from, to) = tokio::io::split(near);
+        let relay = Arc::new(Relay::over(from, to));
+        let (_mine, _carried) = connect(&relay);
+        let mut open = [0; super::frame::HEADER];
+        soon(far.read_exact(&mut open)).await.unwrap();
+        far.write_all(&opened).await.unwrap();
+        // Nobody reads the rest of what is wrong.
+        let writing = tokio::spawn(async move { far.write_all(&wrong).await });
+        soon(async {
+            while relay.is_open() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        writing.abort();
+    }
+}
