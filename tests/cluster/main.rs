@@ -33,5 +33,5 @@ mod the_cluster;
 mod time;
 mod trial;
 mod unseen;
-mod waits;
 mod up;
+mod waits;
