@@ -49,6 +49,8 @@ impl Drop for Folders {
 fn debug(folder: &str, words: &str, meanwhile: &str) -> Ran {
     Host::Laptop.sh(&format!(
         "cd {folder} || exit
+         # What an earlier one said is not this one's.
+         rm -f out err
          qdebug debug {words} >out 2>err & debug=$!
          for try in $(seq 600); do
              port=$(sed -n 's/^qdebug: .*127.0.0.1:\\([0-9]*\\).*/\\1/p' err 2>/dev/null)
@@ -167,10 +169,11 @@ fn ctrl_c_and_a_lost_connection_end_the_program() {
     assert_eq!(lost.code, 137, "{lost}");
     is_over("a lost connection ends it");
 
-    // On a terminal Ctrl-C is a letter that travels; here to one that still waits for the IDE.
+    // On a terminal Ctrl-C is a letter that travels; here to one that still waits for the IDE. While
+    // debugpy starts it may swallow the first, as people see who press it again.
     let typed = "cd debug-end; : >typed; \
                  (for try in $(seq 600); do grep -q 'waits for' typed && break; sleep 0.1; done; \
-                  sleep 1; printf '\\003') | \
+                  for try in 1 2 3; do sleep 1; printf '\\003'; sleep 4; done) | \
                  script -qefc \"qdebug debug debug-end -- python3 'my train.py'\" typed >/dev/null; \
                  echo status $?; grep -c 'waits for' typed";
     let typed = Host::Laptop.sh(typed);
