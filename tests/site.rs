@@ -109,3 +109,44 @@ fn words_that_are_none_are_refused() {
     let site = b"[clusters.x]\nlogin = \"a@b\"\nqdebug = \"/x\\n/y\"\n";
     refused(site, 3, "clusters.x.qdebug", "control character");
 }
+
+#[test]
+fn a_file_without_an_end_or_a_writer_holds_nothing_up() {
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+    let check = |site: &std::path::Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_qdebug"))
+            .args(["config", "check"])
+            .env_clear()
+            .env("HOME", place.path())
+            .env("QDEBUG_SITE", site)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    assert_eq!(check(&fifo).0, Some(0));
+    assert_eq!(check("/dev/null".as_ref()).0, Some(0));
+    let (code, told) = check("/dev/zero".as_ref());
+    assert_eq!(code, Some(14), "{told}");
+    assert!(told.contains("larger than 1 MiB"), "{told}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_qdebug"))
+        .args(["config", "--json"])
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .env("QDEBUG_SITE", "/dev/null")
+        .stdout(full)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("cannot write the answer"), "{told}");
+}

@@ -88,14 +88,15 @@ impl Setting {
             return Ok(());
         };
         let host = on.rsplit('@').next().unwrap_or(on);
-        let name = host.split('.').next().unwrap_or(host);
+        let name = crate::config::profile_name(host, &self.config.profiles());
         let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
         if yes || output::confirm(&question) == Some(true) {
             let qdebug = std::path::Path::new(&qdebug);
-            crate::config::keep_profile(path, name, &login, Some(qdebug))?;
-            output::talk(&format!(
-                "kept: from now on `qdebug connect JOB` asks {login}"
-            ));
+            let is_default = crate::config::keep_profile(path, &name, &login, Some(qdebug))?;
+            output::talk(&match is_default {
+                true => format!("kept: from now on `qdebug connect JOB` asks {login}"),
+                false => format!("kept: `--on {name}` asks {login}"),
+            });
         }
         Ok(())
     }
@@ -129,11 +130,14 @@ impl Connect {
         match connect(&cluster, global, job, self.way).await? {
             Ended::Over(code) => Ok(code),
             Ended::Interrupted { by, until } => {
+                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
                 let Until::Waited(status) = until else {
-                    output::talk("disconnected; the session goes on (`qdebug stop` ends it)");
+                    output::talk(&format!(
+                        "disconnected; the session goes on (`{}` ends it)",
+                        jobs.stop_command(job)
+                    ));
                     return Ok(Exit::Interrupted.code());
                 };
-                let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
                 wait::interrupted(&jobs, wait::job_of(&status), by).await
             }
         }

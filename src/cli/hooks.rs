@@ -94,9 +94,14 @@ impl ChangeHooks {
             ));
         }
         if !self.yes {
-            match output::confirm("do it?") {
+            match output::confirm_surely("do it?") {
                 Some(true) => {}
-                Some(false) => return Ok(false),
+                Some(false) => {
+                    return Err(Failure::new(
+                        Exit::Interrupted,
+                        "everything is left as it was",
+                    ));
+                }
                 None => {
                     return Err(Failure::new(Exit::Usage, "nobody is there to ask")
                         .hint("--yes does it without asking, --dry-run only shows"));

@@ -81,6 +81,7 @@ pub fn run() -> ExitCode {
         code
     };
     let code = match log.and_then(|()| run()) {
+        Ok(code) if code == Exit::Done.code() && output::is_incomplete() => Exit::Failed.code(),
         Ok(code) => code,
         Err(told) => told,
     };
@@ -142,12 +143,19 @@ impl Command {
     fn is_of_here(&self) -> bool {
         matches!(
             self,
-            Self::Submit(_) | Self::Gc(_) | Self::Image(_) | Self::Kit(_) | Self::Config { .. }
+            Self::Submit(_)
+                | Self::Gc(_)
+                | Self::Image(_)
+                | Self::Kit(_)
+                | Self::Hooks(_)
+                | Self::Cleanup(_)
+                | Self::Config { .. }
         )
     }
 
     async fn run(self, global: &Global) -> Result<u8, Failure> {
-        if let Some(on) = global.on.as_deref().filter(|_| self.is_of_here()) {
+        let elsewhere = global.on.as_deref().filter(|on| *on != "here");
+        if let Some(on) = elsewhere.filter(|_| self.is_of_here()) {
             // To do it here all the same would be the opposite of what was asked for.
             let message = "--on: this command is about the machine it runs on";
             return Err(Failure::new(Exit::Usage, message)

@@ -1,18 +1,38 @@
 //! What the user reads: stdout is data, stderr is talk. Nothing else in qdebug prints.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
-/// Prints one line of data on stdout. A reader that went away (`| head`) is no error.
+/// Whether data was lost on its way out.
+static INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Whether something of the answer could not be written, as on a full disk; it was told then.
+pub(super) fn is_incomplete() -> bool {
+    INCOMPLETE.load(Ordering::Relaxed)
+}
+
+/// Tells of data that could not be written, once. A reader that went away (`| head`) is no error.
+fn written(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && !INCOMPLETE.swap(true, Ordering::Relaxed)
+    {
+        talk(&format!("error: cannot write the answer: {error}"));
+    }
+}
+
+/// Prints one line of data on stdout.
 pub(super) fn data(line: &str) {
-    let _ = writeln!(anstream::stdout(), "{line}");
+    let mut out = anstream::stdout();
+    written(writeln!(out, "{line}").and_then(|()| out.flush()));
 }
 
 /// Prints bytes of data on stdout as they are and at once.
 pub(super) fn raw(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    written(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
 /// Prints a value as JSON on stdout.
@@ -29,19 +49,28 @@ pub(super) fn talk(line: &str) {
     let _ = writeln!(anstream::stderr(), "{}", harmless(line));
 }
 
-/// Asks on the terminal; `None` when there is none to ask on.
+/// Asks on the terminal, where Enter means yes; `None` when there is none to ask on.
 pub(super) fn confirm(question: &str) -> Option<bool> {
+    asked(&format!("{question} [Y/n] "), true)
+}
+
+/// The same for what changes a machine for everybody: Enter means no.
+pub(super) fn confirm_surely(question: &str) -> Option<bool> {
+    asked(&format!("{question} [y/N] "), false)
+}
+
+fn asked(question: &str, by_enter: bool) -> Option<bool> {
     if !is_attended() {
         return None;
     }
     let mut stderr = std::io::stderr();
-    let _ = write!(stderr, "{question} [Y/n] ").and_then(|()| stderr.flush());
+    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).ok()?;
-    Some(matches!(
-        answer.trim().to_lowercase().as_str(),
-        "" | "y" | "yes"
-    ))
+    Some(match answer.trim().to_lowercase().as_str() {
+        "" => by_enter,
+        answer => matches!(answer, "y" | "yes"),
+    })
 }
 
 /// Whether somebody sits at a terminal who can read a question and answer it.

@@ -40,7 +40,7 @@ impl Setting {
     /// qdebug's directory on the cluster: `QDEBUG_HOME`, else the configuration's, else
     /// `~/.qdebug`.
     pub(super) fn home(&self) -> Result<PathBuf, Failure> {
-        if let Some(home) = std::env::var_os("QDEBUG_HOME") {
+        if let Some(home) = std::env::var_os("QDEBUG_HOME").filter(|home| !home.is_empty()) {
             return Ok(std::path::absolute(home)?);
         }
         match self.config.home() {

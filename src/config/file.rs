@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
@@ -14,6 +15,9 @@ use super::fields::{
 };
 use super::origin::{self, Leaf};
 use crate::text::nearest;
+
+/// Bytes that a file may have.
+const SIZE_LIMIT: u64 = 1 << 20;
 
 /// The keys of a file, for warnings about others.
 const TOP: [&str; 12] = [
@@ -232,10 +236,25 @@ impl Layer {
     }
 }
 
+/// All of a small file. Neither a FIFO that nobody writes nor a device without an end holds it up.
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let mut bytes = Vec::new();
+    file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > SIZE_LIMIT {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
 /// Reads a file; one that is not there is empty.
 pub(super) fn read(path: &Path, warnings: &mut Vec<Warning>) -> Result<Layer, Error> {
     let path = path.to_owned();
-    let bytes = match std::fs::read(&path) {
+    let bytes = match bytes_of(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Layer {
                 path,

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
-pub use profile::keep_profile;
+pub use profile::{keep_profile, profile_name};
 
 use file::{File, GpuPick, Layer};
 
@@ -44,6 +44,7 @@ impl Config {
     /// [`Error`] of a file that cannot be read or says what cannot be.
     pub fn load() -> Result<Self, Error> {
         let site = std::env::var_os("QDEBUG_SITE")
+            .filter(|path| !path.is_empty())
             .map_or_else(|| PathBuf::from("/etc/qdebug/site.toml"), PathBuf::from);
         Self::read(&site, user_path().as_deref())
     }
@@ -184,7 +185,8 @@ impl Config {
 /// Where the user's file is looked for.
 fn user_path() -> Option<PathBuf> {
     use etcetera::BaseStrategy as _;
-    if let Some(path) = std::env::var_os("QDEBUG_CONFIG") {
+    let named = std::env::var_os("QDEBUG_CONFIG");
+    if let Some(path) = named.filter(|path| !path.is_empty()) {
         return Some(path.into());
     }
     let base = etcetera::choose_base_strategy().ok()?;

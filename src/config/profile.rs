@@ -6,8 +6,9 @@ use std::path::Path;
 use super::Error;
 use crate::disk;
 
-/// Adds `[clusters.NAME]` to the user's file and makes it the default when there is none. What
-/// the user wrote stays as it is, comments included; the file is replaced by one rename.
+/// Adds `[clusters.NAME]` to the user's file and makes it the default when there is none; whether
+/// it is that now. What the user wrote stays as it is, comments included; the file is replaced by
+/// one rename.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Edit`], [`Error::Write`].
@@ -16,7 +17,7 @@ pub fn keep_profile(
     name: &str,
     login: &str,
     qdebug: Option<&Path>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.map_err(|source| Error::Read {
@@ -31,7 +32,8 @@ pub fn keep_profile(
     let mut document: toml_edit::DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
-    if !document.contains_key("default_cluster") {
+    let is_default = !document.contains_key("default_cluster");
+    if is_default {
         document["default_cluster"] = toml_edit::value(name);
     }
     let clusters = document
@@ -43,6 +45,9 @@ pub fn keep_profile(
         })
         .as_table_mut()
         .ok_or_else(|| cannot("`clusters` is no table".to_owned()))?;
+    if clusters.contains_key(name) {
+        return Err(cannot(format!("there is a cluster `{name}` already")));
+    }
     let mut profile = toml_edit::Table::new();
     profile["login"] = toml_edit::value(login);
     if let Some(qdebug) = qdebug.and_then(Path::to_str) {
@@ -52,7 +57,26 @@ pub fn keep_profile(
     replace(path, &document.to_string()).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
-    })
+    })?;
+    Ok(is_default)
+}
+
+/// The name for a new profile of this host: its first label, else all of it, else with a number,
+/// whichever is not `taken`. An address is no name by its first number alone.
+pub fn profile_name(host: &str, taken: &[&str]) -> String {
+    let first = host.split('.').next().unwrap_or(host);
+    let short = Some(first).filter(|name| !name.chars().all(|c| c.is_ascii_digit()));
+    // The word for this machine.
+    let is_free = |name: &&str| *name != "here" && !taken.contains(name);
+    let plain = [short, Some(host)].into_iter().flatten().find(is_free);
+    plain.map_or_else(
+        || {
+            let mut numbered = (2..).map(|number| format!("{first}-{number}"));
+            let free = numbered.find(|name| !taken.contains(&name.as_str()));
+            free.unwrap_or_else(|| host.to_owned())
+        },
+        str::to_owned,
+    )
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
@@ -71,15 +95,28 @@ mod tests {
     fn a_profile_is_added_and_what_was_there_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sub/config.toml");
-        keep_profile(&path, "lab", "al@host", None).unwrap();
+        assert!(keep_profile(&path, "lab", "al@host", None).unwrap());
         let mine = "# mine\nhome = '/x' # here\n\n";
         let text = format!("{mine}{}", std::fs::read_to_string(&path).unwrap());
         std::fs::write(&path, text).unwrap();
-        keep_profile(&path, "two", "b@c", Some(Path::new("/opt/q d"))).unwrap();
+        assert!(!keep_profile(&path, "two", "b@c", Some(Path::new("/opt/q d"))).unwrap());
+        let again = keep_profile(&path, "lab", "bob@elsewhere", None).unwrap_err();
+        assert!(matches!(again, Error::Edit { .. }), "{again:?}");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(mine), "{text}");
         let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
         assert_eq!(config.default_cluster(), Some("lab"));
         assert_eq!(config.profiles(), ["lab", "two"]);
+        let lab = config.profile("lab").unwrap();
+        assert_eq!(lab.login, "al@host");
+    }
+
+    #[test]
+    fn a_new_profile_takes_no_others_name() {
+        assert_eq!(profile_name("login.a.org", &[]), "login");
+        assert_eq!(profile_name("login.b.org", &["login"]), "login.b.org");
+        assert_eq!(profile_name("login", &["login"]), "login-2");
+        assert_eq!(profile_name("here", &["here-2"]), "here-3");
+        assert_eq!(profile_name("10.0.0.7", &[]), "10.0.0.7");
     }
 }

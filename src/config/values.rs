@@ -44,7 +44,7 @@ impl Config {
                 put(value, part);
             }
         }
-        if let Some(home) = std::env::var_os("QDEBUG_HOME") {
+        if let Some(home) = std::env::var_os("QDEBUG_HOME").filter(|home| !home.is_empty()) {
             let value = Value {
                 key: "home".to_owned(),
                 value: home.to_string_lossy().into_owned().into(),

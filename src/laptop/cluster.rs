@@ -91,7 +91,7 @@ impl Cluster {
         match self {
             Self::Login(remote) => Ok(remote.run(args, stdin, LIMIT).await?),
             Self::Here { qdebug } => {
-                let program = Program::new(qdebug).args(args).time_limit(LIMIT);
+                let program = of_here(qdebug).args(args).time_limit(LIMIT);
                 let program = match stdin {
                     Some(bytes) => program.stdin(bytes),
                     None => program,
@@ -119,7 +119,7 @@ impl Cluster {
         match self {
             Self::Login(remote) => Ok(remote.stream(args, on_stdout).await?),
             Self::Here { qdebug } => {
-                let program = Program::new(qdebug).args(args);
+                let program = of_here(qdebug).args(args);
                 let status = program.on_terminal().await?;
                 Ok(Answer {
                     status,
@@ -169,7 +169,7 @@ impl Cluster {
         match self {
             Self::Login(remote) => Ok(remote.run_whole(&args, input, LIMIT).await?),
             Self::Here { qdebug } => {
-                let program = Program::new(qdebug).args(args).stdin(input).own_group();
+                let program = of_here(qdebug).args(args).stdin(input).own_group();
                 let output = program.time_limit(LIMIT).output().await?;
                 Ok(Answer {
                     status: output.status,
@@ -283,6 +283,11 @@ impl Cluster {
             detail,
         })
     }
+}
+
+/// This qdebug, asked about this machine whatever cluster is the default.
+fn of_here(qdebug: &std::path::Path) -> Program {
+    Program::new(qdebug).args(["--on", "here"])
 }
 
 /// What the cluster's qdebug said when it refused: as JSON on stdout where that was asked for,

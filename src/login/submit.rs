@@ -264,13 +264,16 @@ impl Login {
 }
 
 /// The job script: constant but for two quoted paths. `exec`, so that the node half itself gets
-/// the scheduler's SIGTERM.
+/// the scheduler's SIGTERM. A job of Torque's has a PATH of the mom's (`pbs_environment`), on which
+/// the scheduler's own tools need not be; where they were found when it was submitted comes last.
 fn job_script(qdebug: &Path, session: &Path) -> Result<String, Error> {
     let quoted =
         |what, path| Ok::<_, Error>(shell_words::quote(plain_path(what, path)?).into_owned());
     let qdebug = quoted("qdebug", qdebug)?;
     let session = quoted("the session", session)?;
-    Ok(format!("#!/bin/sh\nexec {qdebug} node {session}\n"))
+    Ok(format!(
+        "#!/bin/sh\nPATH=\"$PATH${{PBS_O_PATH:+:$PBS_O_PATH}}\" exec {qdebug} node {session}\n"
+    ))
 }
 
 /// What a job of Torque brings along to get time to end and to be cleaned up after.

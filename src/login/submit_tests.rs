@@ -7,7 +7,8 @@ fn the_script_is_constant_but_for_two_quoted_paths() {
     let script = job_script(Path::new("/opt/q debug"), Path::new("/home/o'neil/.s")).unwrap();
     assert_eq!(
         script,
-        "#!/bin/sh\nexec '/opt/q debug' node '/home/o'\\''neil/.s'\n"
+        "#!/bin/sh\nPATH=\"$PATH${PBS_O_PATH:+:$PBS_O_PATH}\" \
+         exec '/opt/q debug' node '/home/o'\\''neil/.s'\n"
     );
 }
 

@@ -74,6 +74,10 @@ impl Up {
 
     /// Where to submit: the cluster that is named, else this machine where that can be meant.
     async fn cluster(&self, setting: &Setting, global: &Global) -> Result<Cluster, Failure> {
+        // That scheduler is this machine's, whatever cluster is the default.
+        if global.on.is_none() && self.submit.scheduler == Some(crate::scheduler::Kind::Local) {
+            return Ok(Cluster::here()?);
+        }
         if let Some(cluster) = setting.cluster(global).await? {
             return Ok(cluster);
         }
