@@ -72,6 +72,13 @@ impl Setting {
         }
     }
 
+    /// Whether no cluster is meant, and none can be: none is named or configured, and this machine
+    /// is of none.
+    pub(super) async fn is_alone(&self, global: &Global) -> bool {
+        let unnamed = global.on.is_none() && self.config.default_cluster().is_none();
+        unnamed && matches!(self.is_cluster().await, Ok(false))
+    }
+
     /// Offers to keep the login of `--on` as a profile, once.
     pub(super) fn keep(
         &self,
@@ -99,6 +106,16 @@ impl Setting {
             });
         }
         Ok(())
+    }
+}
+
+/// A session that is not known on a machine of no cluster is likely one of a cluster's.
+pub(super) async fn or_of_a_cluster(failure: Failure, global: &Global) -> Failure {
+    match Setting::load() {
+        Ok(setting) if failure.exit() == Exit::NoSuchSession && setting.is_alone(global).await => {
+            failure.hint("if it is a cluster's, name the login the first time: --on USER@HOST")
+        }
+        _ => failure,
     }
 }
 

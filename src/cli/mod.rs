@@ -132,10 +132,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, u8> {
 async fn dispatch(cli: Cli) -> Result<u8, u8> {
     let Cli { global, command } = cli;
     let json = global.json;
-    command
-        .run(&global)
-        .await
-        .map_err(|failure| failure.tell(json))
+    match command.run(&global).await {
+        Ok(code) => Ok(code),
+        Err(failure) => {
+            let failure = connect::or_of_a_cluster(failure, &global).await;
+            Err(failure.tell(json))
+        }
+    }
 }
 
 impl Command {

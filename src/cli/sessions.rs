@@ -40,7 +40,10 @@ impl List {
         if global.json {
             output::json(&statuses);
         } else if statuses.is_empty() {
-            output::talk("no sessions; `qdebug submit --help` shows how to start one");
+            output::talk(match setting.is_alone(global).await {
+                true => "no sessions on this machine; those of a cluster: --on USER@HOST",
+                false => "no sessions; `qdebug submit --help` shows how to start one",
+            });
         } else {
             output::data(&show::list(&statuses, Timestamp::now()));
         }

@@ -166,7 +166,7 @@ impl Engine {
                 .name(&spec.name)
                 .build()
         });
-        let way = self.way_to(&spec.gpus).await;
+        let way = self.way_to(&spec.gpus).await?;
         let made = self
             .docker
             .create_container(options, body(spec, &self.flavour, way))

@@ -10,7 +10,8 @@
 
 use bollard::models::{DeviceRequest, SystemInfo};
 
-use super::{Engine, Kind};
+use super::error::from_api;
+use super::{Engine, Error, Kind};
 
 /// The kind of NVIDIA's devices in CDI.
 const CDI_KIND: &str = "nvidia.com/gpu=";
@@ -152,27 +153,26 @@ impl Engine {
     }
 
     /// How it is to be asked for these GPUs; it is asked about itself the first time.
-    pub(super) async fn way_to(&self, gpus: &[String]) -> Option<Way> {
+    pub(super) async fn way_to(&self, gpus: &[String]) -> Result<Option<Way>, Error> {
         if gpus.is_empty() {
-            return None;
+            return Ok(None);
         }
         if let Some(way) = self.gpu_way.get() {
-            return Some(*way);
+            return Ok(Some(*way));
         }
         let way = match (self.kind(), self.flavour.major) {
             (Kind::Podman, major) => Way::of_podman(major),
             (Kind::Docker, _) => {
-                let info = self.docker.info().await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the engine does not tell about itself");
-                    SystemInfo::default()
-                });
+                let info = self.docker.info().await;
+                let info =
+                    info.map_err(|error| from_api("asking the engine about itself", error))?;
                 let says = Says::of(&info, self.api);
                 tracing::debug!(?says, "the engine, of GPUs");
                 Way::of_docker(&says, gpus)
             }
         };
         tracing::info!(?way, "GPUs are asked for");
-        Some(*self.gpu_way.get_or_init(|| way))
+        Ok(Some(*self.gpu_way.get_or_init(|| way)))
     }
 }
 

@@ -197,7 +197,10 @@ async fn story(
     let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
-    ways::remember(&known, reach, paths)?;
+    // It only spares the next connect a try.
+    if let Err(error) = ways::remember(&known, reach, paths) {
+        tracing::warn!(%error, "cannot keep which way works");
+    }
     tracing::info!(%reach, "the session is reached");
     tokio::select! {
         () = serve(&listener, &tunnel, ui) => {

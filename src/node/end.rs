@@ -44,6 +44,8 @@ pub(super) struct Made {
     pub(super) server: Option<Server>,
     /// A container is being made at this moment.
     pub(super) making: bool,
+    /// The container that the image is looked into with, which is no session's.
+    pub(super) looking: Option<ContainerId>,
     /// The container.
     pub(super) container: Option<ContainerId>,
     /// The wait for its exit.
@@ -122,14 +124,16 @@ impl Made {
                 if found.is_empty() && !expected {
                     return;
                 }
+                let mut failed = false;
                 for container in found {
-                    expected = false;
+                    // That one was known of; what is expected is another.
+                    expected &= Some(&container.id) == self.looking.as_ref();
                     if let Err(error) = engine.remove(&container.id).await {
                         tracing::warn!(%error, name = container.name, "cannot remove a container");
-                        return;
+                        failed = true;
                     }
                 }
-                if expected {
+                if expected || failed {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -155,9 +155,11 @@ impl Tunnel {
     /// What dialling gave, or [`Error::Forward`].
     pub async fn probe(&self) -> Result<String, Error> {
         let refused = |detail: &str| self.refused(self.end(), detail);
+        // It may ask a person, and has limits of its own.
+        let link = self.link().await?;
         let read = async {
             let mut line = Vec::new();
-            match self.link().await? {
+            match link {
                 Link::Here => {
                     let mut stream = self.connect_here().await?;
                     read_line(&mut stream, &mut line).await;

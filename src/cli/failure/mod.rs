@@ -55,6 +55,11 @@ impl Failure {
         failure
     }
 
+    /// The exit code it ends with.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
+    }
+
     /// Adds what to do about it.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());

@@ -66,8 +66,6 @@ pub(in crate::engine) fn classify(doing: &'static str, status: u16, message: Str
         "ports are not available",
     ]) {
         Error::PortTaken { detail }
-    } else if let Some(lack) = GpuLack::of(&detail) {
-        Error::Devices { lack, detail }
     } else if status == 404 && has(&["no such container"]) {
         Error::NoSuchContainer { doing, detail }
     } else if status == 404 && has(&["no such image"]) {
@@ -87,6 +85,9 @@ pub(in crate::engine) fn classify(doing: &'static str, status: u16, message: Str
             detail,
             denied: false,
         }
+    } else if let Some(lack) = GpuLack::of(&detail) {
+        // After those that repeat words of the user's.
+        Error::Devices { lack, detail }
     } else if has(&["permission denied"])
         && has(&["mount", "bind source", "stat /", "lstat /", "statfs /"])
     {

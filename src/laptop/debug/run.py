@@ -13,6 +13,39 @@ GRACE = 3  # seconds between asking the program to end and ending it
 os.remove(__file__)
 os.rmdir(os.path.dirname(__file__))
 
+child = None
+ended = []
+interrupts = []
+
+
+def tell(number):
+    try:
+        if child is not None:
+            child.send_signal(number)
+    except OSError:
+        pass
+
+
+def on_interrupt(number, frame):
+    # From a terminal the program has it as well; a program that will not go is ended by the second.
+    interrupts.append(time.time())
+    if len(interrupts) > 1:
+        tell(signal.SIGTERM if len(interrupts) == 2 else signal.SIGKILL)
+    elif not os.isatty(0):
+        tell(signal.SIGINT)
+
+
+def on_end(number, frame):
+    ended.append(number)
+    tell(signal.SIGINT)
+    signal.alarm(GRACE)
+
+
+signal.signal(signal.SIGINT, on_interrupt)
+signal.signal(signal.SIGTERM, on_end)
+signal.signal(signal.SIGHUP, on_end)
+signal.signal(signal.SIGALRM, lambda number, frame: tell(signal.SIGKILL))
+
 parent = os.getppid()
 try:
     # PR_SET_PDEATHSIG: sshd ends with its connection, and without a terminal tells nobody.
@@ -30,34 +63,11 @@ command += ["-m", "debugpy", "--listen", "127.0.0.1:%d" % PORT]
 if ASK["wait"]:
     command.append("--wait-for-client")
 child = subprocess.Popen(command + ASK["target"])
-interrupts = []
-
-
-def tell(number):
-    try:
-        child.send_signal(number)
-    except OSError:
-        pass
-
-
-def on_interrupt(number, frame):
-    # From a terminal the program has it as well; a program that will not go is ended by the second.
-    interrupts.append(time.time())
-    if len(interrupts) > 1:
-        tell(signal.SIGTERM if len(interrupts) == 2 else signal.SIGKILL)
-    elif not os.isatty(0):
-        tell(signal.SIGINT)
-
-
-def on_end(number, frame):
+if ended:
+    # It came before there was anybody to tell.
+    on_end(ended[0], None)
+elif interrupts:
     tell(signal.SIGINT)
-    signal.alarm(GRACE)
-
-
-signal.signal(signal.SIGINT, on_interrupt)
-signal.signal(signal.SIGTERM, on_end)
-signal.signal(signal.SIGHUP, on_end)
-signal.signal(signal.SIGALRM, lambda number, frame: tell(signal.SIGKILL))
 
 
 def listens():

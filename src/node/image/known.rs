@@ -113,6 +113,11 @@ impl<'a> Lookup<'a> {
 }
 
 impl Looking<'_> {
+    /// The container made for it.
+    pub(in crate::node) fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
     /// What must be known before anybody logs in.
     pub(in crate::node) async fn essentials(&self) -> Result<Known, Error> {
         let Self { engine, id, .. } = self;

@@ -187,6 +187,7 @@ impl Launching<'_> {
             Found::Kept(known) => (Some(known), None),
             Found::Looking(looking) => (None, Some(looking)),
         };
+        made.looking = looking.as_ref().map(|looking| looking.id().clone());
         if request.sshd != Sshd::Kit {
             // How it is configured depends on its version.
             if let Some(looking) = &looking {
