@@ -14,7 +14,7 @@ use super::stream::{Arrival, Credit, Outbox, WINDOW};
 const WAITING: usize = 16;
 
 /// The connections of a link. When it is dropped on either side, they all end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Streams {
     open: Mutex<Option<HashMap<u32, Mine>>>,
 }
@@ -25,6 +25,9 @@ struct Mine {
     credit: Arc<Credit>,
     /// Bytes that arrived and were not read yet are bounded by what we gave.
     expected: usize,
+    /// What comes once at most: whoever repeats it could fill our memory with it.
+    opened: bool,
+    ended: bool,
 }
 
 /// The connection's own end of it.
@@ -53,6 +56,8 @@ impl Streams {
             inbox: sender,
             credit: Arc::clone(&credit),
             expected: WINDOW,
+            opened: false,
+            ended: false,
         };
         self.with(|open| {
             let open = open.as_mut()?;
@@ -91,7 +96,10 @@ impl Streams {
     pub(super) fn give(&self, frame: Frame) -> io::Result<()> {
         let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
         self.with(|open| {
-            let Some(mine) = open.as_mut().and_then(|open| open.get_mut(&frame.stream)) else {
+            let Some(open) = open.as_mut() else {
+                return Ok(());
+            };
+            let Some(mine) = open.get_mut(&frame.stream) else {
                 return Ok(());
             };
             let arrival = match frame.kind {
@@ -104,6 +112,9 @@ impl Streams {
                     }
                     return Ok(());
                 }
+                Kind::Data if frame.payload.is_empty() || mine.ended => {
+                    return wrong("data that is none, or after its end");
+                }
                 Kind::Data => {
                     let Some(left) = mine.expected.checked_sub(frame.payload.len()) else {
                         return wrong("more bytes than were allowed");
@@ -111,10 +122,20 @@ impl Streams {
                     mine.expected = left;
                     Arrival::Data(frame.payload)
                 }
+                Kind::Opened if std::mem::replace(&mut mine.opened, true) => {
+                    return wrong("opened twice");
+                }
                 Kind::Opened => Arrival::Opened,
+                Kind::End if std::mem::replace(&mut mine.ended, true) => {
+                    return wrong("ended twice");
+                }
                 Kind::End => Arrival::End,
                 Kind::Refused => {
-                    Arrival::Refused(String::from_utf8_lossy(&frame.payload).into_owned())
+                    let why = String::from_utf8_lossy(&frame.payload).into_owned();
+                    let _ = mine.inbox.send(Arrival::Refused(why));
+                    // The other side has done with it.
+                    open.remove(&frame.stream);
+                    return Ok(());
                 }
                 Kind::Open => return wrong("an opening of what is open"),
             };

@@ -1,6 +1,6 @@
 //! One connection: its two directions, its credit, its end.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
@@ -71,6 +71,7 @@ pub(super) async fn carry(
     credit: &Credit,
     outbox: &Outbox,
 ) {
+    let (sent, ended) = (AtomicBool::new(false), AtomicBool::new(false));
     let sending = async {
         loop {
             let room = credit.some().await;
@@ -94,6 +95,7 @@ pub(super) async fn carry(
         let mut taken = 0;
         while let Some(arrival) = inbox.recv().await {
             match arrival {
+                Arrival::Data(_) if ended.load(Ordering::Relaxed) => return false,
                 Arrival::Data(bytes) => {
                     if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() {
                         return false;
@@ -110,7 +112,11 @@ pub(super) async fn carry(
                 }
                 Arrival::End => {
                     let _ = to.shutdown().await;
-                    return true;
+                    if sent.load(Ordering::Relaxed) {
+                        return true;
+                    }
+                    // It may refuse what we still send.
+                    ended.store(true, Ordering::Relaxed);
                 }
                 Arrival::Opened | Arrival::Refused(_) => return false,
             }
@@ -120,11 +126,36 @@ pub(super) async fn carry(
     // Whichever direction breaks takes the other with it; one that ends well does not.
     tokio::pin!(sending, receiving);
     let well = tokio::select! {
-        well = &mut sending => well && receiving.await,
-        well = &mut receiving => well && sending.await,
+        well = &mut sending => {
+            sent.store(true, Ordering::Relaxed);
+            well && (ended.load(Ordering::Relaxed) || receiving.await)
+        }
+        // It broke, was refused, or the link is gone.
+        _ = &mut receiving => false,
     };
     if !well {
         let gone = encode(Kind::Refused, number, b"the other side went away");
         let _ = outbox.send(gone).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_refused_after_its_end_is_heard() {
+        let (_mine, theirs) = tokio::io::duplex(64);
+        let (from, to) = tokio::io::split(theirs);
+        let (arrivals, mut inbox) = mpsc::unbounded_channel();
+        let (outbox, _frames) = mpsc::channel(8);
+        arrivals.send(Arrival::End).unwrap();
+        arrivals.send(Arrival::Refused("gone".into())).unwrap();
+        let credit = Credit::new();
+        let carried = carry(1, from, to, &mut inbox, &credit, &outbox);
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, carried).await.expect("an end");
     }
 }
