@@ -32,10 +32,10 @@ pub fn keep_profile(
     let mut document: toml_edit::DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
-    let is_default = !document.contains_key("default_cluster");
-    if is_default {
+    if !document.contains_key("default_cluster") {
         document["default_cluster"] = toml_edit::value(name);
     }
+    let is_default = document["default_cluster"].as_str() == Some(name);
     let clusters = document
         .entry("clusters")
         .or_insert_with(|| {
@@ -45,8 +45,14 @@ pub fn keep_profile(
         })
         .as_table_mut()
         .ok_or_else(|| cannot("`clusters` is no table".to_owned()))?;
-    if clusters.contains_key(name) {
-        return Err(cannot(format!("there is a cluster `{name}` already")));
+    let known = clusters.get(name).map(|profile| profile.get("login"));
+    match known {
+        None => {}
+        // Another connect was as fast.
+        Some(there) if there.and_then(toml_edit::Item::as_str) == Some(login) => {
+            return Ok(is_default);
+        }
+        Some(_) => return Err(cannot(format!("there is a cluster `{name}` already"))),
     }
     let mut profile = toml_edit::Table::new();
     profile["login"] = toml_edit::value(login);
@@ -100,6 +106,7 @@ mod tests {
         let text = format!("{mine}{}", std::fs::read_to_string(&path).unwrap());
         std::fs::write(&path, text).unwrap();
         assert!(!keep_profile(&path, "two", "b@c", Some(Path::new("/opt/q d"))).unwrap());
+        assert!(keep_profile(&path, "lab", "al@host", None).unwrap());
         let again = keep_profile(&path, "lab", "bob@elsewhere", None).unwrap_err();
         assert!(matches!(again, Error::Edit { .. }), "{again:?}");
         let text = std::fs::read_to_string(&path).unwrap();
