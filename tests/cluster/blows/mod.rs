@@ -211,7 +211,7 @@ fn delete_of_a_waiting_job() {
     let reason = status["reason"].to_string();
     assert!(reason.contains("cancelled"), "{status:#}");
     assert!(session.containers().is_empty());
-    let text = "the same, of a job that waits";
+    let text = "`qdel`, `scancel` of a job that waits";
     table::hold(text, &[Cleanup::None], &Cleanup::None.to_string());
 }
 
