@@ -52,6 +52,8 @@ pub enum ContainerState {
 #[serde(rename_all = "PascalCase")]
 struct Entry {
     id: String,
+    #[serde(default, rename = "ImageID")]
+    image_id: Option<String>,
     #[serde(default)]
     names: Option<Vec<String>>,
     #[serde(default)]
@@ -98,11 +100,25 @@ impl Engine {
             false => format!("{name}={value}"),
         });
         let filters = HashMap::from([("label".to_owned(), wanted.collect::<Vec<_>>())]);
-        let entries = match self.kind() {
-            Kind::Podman => self.podman_list(&filters).await?,
-            Kind::Docker => self.docker_list(&filters).await?,
-        };
+        let entries = self.entries(&filters).await?;
         Ok(entries.into_iter().filter_map(Entry::into_listed).collect())
+    }
+
+    /// The ids of the images that containers were made from, running or not.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn images_in_use(&self) -> Result<Vec<String>, Error> {
+        let entries = self.entries(&HashMap::new()).await?;
+        let ids = entries.into_iter().filter_map(|entry| entry.image_id);
+        Ok(ids.collect())
+    }
+
+    async fn entries(&self, filters: &HashMap<String, Vec<String>>) -> Result<Vec<Entry>, Error> {
+        match self.kind() {
+            Kind::Podman => self.podman_list(filters).await,
+            Kind::Docker => self.docker_list(filters).await,
+        }
     }
 
     async fn docker_list(
@@ -118,6 +134,7 @@ impl Engine {
         let entries = found.into_iter().filter_map(|summary| {
             Some(Entry {
                 id: summary.id?,
+                image_id: summary.image_id,
                 names: summary.names,
                 labels: summary.labels,
                 state: summary.state.map(|state| state.to_string()),
@@ -287,12 +304,14 @@ mod tests {
     /// Of podman 4.3.1, shortened.
     const STOPPED: &str = r#"[{"Id":"17ceeba036afe29c1493e957adbde0c0e92c55dec082abb7040839738c819d96",
         "Names":["/qdebug-otter"],"Created":1795852047,"Labels":{"a":"b"},"State":"stopped",
+        "ImageID":"sha256:3a4f",
         "Status":"","Ports":[],"NetworkSettings":{"Networks":null}},
         {"Id":"../../x","State":"running"},{"Id":"e6f5816df642","State":"initialized"}]"#;
 
     #[test]
     fn any_word_is_a_state_and_odd_ids_are_left_out() {
         let entries: Vec<Entry> = serde_json::from_str(STOPPED).unwrap();
+        assert_eq!(entries[0].image_id.as_deref(), Some("sha256:3a4f"));
         let listed: Vec<Listed> = entries.into_iter().filter_map(Entry::into_listed).collect();
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0].name, "qdebug-otter");

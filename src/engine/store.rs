@@ -4,8 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use bollard::query_parameters::{
-    ImportImageOptionsBuilder, ListContainersOptionsBuilder, RemoveImageOptionsBuilder,
-    TagImageOptionsBuilder,
+    ImportImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 
@@ -126,18 +125,6 @@ impl Engine {
             }) => Err(Error::ImageInUse { detail: message }),
             Err(error) => Err(from_image_api("removing the image", name, error)),
         }
-    }
-
-    /// The ids of the images that containers were made from, running or not.
-    ///
-    /// # Errors
-    /// What the engine says.
-    pub async fn images_in_use(&self) -> Result<Vec<String>, Error> {
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let found = self.docker.list_containers(Some(options)).await;
-        let found = found.map_err(|error| from_api("listing containers", error))?;
-        let ids = found.into_iter().filter_map(|container| container.image_id);
-        Ok(ids.collect())
     }
 }
 
