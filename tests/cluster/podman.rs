@@ -59,8 +59,7 @@ fn when_everything_of_podmans_is_killed_the_process_goes_and_the_record_at_the_n
     );
     node.root(&kill).ok();
     session.is_gone();
-    assert_eq!(engine().records(node, &label).len(), 1, "conmon removed it");
-    // Another session's start may have swept already.
+    // Its record stays until somebody sweeps: this gc, or another session's start meanwhile.
     node.run(&["qdebug", "gc"]).ok();
     assert_eq!(engine().records(node, &label), Vec::<String>::new());
 }
