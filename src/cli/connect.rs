@@ -111,8 +111,11 @@ impl Setting {
 
 /// A session that is not known on a machine of no cluster is likely one of a cluster's.
 pub(super) async fn or_of_a_cluster(failure: Failure, global: &Global) -> Failure {
+    if failure.exit() != Exit::NoSuchSession {
+        return failure;
+    }
     match Setting::load() {
-        Ok(setting) if failure.exit() == Exit::NoSuchSession && setting.is_alone(global).await => {
+        Ok(setting) if setting.is_alone(global).await => {
             failure.hint("if it is a cluster's, name the login the first time: --on USER@HOST")
         }
         _ => failure,

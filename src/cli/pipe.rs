@@ -65,7 +65,7 @@ async fn exec(login: &Login, status: &Status, words: &[String]) -> Result<u8, Fa
     let message = match login.step(status, words).await? {
         Some(0) => return Ok(0),
         Some(code) => format!("srun from here into the job ended with status {code}"),
-        None => format!("{} has no way into a job", status.cluster),
+        None => format!("there is no way into this job of {}", status.cluster),
     };
     Err(Failure::new(Exit::ClusterUnreachable, message))
 }

@@ -29,11 +29,15 @@ pub async fn proxy(
         true => Tunnel::new(client.clone(), Route::Here, known.port, prompt),
         false => reach::again(client, &known, paths, prompt)?,
     };
+    let is_relayed = known.reach.is_some_and(Reach::is_relayed);
     tunnel.carry_stdio().await.map_err(|error| match error {
-        source @ ssh::Error::Authentication { asked: false, .. } => Error::NeedsConnect {
-            name: known.name.to_string(),
-            source,
-        },
+        // Beyond a relay nobody can be asked for anything.
+        source @ ssh::Error::Authentication { asked: false, .. } if !is_relayed => {
+            Error::NeedsConnect {
+                name: known.name.to_string(),
+                source,
+            }
+        }
         error => error.into(),
     })
 }

@@ -103,9 +103,18 @@ pub(super) async fn sweep(
             }
         }
     }
-    let (removed, failed) = image::sweep_builds(engine, node_dir.path(), how).await?;
-    swept.containers.extend(removed);
-    swept.failed.extend(failed);
+    match image::sweep_builds(engine, node_dir.path(), how).await {
+        Ok((removed, failed)) => {
+            swept.containers.extend(removed);
+            swept.failed.extend(failed);
+        }
+        // What else there is to sweep does not wait for it.
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for what builds left");
+            let what = "what builds of a killed engine left".to_owned();
+            swept.failed.push((what, error.to_string()));
+        }
+    }
     if how == Sweep::Remove {
         kit::sweep_half_made(node_dir.path());
     }

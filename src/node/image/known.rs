@@ -43,7 +43,7 @@ pub(in crate::node) struct Known {
     pub(in crate::node) passwd: String,
     /// Its group file, likewise.
     pub(in crate::node) group: String,
-    /// Its shells, the best first.
+    /// The best shell it has, if any.
     pub(in crate::node) shells: Vec<String>,
     /// The version of its sshd, major and minor; looked up only where it is wanted.
     sshd: Option<(u32, u32)>,

@@ -86,6 +86,8 @@ pub(in crate::node) async fn sweep(
         return Ok((removed, failed));
     }
     let mut builds = cut_off(node_dir);
+    // Of these, one container at least is still there.
+    let mut kept = Vec::new();
     let marks: Vec<&str> = builds.iter().map(|build| build.mark.as_str()).collect();
     for (place, container) in engine.marked(&marks).await? {
         if how == Sweep::Tell {
@@ -100,13 +102,15 @@ pub(in crate::node) async fn sweep(
             }
             Err(error) => {
                 failed.push((container.name, error.to_string()));
-                builds[place].is_over = false;
+                kept.push(place);
             }
         }
     }
     if how == Sweep::Remove {
-        for build in builds.iter().filter(|build| build.is_over) {
-            let _ = std::fs::remove_file(&build.path);
+        for (place, build) in builds.iter().enumerate() {
+            if build.is_over && !kept.contains(&place) {
+                let _ = std::fs::remove_file(&build.path);
+            }
         }
     }
     Ok((removed, failed))
