@@ -43,10 +43,16 @@ impl Daemon {
         self.put_down(host, "stop")
     }
 
-    /// Kills it.
+    /// Kills it; slurmctld is told to stop. It writes down what happened a while later, so that one
+    /// that is killed forgets that a job has started, starts it again, and drains the node where it
+    /// still runs ("Duplicate jobid").
     #[track_caller]
     pub(super) fn kill(self, host: Host) -> Down {
-        self.put_down(host, "kill")
+        let word = match (self, here()) {
+            (Self::Server, Scheduler::Slurm) => "stop",
+            _ => "kill",
+        };
+        self.put_down(host, word)
     }
 }
 
@@ -101,7 +107,7 @@ pub(super) fn all_is_well() {
         if ran.code == 0 {
             Ok(())
         } else {
-            Err(Host::Login.sh("sinfo -N; pbsnodes -a").to_string())
+            Err(Host::Login.sh("sinfo -N -o '%N %T %E'; pbsnodes -a").to_string())
         }
     });
     for node in Host::NODES {
