@@ -3,7 +3,8 @@
 
 Run on a node as its user. From the exec of `qdebug node` until it has read sshd's banner, against
 the same container started by the docker command until its banner is read; first with an image
-that qdebug knows, then with one it never saw.
+that qdebug knows, then with one it never saw. Of both also until the session is ready, which is when
+somebody may enter it.
 
     node_half.py [PAIRS]
 """
@@ -70,8 +71,8 @@ class NodeHalf:
         self.request = json.loads((SESSIONS / name / "request.json").read_text())
         shutil.rmtree(SESSIONS / name)
 
-    def start(self) -> tuple[subprocess.Popen[bytes], Path, float]:
-        """Starts one and waits for its banner; the seconds that took."""
+    def start(self) -> tuple[subprocess.Popen[bytes], Path, tuple[float, float]]:
+        """Starts one and waits until it is ready; the seconds to its banner, and those to that."""
         token = secrets.token_hex(16)
         folder = SESSIONS / ("bench-" + token[:8])
         folder.mkdir(mode=0o700)
@@ -87,7 +88,9 @@ class NodeHalf:
             stderr=subprocess.DEVNULL,
         )
         await_line(folder / "node.log", "sshd answers")
-        return process, folder, time.perf_counter() - began
+        banner = time.perf_counter() - began
+        await_line(folder / "state.json", '"ready"')
+        return process, folder, (banner, time.perf_counter() - began)
 
     @staticmethod
     def end(process: subprocess.Popen[bytes], folder: Path) -> None:
@@ -96,13 +99,13 @@ class NodeHalf:
         process.wait(LIMIT)
         shutil.rmtree(folder)
 
-    def once(self) -> float:
+    def once(self) -> tuple[float, float]:
         """Starts and ends one."""
         process, folder, took = self.start()
         self.end(process, folder)
         return took
 
-    def once_on_a_new_image(self) -> float:
+    def once_on_a_new_image(self) -> tuple[float, float]:
         """The same with all that is known of images forgotten."""
         shutil.rmtree(NODE_DIR / "images", ignore_errors=True)
         return self.once()
@@ -187,9 +190,11 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     half = NodeHalf()
     bare = Bare(half)
-    tell("node half, known image / docker run", measure(half.once, bare.once, count), 1.15)
-    pairs = measure(half.once_on_a_new_image, bare.once, count)
-    tell("node half, new image / docker run", pairs, 1.15)
+    for image, once in (("known", half.once), ("new", half.once_on_a_new_image)):
+        pairs = measure(once, bare.once, count)
+        for moment, which in (("banner", 0), ("ready", 1)):
+            told = "node half to {}, {} image / docker run".format(moment, image)
+            tell(told, [(ours[which], theirs) for ours, theirs in pairs], 1.15)
     shutil.rmtree(bare.copy)
 
 

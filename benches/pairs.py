@@ -10,7 +10,9 @@ import random
 import statistics
 import sys
 import time
-from typing import Callable
+from typing import Callable, TypeVar
+
+T = TypeVar("T")
 
 # How many bootstrap samples are drawn.
 SAMPLES = 2000
@@ -37,9 +39,9 @@ def interval(pairs: list[tuple[float, float]]) -> tuple[float, float]:
 
 
 def measure(
-    ours: Callable[[], float], theirs: Callable[[], float], count: int
-) -> list[tuple[float, float]]:
-    """Seconds of both, `count` times by turns, after one turn that warms up and is not counted."""
+    ours: Callable[[], T], theirs: Callable[[], float], count: int
+) -> list[tuple[T, float]]:
+    """Seconds (of ours: all that it tells) of both, `count` times by turns, after one turn that warms up and is not counted."""
     pairs = []
     for turn in range(count + 1):
         pair = (ours(), theirs())

@@ -52,13 +52,6 @@ pub enum FileKind {
     Special,
 }
 
-impl FileStat {
-    /// Whether it is a plain file that somebody may run.
-    pub fn is_program(&self) -> bool {
-        self.kind == FileKind::File && self.mode & 0o111 != 0
-    }
-}
-
 impl Engine {
     /// What lies at an absolute path of the container, links not followed; `None` when nothing
     /// does.
@@ -94,26 +87,6 @@ impl Engine {
             mode: stat.file_mode & 0o777,
             size: u64::try_from(stat.size).unwrap_or(0),
         }))
-    }
-
-    /// The same with links followed to their end.
-    ///
-    /// # Errors
-    /// As [`Engine::stat`].
-    pub async fn stat_resolved(
-        &self,
-        id: &ContainerId,
-        path: &str,
-    ) -> Result<Option<FileStat>, Error> {
-        let Some(stat) = self.stat(id, path).await? else {
-            return Ok(None);
-        };
-        if stat.kind != FileKind::Link {
-            return Ok(Some(stat));
-        }
-        // The engine has resolved it fully; a link that is still one leads nowhere.
-        let end = self.stat(id, &stat.resolved).await?;
-        Ok(end.filter(|end| end.kind != FileKind::Link))
     }
 
     /// A plain file of the container, links followed; `None` when nothing is there or it is no

@@ -51,7 +51,7 @@ pub const RECIPE: &str = include_str!("recipe.sh");
 /// Where things lie inside the container.
 pub mod paths {
     /// The kit, bound read-only.
-    pub const KIT: &str = "/.qdebug";
+    pub const KIT: &str = super::protocol::KIT;
     /// PID 1.
     pub const INIT: &str = "/.qdebug/init";
     /// The kit's programs, last on PATH.

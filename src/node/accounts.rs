@@ -63,12 +63,12 @@ impl Accounts {
             .map(|(source, target)| Bind::new(source, target).read_only())
     }
 
-    /// The texts of both: the image's entries behind the user's, who gets a shell that the image
-    /// has.
+    /// The texts of both: the image's entries behind the user's, who gets a shell that is
+    /// there.
     fn texts(&self, known: &Known) -> Result<[(&Path, String); 2], Error> {
-        let shells = known.shells.iter().map(String::as_str);
+        let shell = known.shell.iter().map(String::as_str);
         let user = passwd::User {
-            shell: passwd::choose_shell(shells, |_| true).to_owned(),
+            shell: passwd::choose_shell(shell, |_| true).to_owned(),
             ..self.user.clone()
         };
         Ok([
@@ -117,7 +117,7 @@ mod tests {
         let mut known = Known::default();
         known.passwd = "root:x:0:0::/root:/bin/bash\nsshd:x:74:74::/:/x\n".into();
         known.group = "root:x:0:\n".into();
-        known.shells = vec!["/bin/sh".into()];
+        known.shell = Some("/bin/sh".into());
         accounts.complete(&known).unwrap();
         // Shorter by now, and nothing of the old is left at its end.
         assert_eq!(

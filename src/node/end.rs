@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::asked::Asked;
 use super::devices::Devices;
 use super::gpus::Held;
 use super::image::Saving;
@@ -42,10 +43,10 @@ pub(super) struct Made {
     pub(super) devices: Option<Devices>,
     /// What serves ssh, with the lease.
     pub(super) server: Option<Server>,
-    /// A container is being made at this moment.
+    /// The container is being made at this moment.
     pub(super) making: bool,
     /// The container that the image is looked into with, which is no session's.
-    pub(super) looking: Option<ContainerId>,
+    pub(super) looking: Asked,
     /// The container.
     pub(super) container: Option<ContainerId>,
     /// The wait for its exit.
@@ -77,7 +78,7 @@ impl Made {
             if let Some(id) = &container {
                 remove(&engine, id, limit(REMOVE_LIMIT)).await;
             }
-            self.remove_the_rest(&engine, token, limit(APPEAR_LIMIT))
+            self.remove_the_rest(&engine, token, container, limit(APPEAR_LIMIT))
                 .await;
         }
         // The container goes first: the cache is on a file system that may hang.
@@ -109,9 +110,18 @@ impl Made {
     }
 
     /// Removes whatever else carries the session's token: the container its image was looked into
-    /// with, and what a request made that was cut off, which may take a moment to appear.
-    async fn remove_the_rest(&self, engine: &Engine, token: &Token, limit: Duration) {
-        let mut expected = self.making;
+    /// with, and what requests made that were cut off, which may take a moment to appear.
+    async fn remove_the_rest(
+        &self,
+        engine: &Engine,
+        token: &Token,
+        container: Option<ContainerId>,
+        limit: Duration,
+    ) {
+        let mut expected = Expected::new(
+            [self.making, self.looking.is_on_its_way()],
+            container.into_iter().chain(self.looking.id()),
+        );
         let removing = async {
             loop {
                 let found = match engine.list(&[(label::TOKEN, token.as_str())]).await {
@@ -121,24 +131,52 @@ impl Made {
                         return;
                     }
                 };
-                if found.is_empty() && !expected {
+                if found.is_empty() && expected.is_over() {
                     return;
                 }
                 let mut failed = false;
                 for container in found {
-                    // That one was known of; what is expected is another.
-                    expected &= Some(&container.id) == self.looking.as_ref();
+                    expected.see(&container.id);
                     if let Err(error) = engine.remove(&container.id).await {
                         tracing::warn!(%error, name = container.name, "cannot remove a container");
                         failed = true;
                     }
                 }
-                if expected || failed {
+                if !expected.is_over() || failed {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         };
         let _ = tokio::time::timeout(limit, removing).await;
+    }
+}
+
+/// The containers that may still appear.
+#[derive(Debug)]
+struct Expected {
+    count: usize,
+    known: Vec<ContainerId>,
+}
+
+impl Expected {
+    /// One for each that was asked for and not heard of, beside those that are known of.
+    fn new(on_their_way: [bool; 2], known: impl Iterator<Item = ContainerId>) -> Self {
+        Self {
+            count: on_their_way.iter().filter(|is| **is).count(),
+            known: known.collect(),
+        }
+    }
+
+    /// One is there; none counts twice.
+    fn see(&mut self, id: &ContainerId) {
+        if !self.known.contains(id) {
+            self.known.push(id.clone());
+            self.count = self.count.saturating_sub(1);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.count == 0
     }
 }
 
@@ -163,5 +201,30 @@ async fn remove(engine: &Engine, id: &ContainerId, limit: Duration) {
         Ok(Ok(())) => tracing::info!(id = id.short(), "the container is gone"),
         Ok(Err(error)) => tracing::error!(%error, "cannot remove the container"),
         Err(_) => tracing::error!("the engine does not remove the container"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> ContainerId {
+        ContainerId::of_test(&digit.to_string().repeat(64))
+    }
+
+    #[test]
+    fn each_that_was_asked_for_is_waited_for_and_none_counts_twice() {
+        assert!(Expected::new([false, false], std::iter::empty()).is_over());
+        let mut expected = Expected::new([true, false], [id('a')].into_iter());
+        expected.see(&id('a'));
+        assert!(!expected.is_over(), "that one was known of");
+        expected.see(&id('b'));
+        assert!(expected.is_over());
+        let mut both = Expected::new([true, true], std::iter::empty());
+        both.see(&id('a'));
+        both.see(&id('a'));
+        assert!(!both.is_over(), "seen twice while it could not be removed");
+        both.see(&id('b'));
+        assert!(both.is_over());
     }
 }

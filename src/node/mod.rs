@@ -11,6 +11,7 @@
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
 mod accounts;
+mod asked;
 mod cleanup;
 mod clock;
 mod deadline;

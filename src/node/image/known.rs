@@ -2,13 +2,14 @@
 //!
 //! What is known of an image is kept by its id in the node's own folder: the second start of an
 //! image looks into nothing. Looking takes a container of its own that is never started, since the
-//! session's has the generated passwd bound over the image's.
+//! session's has the generated passwd bound over the image's, and what is bound is what the engine
+//! reads then [tried].
 //!
-//! Problem: what Docker reads out of a container costs it a process of its own, so a look before the
-//! start makes the first start of an image half as long again.
-//! Solution: the look is only begun before the session's container is made, and goes on while that
-//! starts; what it finds is filled in before anybody may log in. Only an sshd of the image's own
-//! has to be looked at first.
+//! Problem: making that container takes Docker 20.10 50 ms, and reading out of it 60 ms of a CPU, so a
+//! look before the start makes the first start of an image half as long again [tried].
+//! Solution: all of the look is done while the session's container is made and starts; what it finds
+//! is filled in before anybody may log in. What the container's first process can see by itself, it
+//! says. Only an sshd of the image's own has to be looked at first.
 
 use std::path::{Path, PathBuf};
 
@@ -17,21 +18,15 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{self, ContainerId, ContainerSpec, Engine, Image};
 use crate::kit;
 use crate::node::Error;
-use crate::node::look::Look;
+use crate::node::asked::Asked;
 use crate::session::Sshd;
 
 /// The version of the kept knowledge; what another version wrote is looked up anew.
-const KNOWN_FORMAT: u32 = 1;
+///
+/// 1: the first. 2: one shell, of the last session; no notices.
+const KNOWN_FORMAT: u32 = 2;
 /// Larger passwd and group files than this are no image's, in bytes.
 const PASSWD_LIMIT: usize = 4 << 20;
-/// Shells, the best first.
-const SHELLS: [&str; 5] = [
-    "/bin/bash",
-    "/usr/bin/bash",
-    "/usr/local/bin/bash",
-    "/bin/sh",
-    "/usr/bin/sh",
-];
 /// Larger programs than this are not searched for their version, in bytes.
 const SSHD_LIMIT: usize = 16 << 20;
 
@@ -43,31 +38,10 @@ pub(in crate::node) struct Known {
     pub(in crate::node) passwd: String,
     /// Its group file, likewise.
     pub(in crate::node) group: String,
-    /// The best shell it has, if any.
-    pub(in crate::node) shells: Vec<String>,
+    /// The best shell that its last session had, if any.
+    pub(in crate::node) shell: Option<String>,
     /// The version of its sshd, major and minor; looked up only where it is wanted.
     sshd: Option<(u32, u32)>,
-    /// What an IDE will miss.
-    pub(in crate::node) notices: Vec<String>,
-}
-
-/// A container that is never started, made to look into its image.
-pub(in crate::node) struct Looking<'a> {
-    engine: &'a Engine,
-    id: ContainerId,
-    architecture: &'a str,
-    path: &'a str,
-    sshd: Sshd,
-    /// Where to keep what was found.
-    file: Option<PathBuf>,
-}
-
-/// How an image is known.
-pub(in crate::node) enum Found<'a> {
-    /// From an earlier look.
-    Kept(Known),
-    /// Not yet.
-    Looking(Looking<'a>),
 }
 
 /// Where and for what an image is looked into.
@@ -78,21 +52,19 @@ pub(in crate::node) struct Lookup<'a> {
     pub(in crate::node) folder: &'a Path,
     /// Labels of the container that is made for looking.
     pub(in crate::node) labels: &'a [(String, String)],
-    /// The image's PATH.
-    pub(in crate::node) path: &'a str,
     /// Whose sshd is wanted.
     pub(in crate::node) sshd: Sshd,
 }
 
-impl<'a> Lookup<'a> {
-    /// What was kept of an earlier look; else makes what a new one takes.
-    pub(in crate::node) async fn begin(&self) -> Result<Found<'a>, Error> {
-        let file = kept_at(self.folder, &self.image.id);
-        if let Some(known) = file.as_deref().and_then(kept)
-            && (self.sshd == Sshd::Kit || known.sshd.is_some())
-        {
-            return Ok(Found::Kept(known));
-        }
+impl Lookup<'_> {
+    /// What was kept of an earlier look.
+    pub(in crate::node) fn kept(&self) -> Option<Known> {
+        let known = kept(&kept_at(self.folder, &self.image.id)?)?;
+        (self.sshd == Sshd::Kit || known.sshd.is_some()).then_some(known)
+    }
+
+    /// Looks into the image, in a container that is made for it, told to `asked`, and removed again.
+    pub(in crate::node) async fn look(&self, asked: &Asked) -> Result<Known, Error> {
         let spec = ContainerSpec {
             image: self.image.id.clone(),
             // Never started; an image without a command could not be created without one.
@@ -101,44 +73,27 @@ impl<'a> Lookup<'a> {
             network: Some("none".to_owned()),
             ..ContainerSpec::default()
         };
-        Ok(Found::Looking(Looking {
-            engine: self.engine,
-            id: self.engine.create(&spec).await?,
-            architecture: &self.image.architecture,
-            path: self.path,
-            sshd: self.sshd,
-            file,
-        }))
-    }
-}
-
-impl Looking<'_> {
-    /// The container made for it.
-    pub(in crate::node) fn id(&self) -> &ContainerId {
-        &self.id
-    }
-
-    /// What must be known before anybody logs in.
-    pub(in crate::node) async fn essentials(&self) -> Result<Known, Error> {
-        let Self { engine, id, .. } = self;
-        let names = ["passwd", "group"];
-        let files = engine.read_files(id, "/etc", names, PASSWD_LIMIT).await?;
-        let [passwd, group] =
-            files.map(|file| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned());
-        let mut shells = Vec::new();
-        for shell in SHELLS {
-            let found = engine.stat_resolved(id, shell).await?;
-            if found.is_some_and(|found| found.is_program()) {
-                shells.push(shell.to_owned());
-                // Only the best is used.
-                break;
-            }
+        asked.ask();
+        let id = self.engine.create(&spec).await?;
+        asked.is_there(&id);
+        let known = self.look_into(&id).await?;
+        if let Err(error) = self.engine.remove(&id).await {
+            tracing::warn!(%error, "cannot remove the container made for looking");
         }
+        Ok(known)
+    }
+
+    async fn look_into(&self, id: &ContainerId) -> Result<Known, Error> {
+        let names = ["passwd", "group"];
+        let files = self.engine.read_files(id, "/etc", names, PASSWD_LIMIT);
+        let [passwd, group] = files
+            .await?
+            .map(|file| String::from_utf8_lossy(&file.unwrap_or_default()).into_owned());
         let sshd = match self.sshd {
             Sshd::Kit => None,
             Sshd::Image | Sshd::Layer => {
                 let path = kit::paths::IMAGE_SSHD;
-                let program = engine.read_file(id, path, SSHD_LIMIT).await?;
+                let program = self.engine.read_file(id, path, SSHD_LIMIT).await?;
                 program.as_deref().map(version_of_sshd)
             }
         };
@@ -146,32 +101,18 @@ impl Looking<'_> {
             format: KNOWN_FORMAT,
             passwd,
             group,
-            shells,
+            shell: None,
             sshd,
-            notices: Vec::new(),
         })
     }
 
-    /// Looks for what an IDE will miss, removes the container and keeps what is known. A session
-    /// does not fail for this.
-    pub(in crate::node) async fn finish(self, mut known: Known) -> Known {
-        let looked = Look::into(self.engine, &self.id, self.architecture, self.path).await;
-        if let Err(error) = self.engine.remove(&self.id).await {
-            tracing::warn!(%error, "cannot remove the container made for looking");
-        }
-        match looked {
-            Ok(look) => known.notices = look.notices(),
-            Err(error) => {
-                tracing::warn!(%error, "cannot tell what an IDE will miss");
-                return known;
-            }
-        }
-        if let Some(file) = &self.file
-            && let Err(error) = keep(file, &known)
+    /// Keeps what is known for the next session. No session fails for this.
+    pub(in crate::node) fn keep(&self, known: &Known) {
+        if let Some(file) = kept_at(self.folder, &self.image.id)
+            && let Err(error) = keep(&file, known)
         {
             tracing::debug!(%error, file = %file.display(), "cannot keep what is known of the image");
         }
-        known
     }
 }
 

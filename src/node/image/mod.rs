@@ -30,7 +30,7 @@ pub use manage::{
     PruneBounds, image_build, image_list, image_prune,
 };
 
-pub(super) use known::{Found, Known, Lookup, forget_gone};
+pub(super) use known::{Known, Lookup, forget_gone};
 pub(super) use saving::Saving;
 pub(super) use session::of_session;
 pub(super) use unfinished::sweep as sweep_builds;

@@ -23,7 +23,7 @@ use super::folders;
 use super::gc::{self, Sweep};
 use super::gpus;
 use super::host::{self, User};
-use super::image::{self, Found, Known, Lookup};
+use super::image::{self, Known, Lookup};
 use super::job::OwnJob;
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::report::Reporter;
@@ -168,30 +168,22 @@ impl Launching<'_> {
             },
             lookup,
         );
-        let path = self.image.env("PATH").unwrap_or(environment::DEFAULT_PATH);
         let labels = self.labels();
         let lookup = Lookup {
             engine: self.engine,
             image: self.image,
             folder: self.node_dir.path(),
             labels: &labels,
-            path,
             sshd: request.sshd,
         };
-        made.making = true;
-        let (found, kit) = tokio::join!(lookup.begin(), self.unpack_kit());
-        let found = found?;
-        made.making = false;
-        let kit = kit?;
-        let (mut known, looking) = match found {
-            Found::Kept(known) => (Some(known), None),
-            Found::Looking(looking) => (None, Some(looking)),
-        };
-        made.looking = looking.as_ref().map(|looking| looking.id().clone());
+        let looking = made.looking.clone();
+        let kit = self.unpack_kit().await?;
+        let kept = lookup.kept();
+        let mut known = kept.clone();
         if request.sshd != Sshd::Kit {
             // How it is configured depends on its version.
-            if let Some(looking) = &looking {
-                known = Some(looking.essentials().await?);
+            if known.is_none() {
+                known = Some(lookup.look(&looking).await?);
             }
             if !known.as_ref().is_some_and(Known::has_sshd) {
                 return Err(Error::NoSshd {
@@ -214,24 +206,30 @@ impl Launching<'_> {
             port: SSH_PORT,
             ends_in: self.ends_in(),
         })?;
-        let is_complete = known.is_some();
         let server = made.server.insert(prepared);
         let (spec, mut unmet) = self.spec(&labels, uuids, &environment, server);
+        let laid_down = known.clone();
         let look = async {
-            let known = match (known, &looking) {
-                (None, Some(looking)) => looking.essentials().await?,
-                (known, _) => known.unwrap_or_default(),
-            };
-            Ok(match looking {
-                Some(looking) => looking.finish(known).await,
-                None => known,
-            })
+            match known {
+                Some(known) => Ok(known),
+                None => lookup.look(&looking).await,
+            }
         };
-        let (port, known) = tokio::try_join!(self.start(made, spec), look)?;
-        if !is_complete {
+        let ((port, looked), mut known) = tokio::try_join!(self.start(made, spec), look)?;
+        let mut notices = Vec::new();
+        match looked.look().await {
+            Some(look) => {
+                notices = look.notices();
+                known.shell = look.shell;
+            }
+            None => tracing::warn!("nothing is heard of the programs in the container"),
+        }
+        if laid_down.as_ref() != Some(&known) {
             self.complete(made, &known).await?;
         }
-        let mut notices = known.notices;
+        if kept.as_ref() != Some(&known) {
+            lookup.keep(&known);
+        }
         notices.append(&mut unmet);
         Ok(self.details(made, port, notices, address.await))
     }

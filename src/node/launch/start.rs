@@ -11,7 +11,7 @@ use super::{Launching, SSH_PORT};
 use crate::engine::{self, ContainerSpec, Publish};
 use crate::node::devices::{self, Devices};
 use crate::node::end::Made;
-use crate::node::{Error, folders, port};
+use crate::node::{Error, folders, look, port};
 
 /// How often a port is picked anew when somebody was faster.
 const PORT_TRIES: u32 = 8;
@@ -19,12 +19,13 @@ const PORT_TRIES: u32 = 8;
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
 
 impl Launching<'_> {
-    /// Makes and starts the container on a port that is free in the end, and waits for sshd.
+    /// Makes and starts the container on a port that is free in the end, and waits for sshd. What is
+    /// found in the container can be awaited then.
     pub(super) async fn start(
         &self,
         made: &mut Made,
         mut spec: ContainerSpec,
-    ) -> Result<u16, Error> {
+    ) -> Result<(u16, look::Awaited), Error> {
         let request = self.plan.request;
         let mut taken = String::new();
         for attempt in 1..=PORT_TRIES {
@@ -52,8 +53,10 @@ impl Launching<'_> {
                 self.hand_over(made, &id).await?;
             }
             let (reports, mut heard) = Devices::listen();
+            let (looking, looked) = look::listen();
             let log = move |line: &str| {
                 tracing::info!(line, "the container says");
+                looking.hear(line);
                 if let Some(report) = devices::parse(line) {
                     // Nobody listens any more at the end.
                     let _ = reports.send(report);
@@ -105,7 +108,7 @@ impl Launching<'_> {
             heard.watch(self.gpu_uuids());
             made.devices = Some(heard);
             output.detach();
-            return Ok(port);
+            return Ok((port, looked));
         }
         Err(Error::NoPort {
             tries: PORT_TRIES,

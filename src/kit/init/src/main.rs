@@ -16,6 +16,7 @@ mod args;
 mod devices;
 mod lease;
 mod processes;
+mod programs;
 #[allow(dead_code, unreachable_pub)] // The qdebug crate uses it too, the holder's half.
 mod protocol;
 mod sys;
@@ -70,6 +71,7 @@ fn run(args: &Args) -> u8 {
     }
     let devices = devices::names(Path::new("/dev"));
     say(format!("{} {}", report::DEVICES, devices.join(" ")).trim_end());
+    tell_programs();
     if let Err(error) = init.start(args) {
         say(&format!("cannot start {}: {error}", args.program.display()));
         return exit::PROGRAM;
@@ -304,7 +306,19 @@ fn told(raw: i32) -> String {
     status.to_string()
 }
 
-/// One line on stderr, which is the container's log; that it is closed is no trouble.
+/// Says which programs there are, on a thread of its own: the lease must be watched even while a
+/// file system hangs. Where none can be had, nobody is told.
+fn tell_programs() {
+    let tell = || {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let words = programs::words(Path::new("/"), &path).join(" ");
+        say(format!("{} {words}", report::PROGRAMS).trim_end());
+    };
+    let _ = std::thread::Builder::new().spawn(tell);
+}
+
+/// One line on stderr, which is the container's log, in one piece since others write there too;
+/// that it is closed is no trouble.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "qdebug-init: {text}");
+    let _ = io::stderr().write_all(format!("qdebug-init: {text}\n").as_bytes());
 }

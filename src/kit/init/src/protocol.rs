@@ -18,7 +18,10 @@ pub const MAX_LINE: usize = 512;
 /// The longest deadline, in seconds: ten years. More is somebody's mistake.
 const MAX_DEADLINE: u64 = 10 * 366 * 24 * 3600;
 
-/// What PID 1 says on stderr of the devices of GPUs, behind its own name.
+/// Where the kit is bound in the container.
+pub const KIT: &str = "/.qdebug";
+
+/// What PID 1 says on stderr, behind its own name: of the devices of GPUs, and of programs.
 pub mod report {
     /// Which are there, before the program starts: names below `/dev`, with blanks between them.
     pub const DEVICES: &str = "devices:";
@@ -26,6 +29,24 @@ pub mod report {
     pub const LOST: &str = "devices lost:";
     /// They may be again.
     pub const BACK: &str = "devices back";
+    /// What a shell and an IDE find: the words below, with blanks between them.
+    pub const PROGRAMS: &str = "programs:";
+    /// Before the best of [`SHELLS`].
+    pub const SHELL: &str = "shell=";
+    /// Before the name of the file of glibc's loader.
+    pub const GLIBC: &str = "glibc=";
+    /// There is musl and no glibc.
+    pub const MUSL: &str = "musl";
+    /// Programs on PATH.
+    pub const NAMES: [&str; 3] = ["bash", "tar", "python3"];
+    /// Shells, the best first.
+    pub const SHELLS: [&str; 5] = [
+        "/bin/bash",
+        "/usr/bin/bash",
+        "/usr/local/bin/bash",
+        "/bin/sh",
+        "/usr/bin/sh",
+    ];
 }
 
 /// Why PID 1 ended, as its exit status.
