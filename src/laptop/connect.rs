@@ -13,6 +13,7 @@ use super::error::Error;
 use super::forwards::{self, Forward};
 use super::held::Held;
 use super::known::{self, Known};
+use super::opening::{self, IdeEvent, Opening};
 use super::paths::Paths;
 use super::waiting::Watch;
 use super::{publish, reach, ways};
@@ -39,6 +40,8 @@ pub struct Connect {
     pub prompt: Prompt,
     /// Whether to return once everything is set up: `ssh` then goes by `qdebug proxy`.
     pub detach: bool,
+    /// What it is opened in then.
+    pub opening: Option<Opening>,
 }
 
 /// What happens, for the display.
@@ -90,6 +93,8 @@ pub enum Event {
     Back,
     /// The extra forwards broke and are tried again.
     ForwardLost(String),
+    /// Something about the IDE that it is opened in.
+    Ide(IdeEvent),
 }
 
 /// The user's side of it.
@@ -193,7 +198,15 @@ async fn story(
             return Ok(outcome);
         }
     }
-    let (mut known, listener, _lock) = settle(cluster, watch.last(), ask, paths).await?;
+    let settled = settle(cluster, watch.last(), ask, paths).await;
+    if let (Err(Error::AlreadyConnected { .. }), Some(opening)) = (&settled, &ask.opening) {
+        // Whoever holds the port serves the IDE as well.
+        let place = cluster.place();
+        let known = Known::new(watch.last(), place, &Known::all(&paths.sessions))?;
+        opening::open(opening, &known, paths, ui).await;
+        return Ok(Outcome::Open);
+    }
+    let (mut known, listener, _lock) = settled?;
     let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
@@ -291,6 +304,9 @@ async fn stay(
         port: known.port,
         status: Box::new(watch.last().clone()),
     });
+    if let Some(opening) = &ask.opening {
+        opening::open(opening, known, paths, ui).await;
+    }
     if ask.detach {
         return Ok(Outcome::Open);
     }
@@ -320,6 +336,7 @@ async fn stay(
     };
     known.forget(&paths.sessions);
     publish::publish(paths).await?;
+    opening::sweep(paths, std::slice::from_ref(&known.alias)).await;
     Ok(outcome)
 }
 

@@ -9,6 +9,7 @@
 //! | `known` | what this laptop remembers of a session, one file each |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
+//! | `opening` | the session in an IDE: its files, its start, and taking all of it away |
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
@@ -26,6 +27,7 @@ mod error;
 mod forwards;
 mod held;
 mod known;
+mod opening;
 mod paths;
 mod publish;
 mod reach;
@@ -39,6 +41,7 @@ pub use debug::{CommandError, Debug, PythonCommand, Ready, debug};
 pub use error::Error;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};
+pub use opening::{IdeEvent, OpenError, Opening, clean, written};
 pub use paths::Paths;
 pub use publish::sweep;
 pub use shell::{forward, proxy, shell};

@@ -26,6 +26,7 @@ pub struct Program {
     stdin: Option<Vec<u8>>,
     time_limit: Duration,
     own_group: bool,
+    own_locale: bool,
 }
 
 /// What a program that ran to its end left behind.
@@ -88,6 +89,7 @@ impl Program {
             stdin: None,
             time_limit: DEFAULT_TIME_LIMIT,
             own_group: false,
+            own_locale: false,
         }
     }
 
@@ -132,6 +134,13 @@ impl Program {
     #[must_use]
     pub fn own_group(mut self) -> Self {
         self.own_group = true;
+        self
+    }
+
+    /// Leaves it the user's locale: for programs whose texts nobody parses.
+    #[must_use]
+    pub fn own_locale(mut self) -> Self {
+        self.own_locale = true;
         self
     }
 
@@ -248,10 +257,39 @@ impl Program {
             .map_err(|source| spawn_error(&program, command, source))
     }
 
+    /// Starts what is to go on by itself, such as a window, its output into `log`, and looks whether
+    /// it ends within `patience`: then its status.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Spawn`].
+    pub async fn launch(
+        self,
+        log: std::fs::File,
+        patience: Duration,
+    ) -> Result<Option<i32>, Error> {
+        let (command, program) = (self.shown(), self.program.clone());
+        tracing::debug!(command, "launching");
+        let spawn = || {
+            let err = log.try_clone()?;
+            tokio::process::Command::from(self.own_group().into_command())
+                .stdin(Stdio::null())
+                .stdout(log)
+                .stderr(err)
+                .spawn()
+        };
+        let mut child = spawn().map_err(|source| spawn_error(&program, command, source))?;
+        let ended = tokio::time::timeout(patience, child.wait()).await;
+        Ok(ended.ok().and_then(Result::ok).map(code))
+    }
+
     #[allow(clippy::disallowed_methods)] // The one place.
     fn into_command(self) -> std::process::Command {
         let mut command = std::process::Command::new(self.program);
-        command.args(self.args).env("LC_ALL", "C").envs(self.envs);
+        command.args(self.args);
+        if !self.own_locale {
+            command.env("LC_ALL", "C");
+        }
+        command.envs(self.envs);
         #[cfg(unix)]
         if self.own_group {
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -322,6 +360,27 @@ mod tests {
             block_on(program.output()),
             Err(Error::TimedOut { .. })
         ));
+    }
+
+    #[test]
+    fn what_is_launched_goes_on_and_an_early_end_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let launch = |script: &str, patience| {
+            let log = std::fs::File::create(&path).unwrap();
+            let program = Program::new("sh").args(["-c", script]).own_locale();
+            block_on(program.launch(log, Duration::from_millis(patience))).unwrap()
+        };
+        assert_eq!(launch("echo no display >&2; exit 4", 60_000), Some(4));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "no display\n");
+        assert_eq!(launch("sleep 1; echo alive", 50), None);
+        for _ in 0..600 {
+            if std::fs::read_to_string(&path).unwrap() == "alive\n" {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("it did not live on");
     }
 
     #[test]
