@@ -1,6 +1,7 @@
 //! The story of `qdebug connect`: wait, open the way, keep it open, tell how it ended.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -304,12 +305,20 @@ async fn stay(
         port: known.port,
         status: Box::new(watch.last().clone()),
     });
-    if let Some(opening) = &ask.opening {
-        opening::open(opening, known, paths, ui).await;
-    }
+    let opening = async {
+        if let Some(opening) = &ask.opening {
+            opening::open(opening, known, paths, ui).await;
+        }
+    };
     if ask.detach {
+        opening.await;
         return Ok(Outcome::Open);
     }
+    // Beside the rest: an IDE may take its time.
+    let opening = async {
+        opening.await;
+        std::future::pending::<Infallible>().await
+    };
     let until_end = async {
         // A connection that is held counts as use, so an unused session could never be found.
         let may_hold = watch.last().idle_timeout_seconds.is_none();
@@ -333,6 +342,7 @@ async fn stay(
     let outcome = tokio::select! {
         outcome = until_end => outcome?,
         error = forwards::keep(&ask.forwards, &known.alias, paths, ui) => return Err(error),
+        never = opening => match never {},
     };
     known.forget(&paths.sessions);
     publish::publish(paths).await?;

@@ -15,7 +15,7 @@ use crate::process::{self, Program};
 use crate::ssh::config_file;
 
 /// How long an IDE may take to fail: its starter ends early, or it is a window by then.
-const EARLY: Duration = Duration::from_secs(10);
+const EARLY: Duration = Duration::from_secs(5);
 
 /// How long an IDE may take to list its extensions.
 const LISTING: Duration = Duration::from_secs(30);
