@@ -95,7 +95,7 @@ fn a_file_that_nobody_else_has_changed_is_put_back_byte_for_byte() {
         );
         assert!(!scene.read().contains("qdebug-a") && scene.read().contains("qdebug-b"));
         let last = scene.clean("qdebug-b");
-        assert_eq!(last.restored, [scene.settings.clone()], "{last:?}");
+        assert_eq!(last.restored, [&*scene.settings], "{last:?}");
         assert_eq!(scene.read(), old);
         assert_eq!(scene.kept(), Vec::<String>::new());
     }
@@ -108,7 +108,7 @@ fn what_was_not_there_is_gone_again_with_its_folders() {
     assert!(written.changed && written.backup.is_none());
     assert!(scene.read().contains("qdebug-a"));
     let cleaned = scene.clean("qdebug-a");
-    assert_eq!(cleaned.restored, [scene.settings.clone()]);
+    assert_eq!(cleaned.restored, [&*scene.settings]);
     assert!(!scene.folder.path().join("a b").exists());
 
     // A folder that somebody else uses by now stays.

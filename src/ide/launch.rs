@@ -329,7 +329,7 @@ mod tests {
         assert!(second.changed && third.changed);
         assert_eq!(fs::read_to_string(third.backup.unwrap()).unwrap(), MINE);
         let cleaned = book.clean(|_| true, |_, _| Ok(())).unwrap();
-        assert_eq!(cleaned.restored, [first.path.clone()]);
+        assert_eq!(cleaned.restored, [&*first.path]);
         assert_eq!(fs::read_to_string(&first.path).unwrap(), MINE);
         let ours = with_configuration(MINE, &attach(1)).unwrap();
         let without = without_configuration(&ours, "qdebug: otter").unwrap();
