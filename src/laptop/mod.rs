@@ -9,6 +9,7 @@
 //! | `known` | what this laptop remembers of a session, one file each |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
+//! | `event` | what happens meanwhile |
 //! | `opening` | the session in an IDE: its files, its start, and taking all of it away |
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
@@ -24,6 +25,7 @@ mod connect;
 mod countdown;
 mod debug;
 mod error;
+mod event;
 mod forwards;
 mod held;
 mod known;
@@ -36,9 +38,10 @@ mod waiting;
 mod ways;
 
 pub use cluster::{Answer, Cluster, Submitted};
-pub use connect::{Connect, Event, Outcome, Ui, Until, connect};
+pub use connect::{Connect, Outcome, Ui, Until, connect};
 pub use debug::{CommandError, Debug, PythonCommand, Ready, debug};
 pub use error::Error;
+pub use event::Event;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};
 pub use opening::{IdeEvent, OpenError, Opening, clean, written};

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connect::{Event, Ui};
+use super::connect::Ui;
 use super::error::Error;
+use super::event::Event;
 use super::known::Known;
 use super::paths::Paths;
 use crate::ide::{self, Book, Cleaned, Ide, Target, What, Written};

@@ -77,7 +77,7 @@ fn vs_code_connects_its_way_and_leaves_no_trace() {
     let desk = Desk::new();
     let before = desk.files();
     let words = ["-g", "none", "-w", "10m", "-i", "qdebug/demo"];
-    let session = Session::ready("ide-test", &words);
+    let _session = Session::ready("ide-test", &words);
     let connect = "PATH=~/ide-test/bin:$PATH \
                    qdebug connect ide-test --on alice@login --yes --detach --ide";
     let opened = Host::Laptop.sh(&format!("{connect} code")).ok();
