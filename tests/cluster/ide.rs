@@ -108,3 +108,32 @@ fn vs_code_connects_its_way_and_leaves_no_trace() {
     assert!(cleaned.err.contains("as it was before"), "{cleaned}");
     assert_eq!(desk.files(), before);
 }
+
+/// pydevd dials the IDE, which listens on the laptop: what the program in the session connects to on its
+/// own loopback comes out there.
+#[test]
+fn a_program_reaches_the_debugger_that_listens_on_the_laptop() {
+    let words = ["-g", "none", "-w", "10m", "-i", "qdebug/demo"];
+    let _session = Session::ready("ide-back", &words);
+    let dial = "import socket\n\
+                socket.create_connection(('localhost', 18679), 10).sendall(b'501 1 0.1')\n";
+    let ran = Host::Laptop.sh(&format!(
+        "cat >ide-back.py <<'END'\n{dial}END
+         python3 - >ide-back.heard <<'END' & heard=$!
+import socket
+listener = socket.create_server(('127.0.0.1', 18678))
+listener.settimeout(90)
+print(listener.accept()[0].recv(100).decode())
+END
+         qdebug connect ide-back --on alice@login --yes -R 127.0.0.1:18679:127.0.0.1:18678 \
+             >/dev/null 2>ide-back.told & connect=$!
+         for try in $(seq 300); do
+             ssh -o BatchMode=yes qdebug-ide-back python3 - <ide-back.py && break
+             sleep 0.2
+         done 2>/dev/null
+         wait $heard
+         kill -INT $connect; wait $connect
+         cat ide-back.heard; cat ide-back.told >&2; rm -f ide-back.*"
+    ));
+    assert_eq!(ran.text(), "501 1 0.1", "{ran}");
+}
