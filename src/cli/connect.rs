@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
-use super::{Exit, Failure, output, show, wait};
+use super::{Exit, Failure, opening, output, show, wait};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -185,6 +185,7 @@ pub(super) async fn connect(
         forwards: way.local.into_iter().chain(way.remote).collect(),
         prompt: prompt(),
         detach: way.detach,
+        opening: opening::of(way.ide, way.workspace, cluster)?,
     };
     let ui = ui(global.json, way.yes, way.detach);
     let outcome = laptop::connect(cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
@@ -304,6 +305,7 @@ fn told(event: &Event, detach: bool) -> String {
         Event::UsedAgain => "the session is used again and stays".to_owned(),
         Event::Lost(reason) => format!("reconnecting: {reason}"),
         Event::Back => "connected again".to_owned(),
+        Event::Ide(event) => opening::told(event),
         Event::ForwardLost(reason) => format!("a forwarded port is tried again: {reason}"),
     }
 }

@@ -18,6 +18,7 @@ mod gpus;
 mod hooked;
 mod hooks;
 mod host;
+mod ide;
 mod images;
 mod inside;
 mod job;
