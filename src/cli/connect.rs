@@ -263,7 +263,7 @@ fn include(plan: &IncludePlan) -> bool {
 fn told(event: &Event, detach: bool) -> String {
     match event {
         Event::Status(status) => format!("{}: {}", status.name, show::line(status)),
-        Event::Silent(reason) => format!("the cluster does not answer, still asking: {reason}"),
+        Event::Silent(reason) => format!("reconnecting, the cluster does not answer: {reason}"),
         Event::Answers => "the cluster answers again".to_owned(),
         Event::KeyHandedOver => "this laptop's key is let into the session".to_owned(),
         Event::Swept(aliases) => format!("forgotten, since they ended: {}", aliases.join(", ")),
@@ -332,8 +332,9 @@ impl Forward {
         };
         let forward = laptop::Forward::local(&format!("127.0.0.1:{here}:127.0.0.1:{there}"))
             .map_err(|error| Failure::of(Exit::Usage, &error))?;
-        output::talk(&format!("http://127.0.0.1:{here} until Ctrl-C"));
-        let status = laptop::forward(&Paths::of_user()?, &self.wanted.job, &forward).await?;
+        let told = || output::talk(&format!("http://127.0.0.1:{here} until Ctrl-C"));
+        let paths = Paths::of_user()?;
+        let status = laptop::forward(&paths, &self.wanted.job, &forward, told).await?;
         Ok(u8::try_from(status).unwrap_or(255))
     }
 }
