@@ -196,6 +196,9 @@ pub(super) async fn connect(
                 output::talk(&format!("{} has ended: {line}", status.name));
                 Ok(Ended::Over(0))
             } else {
+                if status.state == crate::session::Standing::Failed {
+                    tell_log(cluster, &status).await;
+                }
                 Err(Failure::over(&status))
             }
         }
@@ -205,6 +208,26 @@ pub(super) async fn connect(
             Err(wait::never(&jobs, &status).await?)
         }
         Outcome::Interrupted { by, until } => Ok(Ended::Interrupted { by, until }),
+    }
+}
+
+/// How many lines of a log are shown of a session that failed.
+const LOG_LINES: usize = 10;
+
+/// Shows the end of a session's log; without one the reason alone must do.
+async fn tell_log(cluster: &Cluster, status: &Status) {
+    let args = ["logs", "--", status.name.as_str()];
+    let log = match cluster.run(&args, None).await {
+        Ok(answer) if answer.status == 0 => answer.stdout,
+        _ => return,
+    };
+    let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+    let end = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    if !end.is_empty() {
+        output::talk(&format!("the end of the log of {}:", status.name));
+        for line in end {
+            output::talk(&format!("  {}", output::harmless(line)));
+        }
     }
 }
 

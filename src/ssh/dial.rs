@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
@@ -86,13 +86,15 @@ impl Client {
             if begun.elapsed() > LOCK_IS_FREE && ours.listens() && ours.answers().await {
                 return Ok(());
             }
-            let beside = ours.socket.as_path().with_extension("new");
+            // Of its own: a master that stops removes the path it was made with, whose it is now.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let turn = now.map_or(0, |now| now.subsec_micros());
+            let beside = ours.socket.as_path().with_extension(format!("{turn:05x}"));
             remove_dead(&beside)?;
             client.dial(&ours, &beside, &to, Prompt::Never).await?;
             if old.ours {
                 old.stop_listening().await;
             }
-            // A master that ends takes away the path it was given: this one stays behind, dead.
             std::fs::rename(&beside, ours.socket()).map_err(Error::file("move", beside))
         });
         let lost = |_| Error::Lost {
@@ -130,6 +132,7 @@ impl Client {
         if status == 0 && there.is_alive().await {
             tracing::debug!(host = master.host, ?socket, "master opened");
             self.seen.up(master.socket());
+            master.heard();
             Ok(())
         } else {
             self.seen.failed(master.socket(), &stderr);

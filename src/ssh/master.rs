@@ -6,7 +6,7 @@
 //! terminal, after removing a dead socket; the others find it alive. It lives for ten idle
 //! minutes by itself, so nobody has to close it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::Error;
@@ -285,10 +285,14 @@ impl Master {
         tracing::debug!(host = self.host, stopped, "master left");
     }
 
+    /// The file of that lock; its time is when the master was heard of last.
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.socket.as_path().with_extension("lock")
+    }
+
     /// The lock of whoever opens it.
     pub(super) async fn lock(&self, patience: Duration) -> Result<Lock, Error> {
-        let path = self.socket.as_path().with_extension("lock");
-        let taken = Lock::take(&path, patience).await?;
+        let taken = Lock::take(&self.lock_path(), patience).await?;
         taken.ok_or_else(|| Error::Busy {
             host: self.host.clone(),
             waited: patience,

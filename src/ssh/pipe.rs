@@ -90,7 +90,7 @@ pub(super) struct Pipe {
     /// Dropping it ends the command.
     _child: Child,
     /// The master it goes over, and which socket that had.
-    master: Master,
+    pub(super) master: Master,
     socket: Option<u64>,
 }
 

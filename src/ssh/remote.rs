@@ -208,6 +208,7 @@ impl Remote {
                 }
             };
             let mut answer = answer?;
+            master.heard();
             answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
             return Ok(answer);
         }

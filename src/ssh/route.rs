@@ -99,15 +99,13 @@ impl Tunnel {
 
     pub(super) async fn link(&self) -> Result<Link, Error> {
         let mut dialled = self.dialled.lock().await;
-        match &*dialled {
-            Dialled::Up(link) if link.is_up() => return Ok(link.clone()),
-            Dialled::Failed(until, detail) if Instant::now() < *until => {
-                let detail = detail.clone();
-                return Err(Error::StillDown { detail });
-            }
-            _ => {}
+        if let Dialled::Failed(until, detail) = &*dialled
+            && Instant::now() < *until
+        {
+            let detail = detail.clone();
+            return Err(Error::StillDown { detail });
         }
-        let opened = self.open().await;
+        let opened = self.opened(&dialled).await;
         *dialled = match &opened {
             Ok(link) => Dialled::Up(link.clone()),
             Err(error) => {
@@ -119,6 +117,20 @@ impl Tunnel {
             }
         };
         opened
+    }
+
+    /// What is up and answers, else what is dialled. A connection that was given to a silent master
+    /// could not be taken back, so whoever was not heard of just now is asked before.
+    async fn opened(&self, dialled: &Dialled) -> Result<Link, Error> {
+        let link = match dialled {
+            Dialled::Up(link) if link.is_up() => link.clone(),
+            _ => self.open().await?,
+        };
+        if link.answers().await {
+            return Ok(link);
+        }
+        self.client.renew(&self.route).await?;
+        self.open().await
     }
 
     async fn open(&self) -> Result<Link, Error> {
@@ -268,15 +280,15 @@ impl Tunnel {
             biased;
             read = stdout.read(&mut first) => read.unwrap_or(0),
             renewed = silence => {
+                // The master keeps the stream, and only this ends it.
+                let _ = stream.shutdown().await;
                 renewed?;
-                // What the client has said and is still here nobody has taken.
-                let waiting = stream.peek(&mut first);
-                return match tokio::time::timeout(Duration::ZERO, waiting).await {
-                    Ok(Ok(1..)) => Ok(Some(stream)),
-                    _ => Err(self.lost(master)),
-                };
+                return Err(self.lost(master));
             }
         };
+        if count > 0 {
+            master.heard();
+        }
         if count == 0 {
             // Nothing came: a channel that was never opened, or a server that says nothing.
             let failed = self.outcome(master, &mut child);

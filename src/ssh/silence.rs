@@ -4,14 +4,16 @@
 //! waits ever longer until it sends again, a minute and more; ssh gives up after 45 s; and whatever
 //! is new waits for either. Evidence: `ssh -O stop` makes a master take no more while it goes on
 //! with what it carries, and any sshd refuses a connection to a port at once. Solution: where
-//! nothing comes, the hops are asked for that. In place of one that does not answer a new one is
+//! nothing comes, and before a connection is given to one that was not heard of for a while, the
+//! hops are asked for that. In place of one that does not answer a new one is
 //! dialled, beside it and without a person; the old one is left only when the new one is up, so
 //! that a slow network costs no password.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -21,7 +23,10 @@ use super::master::{Client, Master, NO_MASTER, addressed};
 use super::route::Tunnel;
 
 /// How long nothing may come from a session's sshd, which speaks first, until the hops are asked.
-pub(super) const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long it may be since a hop was heard of that is not asked.
+const JUST: Duration = Duration::from_secs(10);
 
 /// How long a hop may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -81,6 +86,23 @@ impl Seen {
 }
 
 impl Master {
+    /// Notes that something came through it, for every qdebug of this user.
+    pub(super) fn heard(&self) {
+        if self.ours
+            && let Ok(lock) = File::options().append(true).open(self.lock_path())
+        {
+            let _ = lock.set_modified(SystemTime::now());
+        }
+    }
+
+    /// Whether that is so short a while ago that it need not be asked. The user's own master has no
+    /// file of ours beside it.
+    pub(super) fn was_just_heard(&self) -> bool {
+        let noted = || self.lock_path().metadata().ok()?.modified().ok();
+        let since = noted().and_then(|at| at.elapsed().ok());
+        self.ours && since.is_some_and(|since| since < JUST)
+    }
+
     /// Whether the other side still answers.
     pub(super) async fn answers(&self) -> bool {
         // Any answer will do, and on port 1 nobody listens.
