@@ -159,7 +159,7 @@ async fn story(
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
     // It only spares the next connect a try.
-    if let Err(error) = ways::remember(&known, reach, paths) {
+    if let Err(error) = ways::remember(&known, reach, paths).await {
         tracing::warn!(%error, "cannot keep which way works");
     }
     tracing::info!(%reach, "the session is reached");
