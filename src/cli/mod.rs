@@ -12,7 +12,8 @@
 //! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
-//! | `connect`, `up` | commands of the laptop half |
+//! | `connect`, `up`, `setup` | commands of the laptop half |
+//! | `ladder` | checks, one line each |
 //! | `pipe` | the cluster's half of a way without forwarding |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
@@ -30,11 +31,13 @@ mod gpus;
 mod help;
 mod hooks;
 mod image;
+mod ladder;
 mod node;
 mod output;
 mod pipe;
 mod sessions;
 mod setting;
+mod setup;
 mod show;
 mod submit;
 mod up;
@@ -175,6 +178,7 @@ impl Command {
             Self::Authorize(wanted) => sessions::authorize(wanted).await,
             Self::Connect(connect) => connect.run(global).await,
             Self::Up(up) => up.run(global).await,
+            Self::Setup(setup) => setup.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
             Self::Debug(debug) => debug.run(global).await,

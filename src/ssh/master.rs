@@ -102,7 +102,7 @@ impl Client {
         self
     }
 
-    fn ssh(&self) -> Program {
+    pub(super) fn ssh(&self) -> Program {
         let program = Program::new("ssh");
         match &self.config {
             Some(path) => program.arg("-F").arg(path.as_path()),
@@ -307,7 +307,7 @@ impl Master {
 }
 
 /// The words that name a destination to ssh.
-fn addressed(to: &Destination) -> Vec<String> {
+pub(super) fn addressed(to: &Destination) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(user) = &to.user {
         words.extend(["-l".to_owned(), user.to_string()]);

@@ -176,7 +176,7 @@ impl Remote {
         (frame, words)
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         frame: Frame,
         words: &[String],

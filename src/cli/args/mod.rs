@@ -3,6 +3,7 @@
 mod debug;
 mod hooks;
 mod image;
+mod setup;
 mod submit;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::session::PublicKey;
 pub(super) use debug::Debug;
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
 pub(super) use image::{Image, ImageBuild, ImagePrune};
+pub(super) use setup::Setup;
 pub(super) use submit::{EngineFlag, MountList, Recipe, SshdChoice, Submit};
 
 /// Where the help puts the flags of every command: behind the command's own.
@@ -62,6 +64,8 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make a cluster ready: key, qdebug there, profile (on the laptop, once)
+    Setup(Setup),
     /// Submit a debugging session to the scheduler (on the login node)
     Submit(Box<Submit>),
     /// Submit a session from here, wait for it and connect to it (on the laptop)
