@@ -13,7 +13,7 @@
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
 //! | `connect`, `up`, `setup` | commands of the laptop half |
-//! | `ladder` | checks, one line each |
+//! | `doctor`, `ladder` | checks, one line each |
 //! | `pipe` | the cluster's half of a way without forwarding |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
@@ -24,6 +24,7 @@ mod cleanup;
 mod config;
 mod connect;
 mod debug;
+mod doctor;
 mod env_file;
 mod exit;
 mod failure;
@@ -178,6 +179,7 @@ impl Command {
             Self::Authorize(wanted) => sessions::authorize(wanted).await,
             Self::Connect(connect) => connect.run(global).await,
             Self::Up(up) => up.run(global).await,
+            Self::Doctor(doctor) => doctor.run(global).await,
             Self::Setup(setup) => setup.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,

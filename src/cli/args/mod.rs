@@ -1,6 +1,7 @@
 //! The command line: what clap parses, and nothing else.
 
 mod debug;
+mod doctor;
 mod hooks;
 mod image;
 mod setup;
@@ -14,6 +15,7 @@ use crate::laptop;
 use crate::session::PublicKey;
 
 pub(super) use debug::Debug;
+pub(super) use doctor::Doctor;
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
 pub(super) use image::{Image, ImageBuild, ImagePrune};
 pub(super) use setup::Setup;
@@ -89,6 +91,8 @@ pub(super) enum Command {
     Forward(Forward),
     /// Run a Python program of a session under a debugger that your IDE attaches to
     Debug(Debug),
+    /// Look whether everything is as it should be, and tell what mends the rest
+    Doctor(Doctor),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
     /// Images: build one ahead, list what there is, free the disk

@@ -95,11 +95,11 @@ chmod 755 "$new" || fail "cannot make it executable"
 said=$("$new" --version 2>&1) || fail "it does not run there: $said"
 mv -f -- "$new" "$place" || fail "cannot put it there"
 mkdir -p -- "$HOME/.qdebug" || fail "cannot make ~/.qdebug"
-mark=$HOME/.qdebug/setup
+record=$HOME/.qdebug/setup
 {
-    if [ -f "$mark" ]; then grep -v '^binary ' "$mark"; fi
+    if [ -f "$record" ]; then grep -v '^binary ' "$record"; fi
     printf 'binary %s %s\n' "$sum" "$place"
-} >"$mark.$$" && mv -f -- "$mark.$$" "$mark" ||
+} >"$record.$$" && mv -f -- "$record.$$" "$record" ||
     fail "it is installed, and ~/.qdebug/setup could not be written"
 printf 'said=%s\n' "$(printf '%s\n' "$said" | head -n 1)"
 finish 0
@@ -110,8 +110,8 @@ finish 0
 pub(super) const TAKE_BACK: &str = r#"
 line=$1 binary=$2
 umask 077
-mark=$HOME/.qdebug/setup
-[ -f "$mark" ] || finish 0
+record=$HOME/.qdebug/setup
+[ -f "$record" ] || finish 0
 fail() { echo "$1" >&2; finish 1; }
 without() { # FILE OPTION TEXT: FILE without the lines that grep finds by it
     cp -p -- "$1" "$1.qdebug-$$" || return
@@ -126,7 +126,7 @@ if [ -n "$line" ]; then
         without "$file" -xF "$line" || fail "cannot write $file"
         echo "done=the key's line is out of ~/.ssh/authorized_keys"
     fi
-    without "$mark" -xF "line $line" || fail "cannot write $mark"
+    without "$record" -xF "line $line" || fail "cannot write $record"
 fi
 if [ "$binary" = yes ]; then
     while read -r word sum path; do
@@ -139,10 +139,10 @@ if [ "$binary" = yes ]; then
         else
             fail "cannot remove $path"
         fi
-    done <"$mark"
-    without "$mark" -E '^binary ' || fail "cannot write $mark"
+    done <"$record"
+    without "$record" -E '^binary ' || fail "cannot write $record"
 fi
-[ -s "$mark" ] || rm -f -- "$mark"
+[ -s "$record" ] || rm -f -- "$record"
 finish 0
 "#;
 
