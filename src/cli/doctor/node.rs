@@ -110,8 +110,7 @@ fn gpus(found: Result<Vec<Gpu>, gpu::Error>) -> Rung {
 fn hooks(found: &Found) -> Rung {
     let name = "hooks";
     match (&found.version, found.problems.first()) {
-        (None, _) => Rung::new(name, Verdict::Skipped, "none of qdebug; they are optional")
-            .cure("an admin may: qdebug hooks install"),
+        (None, _) => Rung::new(name, Verdict::Skipped, "none of qdebug; they are optional"),
         (Some(_), Some(problem)) => {
             Rung::new(name, Verdict::Warn, problem).cure("qdebug hooks status")
         }
