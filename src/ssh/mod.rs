@@ -73,5 +73,5 @@ pub use {
     remote::{Answer, Remote},
     route::Tunnel,
     runtime::RuntimeDir,
-    script::{LoginShell, whole},
+    script::{LoginShell, script_text},
 };

@@ -64,7 +64,7 @@ impl LoginShell {
         let begin = ["sh", "-s", "--", &mark];
         let words = begin.iter().chain(args).map(|word| (*word).to_owned());
         let words: Vec<String> = words.collect();
-        let input = whole(script);
+        let input = script_text(script);
         self.0
             .exchange(frame, &words, Some(input.as_bytes()), LIMIT)
             .await
@@ -85,7 +85,7 @@ impl LoginShell {
 }
 
 /// A script as `sh` reads it; for the tests of those who write one, too.
-pub fn whole(script: &str) -> String {
+pub fn script_text(script: &str) -> String {
     // One compound command, so that `sh` has read all of it before anything in it reads stdin.
     format!("{{\n{BEGIN}{script}\n}} </dev/null\n")
 }

@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::process::Program;
-    use crate::ssh::whole;
+    use crate::ssh::script_text;
 
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAr8Nx3Y8gJfZbzL9PUv3sHSGtXFQzQd5GvMfFo";
@@ -164,7 +164,7 @@ mod tests {
         let program = program
             .env("HOME", home)
             .env("SHELL", "/bin/sh")
-            .stdin(whole(script).as_bytes());
+            .stdin(script_text(script).as_bytes());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
