@@ -25,7 +25,7 @@ pub(super) fn prompt() -> Prompt {
 }
 
 /// The user's OpenSSH.
-fn client() -> Result<Client, Failure> {
+pub(super) fn client() -> Result<Client, Failure> {
     Ok(Client::new(RuntimeDir::new()?))
 }
 

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
-pub use profile::{keep_profile, profile_name};
+pub use profile::{forget_profile, keep_profile, point_profile, profile_name};
 
 use file::{File, GpuPick, Layer};
 

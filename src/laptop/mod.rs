@@ -15,6 +15,7 @@
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
 //! | `debug` | `qdebug debug`: a program under debugpy in the session, and the port to attach to |
+//! | `setup` | `qdebug setup`: what a cluster needs first, and taking it back |
 //! | `paths` | where all that lies on this machine |
 //!
 //! It reads no session file: what it knows of a session is what `status --json` says. Nothing
@@ -33,6 +34,7 @@ mod opening;
 mod paths;
 mod publish;
 mod reach;
+pub mod setup;
 mod shell;
 mod waiting;
 mod ways;

@@ -15,6 +15,7 @@ mod cleanup;
 mod clock;
 mod deadline;
 mod devices;
+mod doctor;
 mod end;
 mod environment;
 mod error;
@@ -44,6 +45,7 @@ mod supervise;
 mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
+pub use doctor::{EngineFound, FolderFound, engine_found, folder_found};
 pub use error::Error;
 pub use gc::{Sweep, Swept, gc};
 pub use image::{

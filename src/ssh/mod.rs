@@ -14,6 +14,8 @@
 //! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
+//! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
+//! | `access` | which keys of the user's are for a login node, and whether they let in |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
@@ -37,6 +39,8 @@ mod quote;
 mod word;
 
 #[cfg(unix)]
+mod access;
+#[cfg(unix)]
 mod dial;
 #[cfg(unix)]
 mod link;
@@ -55,6 +59,8 @@ mod route;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
+mod script;
+#[cfg(unix)]
 mod silence;
 #[cfg(unix)]
 mod stdio;
@@ -68,6 +74,7 @@ pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
 #[cfg(unix)]
 pub use {
+    access::UserKey,
     link::Route,
     listener::{Event, Listener},
     master::{Client, Master, Node, Prompt},
@@ -75,4 +82,5 @@ pub use {
     remote::{Answer, Remote},
     route::Tunnel,
     runtime::RuntimeDir,
+    script::{LoginShell, script_text},
 };

@@ -181,7 +181,7 @@ impl Remote {
         (frame, words)
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         frame: Frame,
         words: &[String],

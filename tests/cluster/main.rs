@@ -10,6 +10,7 @@
 
 mod blows;
 mod debug;
+mod doctor;
 mod ends;
 mod engine;
 mod faults;
@@ -32,6 +33,7 @@ mod reach;
 mod refusals;
 mod scheduler;
 mod session;
+mod setup;
 mod story;
 mod the_cluster;
 mod time;

@@ -1,9 +1,11 @@
 //! The command line: what clap parses, and nothing else.
 
 mod debug;
+mod doctor;
 mod hooks;
 mod ide;
 mod image;
+mod setup;
 mod submit;
 
 use std::path::PathBuf;
@@ -14,9 +16,11 @@ use crate::laptop;
 use crate::session::PublicKey;
 
 pub(super) use debug::Debug;
+pub(super) use doctor::Doctor;
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
 pub(super) use ide::Ide;
 pub(super) use image::{Image, ImageBuild, ImagePrune};
+pub(super) use setup::Setup;
 pub(super) use submit::{EngineFlag, MountList, Recipe, SshdChoice, Submit};
 
 /// Where the help puts the flags of every command: behind the command's own.
@@ -64,6 +68,8 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make a cluster ready: key, qdebug there, profile (on the laptop, once)
+    Setup(Setup),
     /// Submit a debugging session to the scheduler (on the login node)
     Submit(Box<Submit>),
     /// Submit a session from here, wait for it and connect to it (on the laptop)
@@ -90,6 +96,8 @@ pub(super) enum Command {
     /// What qdebug has written for IDEs on this machine: list it, take it away
     #[command(subcommand)]
     Ide(Ide),
+    /// Look whether everything is as it should be, and tell what mends the rest
+    Doctor(Doctor),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
     /// Images: build one ahead, list what there is, free the disk

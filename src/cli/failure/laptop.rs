@@ -60,6 +60,9 @@ impl From<laptop::Error> for Failure {
             E::Memory { path, .. } => {
                 failure(Exit::Failed).hint(format!("remove {path} and connect again"))
             }
+            E::Setup { .. } => {
+                failure(Exit::Failed).hint("mend that and run setup again: it goes on from there")
+            }
             E::NoHome => failure(Exit::Config).hint("set HOME to your home"),
         }
     }
