@@ -149,16 +149,28 @@ fn what_the_engine_forgot_of_a_dead_session_goes() {
         HERE.root(&lay).ok();
     }
     let alive = |id: &str| HERE.root(&format!("{group}; cat $(group {id})/cgroup.procs"));
-    let folder = format!("{}/sessions/{}", Place::NODE_DIR, "e".repeat(32));
-    let note = format!("mkdir -p -m 700 {} {folder}", Place::NODE_DIR);
+    let folder = format!("{base}/qdebug-2001/sessions/{}", "e".repeat(32));
     HERE.sh(&format!(
-        "umask 077; {note}; printf {dead} >{folder}/container"
+        "umask 077; mkdir -p {folder}; printf {dead} >{folder}/container; \
+         echo 'node_dir = \"{base}\"' >{base}/config.toml"
     ))
     .ok();
+    let gc = |words: &[&str]| {
+        let config = format!("QDEBUG_CONFIG={base}/config.toml");
+        HERE.run(&[&["env", &config, "qdebug", "gc"], words].concat())
+            .ok()
+    };
 
-    Place::gc(&["--dry-run"]).ok();
+    gc(&["--dry-run"]);
     assert_ne!(alive(&dead).ok().text(), "");
-    Place::gc(&[]).ok();
+    gc(&[]);
+    // A kill is told at once and done a little later.
+    let empty = format!(
+        "{group}; for try in $(seq 100); do
+             [ -n \"$(cat $(group {dead})/cgroup.procs)\" ] || break; sleep 0.1
+         done"
+    );
+    HERE.root(&empty).ok();
     let left = [&dead, &other].map(|id| alive(id).ok().text().to_owned());
     let gone = HERE.sh(&format!("! test -e {folder}"));
     for id in [&dead, &other] {
