@@ -13,6 +13,7 @@
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
 //! | `connect`, `up` | commands of the laptop half |
+//! | `opening`, `ide` | how an IDE is opened, and what was written for it |
 //! | `pipe` | the cluster's half of a way without forwarding |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
@@ -29,8 +30,10 @@ mod failure;
 mod gpus;
 mod help;
 mod hooks;
+mod ide;
 mod image;
 mod node;
+mod opening;
 mod output;
 mod pipe;
 mod sessions;
@@ -178,6 +181,7 @@ impl Command {
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
             Self::Debug(debug) => debug.run(global).await,
+            Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Pipe(pipe) => pipe.run().await,
             Self::Relay { port } => pipe::relay(port).await,

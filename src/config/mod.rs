@@ -289,5 +289,10 @@ mod tests {
         assert!(text.contains("user.toml:2: node_dir: "), "{text}");
         assert!(read("", "node_dir = 'relative'\n").is_err());
         assert!(read("", "[clusters.x]\nlogin = '-oProxyCommand=sh'\n").is_err());
+        for odd in ["~/x", "scratch", "/a\\nb"] {
+            let text = format!("[clusters.x]\nlogin = 'a'\nscratch = \"{odd}\"\n");
+            let error = read("", &text).unwrap_err().to_string();
+            assert!(error.contains(":3: clusters.x.scratch: "), "{error}");
+        }
     }
 }

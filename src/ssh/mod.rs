@@ -5,7 +5,10 @@
 //! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
+//! | `dial` | how a master is opened, or put in another's place |
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
+//! | `stdio` | a connection that is this process's own stdin and stdout |
+//! | `silence` | hops that say nothing any more, and new ones in their place |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards |
 //! | `pump` | bytes from one end to the other |
@@ -34,6 +37,8 @@ mod quote;
 mod word;
 
 #[cfg(unix)]
+mod dial;
+#[cfg(unix)]
 mod link;
 #[cfg(unix)]
 mod listener;
@@ -49,6 +54,10 @@ mod remote;
 mod route;
 #[cfg(unix)]
 mod runtime;
+#[cfg(unix)]
+mod silence;
+#[cfg(unix)]
+mod stdio;
 #[cfg(unix)]
 mod why;
 

@@ -89,6 +89,9 @@ pub(super) struct Pipe {
     pub(super) relay: Relay,
     /// Dropping it ends the command.
     _child: Child,
+    /// The master it goes over, and which socket that had.
+    pub(super) master: Master,
+    socket: Option<u64>,
 }
 
 impl Pipe {
@@ -122,10 +125,11 @@ impl Pipe {
         let mut output = BufReader::new(output);
         let begun = begins(&mut output, frame.hex());
         if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
-            let relay = Relay::over(output, input);
             return Ok(Self {
-                relay,
+                relay: Relay::over(output, input),
                 _child: child,
+                master: master.clone(),
+                socket: inode(master),
             });
         }
         drop(input);
@@ -152,9 +156,17 @@ impl Pipe {
         }
     }
 
+    /// Whether it takes connections. One over a master that was replaced only keeps those it has.
     pub(super) fn is_open(&self) -> bool {
-        self.relay.is_open()
+        self.relay.is_open() && self.socket == inode(&self.master)
     }
+}
+
+/// Which file the master's socket is.
+fn inode(master: &Master) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = std::fs::symlink_metadata(master.socket());
+    meta.ok().map(|meta| meta.ino())
 }
 
 /// Whether the mark comes: a line that ends with it, since noise may lack its line break.
