@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use super::error::Error;
@@ -17,7 +17,7 @@ use super::master::{Master, NO_MASTER, Node};
 use super::quote::command_line;
 use super::word::{Destination, HostName};
 use crate::process::Program;
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 
 /// How long the way on from login may take: an ssh that connects, or a scheduler's step.
 const BEGIN: Duration = Duration::from_secs(40);
@@ -95,6 +95,19 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
+    /// Carries one connection.
+    ///
+    /// # Errors
+    /// [`relay::Error`] when it was not opened; then nothing of `from` was read.
+    pub(super) async fn carry(
+        &self,
+        from: impl AsyncRead + Unpin,
+        to: impl AsyncWrite + Unpin,
+    ) -> Result<(), relay::Error> {
+        self.relay.open().await?.carry(from, to).await;
+        Ok(())
+    }
+
     /// Runs the command over a live master, and waits for the mark.
     ///
     /// # Errors

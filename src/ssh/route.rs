@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::sync::Mutex;
@@ -181,7 +181,7 @@ impl Tunnel {
                     tokio::select! {
                         biased;
                         () = read_line(&mut mine, &mut line) => {}
-                        carried = over(&pipe, from, to) => {
+                        carried = pipe.carry(from, to) => {
                             carried.map_err(|error| self.not_carried(&error))?;
                         }
                     }
@@ -389,17 +389,4 @@ impl Tunnel {
             detail: detail.to_owned(),
         }
     }
-}
-
-/// Carries one connection over a relay.
-///
-/// # Errors
-/// [`relay::Error`] when it was not opened; then nothing of `from` was read.
-pub(super) async fn over(
-    pipe: &Pipe,
-    from: impl AsyncRead + Unpin,
-    to: impl AsyncWrite + Unpin,
-) -> Result<(), relay::Error> {
-    pipe.relay.open().await?.carry(from, to).await;
-    Ok(())
 }

@@ -10,7 +10,7 @@ use super::link::Link;
 use super::master::Master;
 use super::pipe::Pipe;
 use super::pump::pump_stdio;
-use super::route::{Outcome, Tunnel, over};
+use super::route::{Outcome, Tunnel};
 
 impl Tunnel {
     /// Carries this process's own stdin and stdout, and gives both away: the master reads and
@@ -61,7 +61,7 @@ impl Tunnel {
             .into_split();
         let end = |stream: &UnixStream| drop(stream.shutdown(Shutdown::Write));
         let told = pump_stdio(mine, sending, end).map_err(lost)?;
-        let carried = over(pipe, from, to).await;
+        let carried = pipe.carry(from, to).await;
         carried.map_err(|error| self.not_carried(&error))?;
         let _ = told.await;
         Ok(())
