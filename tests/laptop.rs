@@ -4,152 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "common/scene.rs"]
+mod scene;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Bench, block_on, login};
-use qdebug::laptop::{Cluster, Connect, Error, Event, Outcome, Paths, Ui, connect, sweep};
-use qdebug::process::Program;
+use common::block_on;
+use qdebug::laptop::{Error, Event, Outcome, connect, sweep};
 use qdebug::session::Standing;
-use qdebug::ssh::{Client, PlainPath, Prompt};
-
-/// A login node with a script for qdebug, and a session's container beside it.
-struct Scene {
-    bench: Bench,
-    client: Client,
-    paths: Paths,
-    port: u16,
-    host_key: String,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let mut bench = Bench::new().await;
-        let (login_port, login_key) = bench
-            .sshd(
-                "login",
-                "ForceCommand echo hi; sh -c \"$SSH_ORIGINAL_COMMAND\"",
-            )
-            .await;
-        let keys = bench.path("authorized_keys");
-        fs::write(&keys, "").unwrap();
-        let (port, host_key) = bench.sshd_with_keys("container", &keys, "").await;
-        let client = bench.config(&[("login", login_port, &login_key)], "");
-        let at = bench.path("a b");
-        let plain = |path: PathBuf| PlainPath::new(path).unwrap();
-        let paths = Paths {
-            qdebug: plain(at.join("qdebug")),
-            user_config: at.join(".ssh/config"),
-            ssh_config: plain(at.join("config/ssh_config")),
-            known_hosts: plain(at.join("config/known_hosts")),
-            identity: plain(at.join("data/id_ed25519")),
-            sessions: at.join("state/sessions"),
-        };
-        let scene = Self {
-            bench,
-            client,
-            paths,
-            port,
-            host_key,
-        };
-        scene.script();
-        scene
-    }
-
-    fn script(&self) {
-        let dir = self.bench.dir();
-        let script = format!(
-            "#!/bin/sh\nhex=$2; shift 2\necho \"qdebug-frame-$hex begin\"\ncd {}\ncode=0\n\
-             case $1 in\n\
-             status) if [ -f status ]; then cat status; else echo 'error: no session' >&2; code=3; fi;;\n\
-             list) echo '['; cat status; echo ']';;\n\
-             authorize) cat >> authorized_keys;;\n\
-             esac\necho \"qdebug-frame-$hex end $code\"\nexit $code\n",
-            dir.display()
-        );
-        let path = self.qdebug();
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    fn qdebug(&self) -> PathBuf {
-        self.bench.path("cluster-qdebug")
-    }
-
-    /// Writes what `status` answers from now on.
-    fn says(&self, state: &str, token: char, reason: Option<&str>) {
-        let details = (state == "ready").then(|| {
-            serde_json::json!({
-                "node": "localhost", "port": self.port, "user": self.bench.user,
-                "host_key": self.host_key, "container": "c", "image": "i",
-                "started": "2026-01-01T00:00:00Z", "project": "/home/alice",
-            })
-        });
-        let status = serde_json::json!({
-            "format": 1, "name": "v100-otter", "token": token.to_string().repeat(32),
-            "job": "7", "cluster": {"scheduler": "local", "server": "login"},
-            "state": state, "reason": reason, "hint": null, "code": null, "never": false,
-            "position": 2, "estimate": null, "progress": null,
-            "created": "2026-01-01T00:00:00Z", "began": [], "deadline": null, "node": null,
-            "gpu": null, "image": {"from": "reference", "reference": "busybox"},
-            "doubts": [], "keys": [], "details": details,
-        });
-        let new = self.bench.path("status.new");
-        fs::write(&new, status.to_string()).unwrap();
-        fs::rename(new, self.bench.path("status")).unwrap();
-    }
-
-    async fn cluster(&self) -> Cluster {
-        let path = self.qdebug();
-        let path = path.to_str();
-        Cluster::at(&self.client, &login(), path, Prompt::Never)
-            .await
-            .unwrap()
-    }
-
-    async fn ssh(&self, words: &[&str]) -> qdebug::process::Output {
-        let ssh = Program::new("ssh")
-            .arg("-F")
-            .arg(self.paths.ssh_config.as_path());
-        // There is no built qdebug to be the proxy here: by the listener's port.
-        let ssh = ssh.args(["-o", "ProxyCommand=none", "-o", "BatchMode=yes"]);
-        ssh.args(words).output().await.unwrap()
-    }
-}
-
-fn ask() -> Connect {
-    Connect {
-        job: "7".into(),
-        port: None,
-        forwards: Vec::new(),
-        prompt: Prompt::Never,
-        detach: false,
-    }
-}
-
-fn ui() -> (Ui, Arc<Mutex<Vec<Event>>>) {
-    let events = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&events);
-    let ui = Ui {
-        tell: Arc::new(move |event| told.lock().unwrap().push(event)),
-        confirm: Box::new(|plan| plan.lines.contains("Include")),
-    };
-    (ui, events)
-}
-
-async fn until(events: &Mutex<Vec<Event>>, wanted: impl Fn(&Event) -> bool) {
-    for _ in 0..600 {
-        if events.lock().unwrap().iter().any(&wanted) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it did not come: {events:?}");
-}
+use scene::{Scene, ask, ui, until};
 
 #[test]
 fn from_the_queue_to_the_end() {

@@ -277,7 +277,11 @@ fn lost_hops_are_dialled_again_and_troubles_told_once() {
         let server = upper_case_server().await;
         let route = Route::Jump {
             login: Some(login()),
-            node,
+            node: node.clone(),
+        };
+        let node_master = async || {
+            let via = client.login(&login(), Prompt::Never).await.unwrap();
+            client.node(Some(&via), &node, Prompt::Never).await.unwrap()
         };
         let tunnel = Tunnel::new(client.clone(), route.clone(), server, Prompt::Never);
         let listener = Listener::bind(0).await.unwrap();
@@ -286,22 +290,11 @@ fn lost_hops_are_dialled_again_and_troubles_told_once() {
         let told = Arc::clone(&events);
         let story = async {
             assert_eq!(ask(port, b"one").await, b"SSH-2.0-test\nONE");
-            let node_master = tunnel.dial().await.unwrap().unwrap();
-            kill(node_master.socket()).await;
+            kill(node_master().await.socket()).await;
             assert_eq!(ask(port, b"two").await, b"SSH-2.0-test\nTWO");
             let login_master = client.login(&login(), Prompt::Never).await.unwrap();
             kill(login_master.socket()).await;
             // The node's master notices that its way is gone, within a moment.
-            while tunnel.dial().await.unwrap().unwrap().socket() == node_master.socket()
-                && !client
-                    .login(&login(), Prompt::Never)
-                    .await
-                    .unwrap()
-                    .is_alive()
-                    .await
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
             tokio::time::sleep(Duration::from_millis(300)).await;
             assert_eq!(ask(port, b"three").await, b"SSH-2.0-test\nTHREE");
             assert!(events.lock().unwrap().is_empty(), "{events:?}");
@@ -326,6 +319,64 @@ fn lost_hops_are_dialled_again_and_troubles_told_once() {
         tokio::select! {
             () = listener.serve(&nobody, move |event| told.lock().unwrap().push(event)) => {}
             () = silent => {}
+        }
+    });
+}
+
+#[test]
+fn a_silent_hop_is_left_to_what_it_carries_and_another_dialled() {
+    block_on(async {
+        let mut bench = Bench::new().await;
+        let (port, key) = bench.sshd("login", "").await;
+        let client = bench.config(&[("login", port, &key)], "");
+        let server = upper_case_server().await;
+        let route = Route::Login(login());
+        let tunnel = Tunnel::new(client.clone(), route, server, Prompt::Never);
+        let listener = Listener::bind(0).await.unwrap();
+        let at = listener.port();
+        let story = async {
+            let mut old = TcpStream::connect(("127.0.0.1", at)).await.unwrap();
+            let mut banner = [0; 13];
+            old.read_exact(&mut banner).await.unwrap();
+            // As a network that is gone: what is there says nothing, what is new is answered.
+            let stopped = bench.carriers_of_last().await;
+            assert!(!stopped.is_empty());
+            ok(Program::new("kill").arg("-STOP").args(&stopped)).await;
+            // One that was heard of just now is not asked first: who comes then is let go.
+            assert_eq!(ask(at, b"lost").await, b"");
+            let begun = Instant::now();
+            let many = (0..5).map(|_| ask(at, b"new"));
+            for answer in futures_util::future::join_all(many).await {
+                assert_eq!(answer, b"SSH-2.0-test\nNEW");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(15));
+            // One that was not heard of for a while is asked, and nobody is let go.
+            let stopped_too = bench.carriers_of_last().await;
+            ok(Program::new("kill").arg("-STOP").args(&stopped_too)).await;
+            for entry in fs::read_dir(bench.path("run")).unwrap().flatten() {
+                if entry.path().extension().is_some_and(|end| end == "lock") {
+                    let lock = fs::File::options().append(true).open(entry.path()).unwrap();
+                    lock.set_modified(std::time::UNIX_EPOCH).unwrap();
+                }
+            }
+            let many = (0..5).map(|_| ask(at, b"new"));
+            for answer in futures_util::future::join_all(many).await {
+                assert_eq!(answer, b"SSH-2.0-test\nNEW");
+            }
+            ok(Program::new("kill").arg("-CONT").args(&stopped_too)).await;
+            ok(Program::new("kill").arg("-CONT").args(&stopped)).await;
+            old.write_all(b"old").await.unwrap();
+            old.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            old.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, b"OLD");
+            let master = client.login(&login(), Prompt::Never).await.unwrap();
+            assert!(master.is_alive().await);
+            master.close().await;
+        };
+        tokio::select! {
+            () = listener.serve(&tunnel, |_| {}) => {}
+            () = story => {}
         }
     });
 }
@@ -360,8 +411,8 @@ fn a_client_that_goes_away_leaves_no_ssh_behind() {
         let (port, key) = bench.sshd("login", "").await;
         let client = bench.config(&[("login", port, &key)], "");
         let server = upper_case_server().await;
+        let master = client.login(&login(), Prompt::Never).await.unwrap();
         let tunnel = Tunnel::new(client, Route::Login(login()), server, Prompt::Never);
-        let master = tunnel.dial().await.unwrap().unwrap();
         let socket = master.socket().display().to_string();
         let listener = Listener::bind(0).await.unwrap();
         let at = listener.port();

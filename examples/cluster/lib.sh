@@ -125,7 +125,8 @@ make_host() {
         --mount "type=volume,src=$cluster-opt,dst=/opt/qdebug,volume-nocopy")
     case $role in
         laptop)
-            arguments+=(--network "$cluster-outside" --network-alias laptop)
+            # To shut its own network for a while.
+            arguments+=(--network "$cluster-outside" --network-alias laptop --cap-add NET_ADMIN)
             # No resolver can be reached from there, and Docker's own says nothing of a name it
             # does not know: do not wait long for it.
             arguments+=(--dns 127.0.0.1 --dns-option timeout:1 --dns-option attempts:1)

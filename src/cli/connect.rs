@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
-use super::{Exit, Failure, output, show, wait};
+use super::{Exit, Failure, opening, output, show, wait};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -25,7 +25,7 @@ pub(super) fn prompt() -> Prompt {
 }
 
 /// The user's OpenSSH.
-fn client() -> Result<Client, Failure> {
+pub(super) fn client() -> Result<Client, Failure> {
     Ok(Client::new(RuntimeDir::new()?))
 }
 
@@ -185,6 +185,7 @@ pub(super) async fn connect(
         forwards: way.local.into_iter().chain(way.remote).collect(),
         prompt: prompt(),
         detach: way.detach,
+        opening: opening::of(way.ide, way.workspace, cluster)?,
     };
     let ui = ui(global.json, way.yes, way.detach);
     let outcome = laptop::connect(cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
@@ -196,6 +197,9 @@ pub(super) async fn connect(
                 output::talk(&format!("{} has ended: {line}", status.name));
                 Ok(Ended::Over(0))
             } else {
+                if status.state == crate::session::Standing::Failed {
+                    tell_log(cluster, &status).await;
+                }
                 Err(Failure::over(&status))
             }
         }
@@ -205,6 +209,26 @@ pub(super) async fn connect(
             Err(wait::never(&jobs, &status).await?)
         }
         Outcome::Interrupted { by, until } => Ok(Ended::Interrupted { by, until }),
+    }
+}
+
+/// How many lines of a log are shown of a session that failed.
+const LOG_LINES: usize = 10;
+
+/// Shows the end of a session's log; without one the reason alone must do.
+async fn tell_log(cluster: &Cluster, status: &Status) {
+    let args = ["logs", "--", status.name.as_str()];
+    let log = match cluster.run(&args, None).await {
+        Ok(answer) if answer.status == 0 => answer.stdout,
+        _ => return,
+    };
+    let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
+    let end = &lines[lines.len().saturating_sub(LOG_LINES)..];
+    if !end.is_empty() {
+        output::talk(&format!("the end of the log of {}:", status.name));
+        for line in end {
+            output::talk(&format!("  {}", output::harmless(line)));
+        }
     }
 }
 
@@ -263,7 +287,7 @@ fn include(plan: &IncludePlan) -> bool {
 fn told(event: &Event, detach: bool) -> String {
     match event {
         Event::Status(status) => format!("{}: {}", status.name, show::line(status)),
-        Event::Silent(reason) => format!("the cluster does not answer, still asking: {reason}"),
+        Event::Silent(reason) => format!("reconnecting, the cluster does not answer: {reason}"),
         Event::Answers => "the cluster answers again".to_owned(),
         Event::KeyHandedOver => "this laptop's key is let into the session".to_owned(),
         Event::Swept(aliases) => format!("forgotten, since they ended: {}", aliases.join(", ")),
@@ -304,6 +328,7 @@ fn told(event: &Event, detach: bool) -> String {
         Event::UsedAgain => "the session is used again and stays".to_owned(),
         Event::Lost(reason) => format!("reconnecting: {reason}"),
         Event::Back => "connected again".to_owned(),
+        Event::Ide(event) => opening::told(event),
         Event::ForwardLost(reason) => format!("a forwarded port is tried again: {reason}"),
     }
 }
@@ -332,8 +357,9 @@ impl Forward {
         };
         let forward = laptop::Forward::local(&format!("127.0.0.1:{here}:127.0.0.1:{there}"))
             .map_err(|error| Failure::of(Exit::Usage, &error))?;
-        output::talk(&format!("http://127.0.0.1:{here} until Ctrl-C"));
-        let status = laptop::forward(&Paths::of_user()?, &self.wanted.job, &forward).await?;
+        let told = || output::talk(&format!("http://127.0.0.1:{here} until Ctrl-C"));
+        let paths = Paths::of_user()?;
+        let status = laptop::forward(&paths, &self.wanted.job, &forward, told).await?;
         Ok(u8::try_from(status).unwrap_or(255))
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{Debug, Global};
 use super::{Exit, Failure, output};
-use crate::ide::{self, Written};
+use crate::ide::{self, Book, Written};
 use crate::laptop::{self, Paths, PythonCommand, Ready};
 
 /// What `--json` prints before the program starts.
@@ -49,8 +49,9 @@ impl Debug {
                 "the session has no debugpy: installing it (pip, your folder of this image)",
             )
         };
-        let ready = |ready: &Ready| self.ready(ready, global.json);
-        let ended = laptop::debug(&Paths::of_user()?, &ask, missing, ready).await?;
+        let paths = Paths::of_user()?;
+        let ready = async |ready: &Ready| self.ready(ready, &paths, global.json).await;
+        let ended = laptop::debug(&paths, &ask, missing, ready).await?;
         match ended {
             Some(status) => Ok(u8::try_from(status).unwrap_or(255)),
             None => Ok(Exit::Interrupted.code()),
@@ -58,12 +59,20 @@ impl Debug {
     }
 
     /// Tells what a debugger needs, or writes it where VS Code looks.
-    fn ready(&self, ready: &Ready, json: bool) -> Result<(), Failure> {
+    async fn ready(&self, ready: &Ready, paths: &Paths, json: bool) -> Result<(), Failure> {
         let attach = &ready.attach;
-        let written = match (self.write, &self.workspace) {
-            (false, _) => None,
-            (true, Some(workspace)) => Some(ide::launch::write(workspace, attach)?),
-            (true, None) => Some(ide::launch::write(&std::env::current_dir()?, attach)?),
+        let written = match self.write {
+            false => None,
+            true => {
+                let here = std::env::current_dir()?;
+                let workspace = self.workspace.as_deref().unwrap_or(&here);
+                let mut book = Book::open(&paths.ide()).await?;
+                let written = ide::launch::write(&mut book, workspace, &ready.alias, attach);
+                Some(written.map_err(|error| {
+                    let or = "or leave `--write` out and paste what is printed";
+                    Failure::from(error).hint(or)
+                })?)
+            }
         };
         if json {
             output::json(&Told {

@@ -12,7 +12,9 @@
 //! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `config` | what the configuration says, and where |
-//! | `connect`, `up` | commands of the laptop half |
+//! | `connect`, `up`, `setup` | commands of the laptop half |
+//! | `opening`, `ide` | how an IDE is opened, and what was written for it |
+//! | `doctor`, `ladder` | checks, one line each |
 //! | `pipe` | the cluster's half of a way without forwarding |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
@@ -23,18 +25,23 @@ mod cleanup;
 mod config;
 mod connect;
 mod debug;
+mod doctor;
 mod env_file;
 mod exit;
 mod failure;
 mod gpus;
 mod help;
 mod hooks;
+mod ide;
 mod image;
+mod ladder;
 mod node;
+mod opening;
 mod output;
 mod pipe;
 mod sessions;
 mod setting;
+mod setup;
 mod show;
 mod submit;
 mod up;
@@ -175,9 +182,12 @@ impl Command {
             Self::Authorize(wanted) => sessions::authorize(wanted).await,
             Self::Connect(connect) => connect.run(global).await,
             Self::Up(up) => up.run(global).await,
+            Self::Doctor(doctor) => doctor.run(global).await,
+            Self::Setup(setup) => setup.run(global).await,
             Self::Ssh(ssh) => ssh.run().await,
             Self::Forward(forward) => forward.run().await,
             Self::Debug(debug) => debug.run(global).await,
+            Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Pipe(pipe) => pipe.run().await,
             Self::Relay { port } => pipe::relay(port).await,

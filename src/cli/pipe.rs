@@ -13,10 +13,7 @@ use crate::login::Login;
 use crate::relay;
 use crate::session::{ConnectionDetails, Standing, Status};
 use crate::ssh::known_hosts::{self, KnownHost};
-use crate::ssh::{Alias, HostName, Node, PlainPath, on_node};
-
-/// sshd's port on a node.
-const NODE_PORT: u16 = 22;
+use crate::ssh::{Alias, Node, PlainPath, on_node};
 
 /// The name of the node's keys, in a file that holds no others.
 const KEY_ALIAS: &str = "qdebug-node";
@@ -103,16 +100,13 @@ async fn nested(details: &ConnectionDetails, words: &[String]) -> Result<u8, Fai
         .prefix("qdebug-hosts-")
         .tempfile()?;
     std::fs::write(file.path(), known_hosts::render(&pins))?;
-    let name: HostName = details.node.parse().map_err(crate::ssh::Error::from)?;
-    let address = details.address.filter(|ip| !ip.is_loopback());
-    let node = Node {
-        address: address.map_or_else(|| name.clone(), HostName::from),
-        name,
-        port: NODE_PORT,
-        user: details.user.parse().map_err(crate::ssh::Error::from)?,
-        host_key_alias: alias,
-        known_hosts: PlainPath::new(file.path()).map_err(crate::ssh::Error::from)?,
-    };
+    let node = Node::of_session(
+        &details.node,
+        details.address,
+        &details.user,
+        alias,
+        PlainPath::new(file.path()).map_err(crate::ssh::Error::from)?,
+    )?;
     let program = on_node(&node, !pins.is_empty(), words)?;
     match program
         .on_terminal()

@@ -146,6 +146,19 @@ pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         .map_err(de::Error::custom)
 }
 
+/// An absolute path of another machine, where this one's home means nothing.
+pub(super) fn there<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if !text.starts_with('/') || text.contains(char::is_control) {
+        return Err(de::Error::custom(format!(
+            "{text:?} is no absolute path of the cluster; write one such as /scratch/alice"
+        )));
+    }
+    Ok(Some(text.into()))
+}
+
 /// `USER@HOST`, as ssh takes it.
 pub(super) fn destination<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::catalogue::{GpuKeys, TypeName};
 use super::fields::{
-    absolute, cache_folder, destination, engine, queue, scheduler, size, variables,
+    absolute, cache_folder, destination, engine, queue, scheduler, size, there, variables,
 };
 use super::origin::{self, Leaf};
 use crate::text::nearest;
@@ -44,7 +44,7 @@ const SUBMIT: [&str; 8] = [
     "account",
     "idle_timeout",
 ];
-const PROFILE: [&str; 2] = ["login", "qdebug"];
+const PROFILE: [&str; 3] = ["login", "qdebug", "scratch"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
@@ -212,6 +212,9 @@ pub struct Profile {
     /// The absolute path of qdebug there; looked for when it is not set.
     #[serde(default, deserialize_with = "absolute")]
     pub qdebug: Option<PathBuf>,
+    /// A folder there that sessions mount, for what IDEs put on the other side instead of the home.
+    #[serde(default, deserialize_with = "there")]
+    pub scratch: Option<PathBuf>,
 }
 
 /// A file as it was read: what it says, and where it says so.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
-pub use profile::{keep_profile, profile_name};
+pub use profile::{forget_profile, keep_profile, point_profile, profile_name};
 
 use file::{File, GpuPick, Layer};
 
@@ -289,5 +289,10 @@ mod tests {
         assert!(text.contains("user.toml:2: node_dir: "), "{text}");
         assert!(read("", "node_dir = 'relative'\n").is_err());
         assert!(read("", "[clusters.x]\nlogin = '-oProxyCommand=sh'\n").is_err());
+        for odd in ["~/x", "scratch", "/a\\nb"] {
+            let text = format!("[clusters.x]\nlogin = 'a'\nscratch = \"{odd}\"\n");
+            let error = read("", &text).unwrap_err().to_string();
+            assert!(error.contains(":3: clusters.x.scratch: "), "{error}");
+        }
     }
 }

@@ -18,20 +18,8 @@ pub fn keep_profile(
     login: &str,
     qdebug: Option<&Path>,
 ) -> Result<bool, Error> {
-    let text = match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        text => text.map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?,
-    };
-    let cannot = |reason: String| Error::Edit {
-        path: path.to_owned(),
-        reason,
-    };
-    let mut document: toml_edit::DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
+    let cannot = cannot(path);
+    let mut document = document(path)?;
     if !document.contains_key("default_cluster") {
         document["default_cluster"] = toml_edit::value(name);
     }
@@ -60,11 +48,85 @@ pub fn keep_profile(
         profile["qdebug"] = toml_edit::value(qdebug);
     }
     clusters.insert(name, profile.into());
+    write(path, &document)?;
+    Ok(is_default)
+}
+
+/// Says in the user's file where the qdebug of this cluster is. A profile of the site's file gets
+/// one of the same login over it.
+///
+/// # Errors
+/// As [`keep_profile`].
+pub fn point_profile(path: &Path, name: &str, login: &str, qdebug: &Path) -> Result<(), Error> {
+    let mut document = document(path)?;
+    let clusters = document
+        .get_mut("clusters")
+        .and_then(toml_edit::Item::as_table_like_mut);
+    let profile = clusters
+        .and_then(|clusters| clusters.get_mut(name))
+        .and_then(toml_edit::Item::as_table_like_mut);
+    match (profile, qdebug.to_str()) {
+        (Some(profile), Some(qdebug)) => {
+            profile.insert("qdebug", toml_edit::value(qdebug));
+            write(path, &document)
+        }
+        _ => keep_profile(path, name, login, Some(qdebug)).map(|_| ()),
+    }
+}
+
+/// Takes `[clusters.NAME]` out of the user's file, and it is the default no more; whether it was
+/// there. What else the user wrote stays as it is.
+///
+/// # Errors
+/// As [`keep_profile`].
+pub fn forget_profile(path: &Path, name: &str) -> Result<bool, Error> {
+    let mut document = document(path)?;
+    let clusters = document
+        .get_mut("clusters")
+        .and_then(toml_edit::Item::as_table_like_mut);
+    let Some(clusters) = clusters else {
+        return Ok(false);
+    };
+    if clusters.remove(name).is_none() {
+        return Ok(false);
+    }
+    if clusters.is_empty() {
+        document.remove("clusters");
+    }
+    let default = document.get("default_cluster");
+    if default.and_then(toml_edit::Item::as_str) == Some(name) {
+        document.remove("default_cluster");
+    }
+    write(path, &document)?;
+    Ok(true)
+}
+
+fn cannot(path: &Path) -> impl Fn(String) -> Error {
+    let path = path.to_owned();
+    move |reason| Error::Edit {
+        path: path.clone(),
+        reason,
+    }
+}
+
+/// The user's file; an empty one where there is none.
+fn document(path: &Path) -> Result<toml_edit::DocumentMut, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text.map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?,
+    };
+    text.parse()
+        .map_err(|error: toml_edit::TomlError| cannot(path)(error.to_string()))
+}
+
+fn write(path: &Path, document: &toml_edit::DocumentMut) -> Result<(), Error> {
     replace(path, &document.to_string()).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
-    })?;
-    Ok(is_default)
+    })
 }
 
 /// The name for a new profile of this host: its first label, else all of it, else with a number,
@@ -116,6 +178,28 @@ mod tests {
         assert_eq!(config.profiles(), ["lab", "two"]);
         let lab = config.profile("lab").unwrap();
         assert_eq!(lab.login, "al@host");
+    }
+
+    #[test]
+    fn a_profile_is_pointed_elsewhere_and_forgotten_with_the_rest_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let mine = "# mine\nhome = '/x' # here\n";
+        std::fs::write(&path, mine).unwrap();
+        assert!(!forget_profile(&path, "lab").unwrap());
+        keep_profile(&path, "lab", "al@host", None).unwrap();
+        for name in ["lab", "two"] {
+            point_profile(&path, name, "al@host", Path::new("/opt/q d")).unwrap();
+            let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
+            let profile = config.profile(name).unwrap();
+            assert_eq!(profile.qdebug.as_deref(), Some(Path::new("/opt/q d")));
+            assert_eq!(profile.login, "al@host");
+        }
+        assert!(forget_profile(&path, "two").unwrap());
+        let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
+        assert_eq!(config.default_cluster(), Some("lab"));
+        assert!(forget_profile(&path, "lab").unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), mine);
     }
 
     #[test]

@@ -4,9 +4,13 @@
 //! there by one rename, so that a reader, a crash or a full disk meets the old file or the new one.
 //! The session has its own of this, since its contract depends on nothing of ours.
 
+mod lock;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+
+pub use lock::Lock;
 
 /// Replaces a file, or makes it. An existing one keeps its mode, and one that is reached through
 /// symbolic links is replaced where it really is (people keep their configuration in a repository

@@ -22,6 +22,7 @@ use bollard::query_parameters::{
 use super::devices::{Asked, Way};
 use super::error::from_api;
 use super::flavour::Flavour;
+use super::stray::kill_strays;
 use super::{Engine, Error, Kind};
 
 /// What a container shall be. Everything not said is the engine's default.
@@ -125,7 +126,7 @@ pub struct ContainerId(String);
 
 impl ContainerId {
     /// An id the engine gave: hexadecimal digits and nothing else, since it becomes part of a path.
-    pub(super) fn new(id: String) -> Option<Self> {
+    pub fn new(id: String) -> Option<Self> {
         let plain = (12..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_hexdigit());
         plain.then_some(Self(id))
     }
@@ -240,10 +241,16 @@ impl Engine {
         match forgive_gone(removed) {
             // Auto-remove is at it.
             Err(Error::Other { message, .. }) if message.contains("already in progress") => {
-                self.until_gone(id).await
+                self.until_gone(id).await?;
             }
-            removed => removed,
+            removed => removed?,
         }
+        // Podman's containers are its children, and its monitors have their id in their groups, too.
+        if self.kind() == Kind::Docker {
+            let id = id.clone();
+            let _ = tokio::task::spawn_blocking(move || kill_strays(&id)).await;
+        }
+        Ok(())
     }
 
     /// What of a container's description this engine cannot do, in words for the user.

@@ -11,7 +11,10 @@ use std::path::Path;
 
 use bollard::models::HostConfigLogConfig;
 
-use super::{ContainerSpec, Kind};
+use super::{ContainerSpec, Engine, Kind};
+
+/// How many groups are told by name; a directory service may have hundreds.
+const GROUPS_TOLD: usize = 8;
 
 /// The engine, as far as requests differ by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,14 +133,46 @@ impl Flavour {
                 missing.join(", ")
             ));
         }
-        if self.rootless_podman() && !self.crun && !spec.groups.is_empty() {
-            unmet.push(
-                "Podman with runc leaves your supplementary groups outside: what only a group may \
-                 read cannot be read in the session"
-                    .to_owned(),
-            );
-        }
         unmet
+    }
+
+    /// Which of these supplementary groups, by number and name, its containers do not have, and what
+    /// helps, in words for the user; nothing where they have all of them.
+    pub(super) fn groups_left_out(
+        &self,
+        groups: &[(u32, String)],
+        cgroups_are_old: bool,
+    ) -> Option<String> {
+        if !self.rootless_podman() || self.crun || groups.is_empty() {
+            return None;
+        }
+        let mut names: Vec<String> = (groups.iter().take(GROUPS_TOLD))
+            .map(|(number, name)| format!("{name} ({number})"))
+            .collect();
+        if groups.len() > GROUPS_TOLD {
+            names.push(format!("{} more", groups.len() - GROUPS_TOLD));
+        }
+        let cure = if cgroups_are_old {
+            "here crun, which keeps them, cannot run: the node's cgroups are version 1. Use Docker \
+             (`--engine docker`), or open the files to your own user"
+        } else {
+            "the cure, for the node's admin: install crun, which keeps them and which Podman then \
+             prefers"
+        };
+        Some(format!(
+            "Podman with runc leaves your supplementary groups outside: {}. What only they may read \
+             cannot be read in the session; {cure}",
+            names.join(", ")
+        ))
+    }
+}
+
+impl Engine {
+    /// Which of these supplementary groups its containers do not have, and the cure, in words for the
+    /// user.
+    pub fn groups_left_out(&self, groups: &[(u32, String)]) -> Option<String> {
+        let old = cgroups_are_old(Path::new("/"));
+        self.flavour.groups_left_out(groups, old)
     }
 }
 
@@ -185,23 +220,41 @@ mod tests {
         let spec = ContainerSpec {
             memory_bytes: Some(1),
             pids: Some(1),
-            groups: vec![7],
             ..ContainerSpec::default()
         };
         assert_eq!(Flavour::DOCKER.unmet(&spec), Vec::<String>::new());
         let told = PODMAN.unmet(&spec);
-        assert_eq!(told.len(), 2);
+        assert_eq!(told.len(), 1);
         assert!(told[0].contains("memory, processes"), "{told:?}");
-        assert_eq!(
-            Flavour {
-                own: true,
-                ..PODMAN
-            }
-            .unmet(&spec)
-            .len(),
-            1
-        );
+        let own = Flavour {
+            own: true,
+            ..PODMAN
+        };
+        assert!(own.unmet(&spec).is_empty());
         assert!(PODMAN.unmet(&ContainerSpec::default()).is_empty());
+    }
+
+    #[test]
+    fn groups_that_stay_outside_are_named_with_the_cure() {
+        let groups = [(103, "docker".to_owned()), (5555, "group5555".to_owned())];
+        let told = |old| PODMAN.groups_left_out(&groups, old).unwrap();
+        for word in ["docker (103), group5555 (5555)", "install crun"] {
+            assert!(told(false).contains(word), "{}", told(false));
+        }
+        assert!(told(true).contains("--engine docker"), "{}", told(true));
+        assert!(!told(true).contains("install crun"), "{}", told(true));
+        let many: Vec<_> = (0..11).map(|n| (n, format!("g{n}"))).collect();
+        let told = PODMAN.groups_left_out(&many, false).unwrap();
+        assert!(told.contains("g7 (7), 3 more."), "{told}");
+
+        let crun = Flavour {
+            crun: true,
+            ..PODMAN
+        };
+        for keeps in [crun, Flavour::DOCKER] {
+            assert_eq!(keeps.groups_left_out(&groups, false), None);
+        }
+        assert_eq!(PODMAN.groups_left_out(&[], false), None);
     }
 
     #[test]

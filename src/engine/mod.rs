@@ -15,6 +15,7 @@
 //! - `list`: which there are;
 //! - `watch`: the exit and the output of a running container;
 //! - `memory`: whether its memory ran out;
+//! - `stray`: processes of containers that the engine has forgotten;
 //! - `peek`: looking into a container that does not run;
 //! - `throwaway`: a container that is run to its end and removed.
 
@@ -36,6 +37,7 @@ mod reference;
 mod several;
 mod socket;
 mod store;
+mod stray;
 mod throwaway;
 mod watch;
 
@@ -53,8 +55,9 @@ pub use image::{Image, PullProgress};
 pub use list::{ContainerState, Listed};
 pub use memory::MemoryWatch;
 pub use peek::{FileKind, FileStat};
-pub use podman::Trouble;
+pub use podman::{Trouble, network_file_system};
 pub use reference::{Reference, ReferenceError};
+pub use stray::kill_strays;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};
 

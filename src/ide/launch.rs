@@ -5,16 +5,14 @@
 //! as text: what is not ours stays byte for byte, and of our own configuration only what this run
 //! needs is set, so that a `justMyCode` which somebody added there stays, too.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use jsonc_parser::ParseOptions;
-use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstArray, CstInputValue, CstObject};
 use jsonc_parser::json;
 use serde::Serialize;
 
-use crate::disk;
+use super::ledger::{Entry, What};
+use super::{Book, Error, Ide, Written, jsonc};
 
 /// Where the workspace's sources are, in VS Code's own word.
 const WORKSPACE: &str = "${workspaceFolder}";
@@ -98,80 +96,21 @@ impl Attach {
     }
 }
 
-/// Why launch.json was left as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
-    /// It cannot be read or written.
-    #[error("cannot {what} {path}")]
-    File {
-        /// What was tried.
-        what: &'static str,
-        /// The file or folder.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// It is not what VS Code would take.
-    #[error("cannot add to {path}: {detail}")]
-    Content {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-}
-
-/// What has become of launch.json.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// The file.
-    pub path: PathBuf,
-    /// Where it lies as it was before qdebug first changed it, if there was one.
-    pub backup: Option<PathBuf>,
-    /// Whether it had to be changed now.
-    pub changed: bool,
-}
-
-/// Puts the configuration into `.vscode/launch.json` of a workspace, whole or not at all. The file as
-/// it was before the first time is kept beside it.
+/// Puts the configuration of a session into `.vscode/launch.json` of a workspace, whole or not at
+/// all.
 ///
 /// # Errors
-/// [`LaunchError`]; the file is then as it was.
-pub fn write(workspace: &Path, attach: &Attach) -> Result<Written, LaunchError> {
-    let folder = workspace.join(".vscode");
-    let path = folder.join("launch.json");
-    let failed = |what, path: &Path| {
-        let path = path.display().to_string();
-        move |source| LaunchError::File { what, path, source }
-    };
-    let old = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        read => Some(read.map_err(failed("read", &path))?),
-    };
-    let content = |detail: String| LaunchError::Content {
-        path: path.display().to_string(),
-        detail,
-    };
-    let old_text = match &old {
-        Some(bytes) => std::str::from_utf8(bytes).map_err(|error| content(error.to_string()))?,
-        None => "",
-    };
-    let new = with_configuration(old_text, attach).map_err(content)?;
-    let backup = folder.join("launch.json.before-qdebug");
-    let changed = new != old_text;
-    if changed {
-        fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
-        if let Some(old) = old.as_deref().filter(|_| !backup.exists()) {
-            disk::replace(&backup, old).map_err(failed("write", &backup))?;
-        }
-        disk::replace(&path, new.as_bytes()).map_err(failed("write", &path))?;
-    }
-    Ok(Written {
-        path,
-        backup: backup.exists().then_some(backup),
-        changed,
-    })
+/// [`Error`]; the file is then as it was.
+pub fn write(
+    book: &mut Book,
+    workspace: &Path,
+    alias: &str,
+    attach: &Attach,
+) -> Result<Written, Error> {
+    let path = workspace.join(".vscode").join("launch.json");
+    let name = attach.name.clone();
+    let entry = Entry::new(alias, Ide::Code.word(), What::Launch { name });
+    book.put(&path, entry, |text| with_configuration(text, attach))
 }
 
 /// The text of launch.json with the configuration in it; unchanged when it is there already.
@@ -179,48 +118,50 @@ pub fn write(workspace: &Path, attach: &Attach) -> Result<Written, LaunchError> 
 /// # Errors
 /// What is wrong with the text, in words that fit behind its path.
 fn with_configuration(text: &str, attach: &Attach) -> Result<String, String> {
-    // Windows' editors begin a file with a byte order mark.
-    let (mark, text) = match text.strip_prefix('\u{feff}') {
-        Some(rest) => ("\u{feff}", rest),
-        None => ("", text),
-    };
-    let root =
-        CstRootNode::parse(text, &ParseOptions::default()).map_err(|error| error.to_string())?;
-    let Some(object) = root.object_value_or_create() else {
-        return Err("its value is no object".to_owned());
-    };
-    let is_new = object.properties().is_empty();
-    if is_new {
-        object.append("version", json!(VERSION));
-    }
-    let Some(all) = object.array_value_or_create("configurations") else {
-        return Err("`configurations` is no list".to_owned());
-    };
+    jsonc::edit(text, |object| {
+        if object.properties().is_empty() {
+            object.append("version", json!(VERSION));
+        }
+        let Some(all) = object.array_value_or_create("configurations") else {
+            return Err("`configurations` is no list".to_owned());
+        };
+        match named(&all, &attach.name) {
+            Some(ours) => {
+                set(&ours, "type", "\"debugpy\"", json!("debugpy"));
+                set(&ours, "request", "\"attach\"", json!("attach"));
+                let port = ours
+                    .object_value("connect")
+                    .and_then(|connect| connect.get("port")?.value()?.as_number_lit());
+                if port.map(|port| port.to_string()) != Some(attach.port.to_string()) {
+                    put(&ours, "connect", attach.connect());
+                }
+                if ours.get("pathMappings").is_none() {
+                    put(&ours, "pathMappings", attach.mappings());
+                }
+            }
+            None => {
+                all.ensure_multiline();
+                all.append(attach.whole());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The text of launch.json without the configuration of that name.
+pub(super) fn without_configuration(text: &str, name: &str) -> Result<String, String> {
+    jsonc::edit(text, |object| {
+        let all = object.array_value("configurations");
+        if let Some(ours) = all.and_then(|all| named(&all, name)) {
+            ours.remove();
+        }
+        Ok(())
+    })
+}
+
+fn named(all: &CstArray, name: &str) -> Option<CstObject> {
     let objects = all.elements().into_iter().filter_map(|one| one.as_object());
-    match objects.into_iter().find(|one| is_named(one, &attach.name)) {
-        Some(ours) => {
-            set(&ours, "type", "\"debugpy\"", json!("debugpy"));
-            set(&ours, "request", "\"attach\"", json!("attach"));
-            let port = ours
-                .object_value("connect")
-                .and_then(|connect| connect.get("port")?.value()?.as_number_lit());
-            if port.map(|port| port.to_string()) != Some(attach.port.to_string()) {
-                put(&ours, "connect", attach.connect());
-            }
-            if ours.get("pathMappings").is_none() {
-                put(&ours, "pathMappings", attach.mappings());
-            }
-        }
-        None => {
-            all.ensure_multiline();
-            all.append(attach.whole());
-        }
-    }
-    let mut new = root.to_string();
-    if is_new && !new.ends_with('\n') {
-        new.push('\n');
-    }
-    Ok(format!("{mark}{new}"))
+    objects.into_iter().find(|one| is_named(one, name))
 }
 
 fn is_named(object: &CstObject, name: &str) -> bool {
@@ -248,6 +189,12 @@ fn put(object: &CstObject, name: &str, value: CstInputValue) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use jsonc_parser::ParseOptions;
+    use jsonc_parser::cst::CstRootNode;
+
+    use super::super::book::tests::book;
     use super::*;
 
     fn attach(port: u16) -> Attach {
@@ -353,12 +300,13 @@ mod tests {
         ] {
             assert!(with_configuration(text, &attach(1)).is_err(), "{text}");
         }
-        let folder = tempfile::tempdir().unwrap();
+        let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let path = folder.path().join(".vscode/launch.json");
         fs::create_dir(folder.path().join(".vscode")).unwrap();
         for bytes in [&b"[]"[..], b"\xff"] {
             fs::write(&path, bytes).unwrap();
-            let error = write(folder.path(), &attach(1)).unwrap_err();
+            let mut book = book(state.path());
+            let error = write(&mut book, folder.path(), "qdebug-otter", &attach(1)).unwrap_err();
             assert!(error.to_string().contains("launch.json"), "{error}");
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
@@ -366,17 +314,28 @@ mod tests {
     }
 
     #[test]
-    fn the_file_before_the_first_change_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_file_before_the_first_change_is_kept_and_put_back() {
+        let (folder, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let workspace = folder.path().join("my proj ü");
-        let first = write(&workspace, &attach(1)).unwrap();
+        let mut book = book(state.path());
+        let mut write = |port| write(&mut book, &workspace, "qdebug-otter", &attach(port)).unwrap();
+        let first = write(1);
         assert!(first.changed && first.backup.is_none(), "{first:?}");
-        assert!(!write(&workspace, &attach(1)).unwrap().changed);
+        assert!(!write(1).changed);
 
         fs::write(&first.path, MINE).unwrap();
-        let second = write(&workspace, &attach(1)).unwrap();
-        let third = write(&workspace, &attach(2)).unwrap();
+        let second = write(1);
+        let third = write(2);
         assert!(second.changed && third.changed);
         assert_eq!(fs::read_to_string(third.backup.unwrap()).unwrap(), MINE);
+        let cleaned = book.clean(|_| true, |_, _| Ok(())).unwrap();
+        assert_eq!(cleaned.restored, [&*first.path]);
+        assert_eq!(fs::read_to_string(&first.path).unwrap(), MINE);
+        let ours = with_configuration(MINE, &attach(1)).unwrap();
+        let without = without_configuration(&ours, "qdebug: otter").unwrap();
+        assert_eq!(
+            read(without.trim_start_matches('\u{feff}')),
+            read(MINE.trim_start_matches('\u{feff}'))
+        );
     }
 }

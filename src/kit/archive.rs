@@ -166,13 +166,22 @@ impl Kit {
         Err(Error::archive("it has no manifest.json"))
     }
 
+    /// Whether [`Kit::unpack`] has been there.
+    pub fn is_unpacked(&self, node_dir: &Path) -> bool {
+        is_whole(&self.place(node_dir))
+    }
+
+    fn place(&self, node_dir: &Path) -> PathBuf {
+        node_dir.join(format!("kit-{}", &self.hash[..16]))
+    }
+
     /// Unpacks it once below `node_dir`, which must be private to the user, and returns its
     /// folder: `init` and the archive's content. One that is there and whole is taken as it is.
     ///
     /// # Errors
     /// Those of [`Kit::manifest`], and [`Error::Io`].
     pub fn unpack(&self, node_dir: &Path) -> Result<PathBuf, Error> {
-        let place = node_dir.join(format!("kit-{}", &self.hash[..16]));
+        let place = self.place(node_dir);
         if is_whole(&place) {
             return Ok(place);
         }

@@ -1,18 +1,20 @@
 //! The story of `qdebug connect`: wait, open the way, keep it open, tell how it ended.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::countdown::Countdown;
 use super::error::Error;
+use super::event::Event;
 use super::forwards::{self, Forward};
 use super::held::Held;
 use super::known::{self, Known};
+use super::opening::{self, Opening};
 use super::paths::Paths;
 use super::waiting::Watch;
 use super::{publish, reach, ways};
@@ -39,57 +41,8 @@ pub struct Connect {
     pub prompt: Prompt,
     /// Whether to return once everything is set up: `ssh` then goes by `qdebug proxy`.
     pub detach: bool,
-}
-
-/// What happens, for the display.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// Something about the session changed.
-    Status(Box<Status>),
-    /// The cluster does not answer, and is asked again; told once.
-    Silent(String),
-    /// It answers again.
-    Answers,
-    /// The laptop's own key was let into the session.
-    KeyHandedOver,
-    /// Entries of sessions that are over were taken out of our ssh configuration.
-    Swept(Vec<String>),
-    /// The user does not want our line in their ssh configuration.
-    NotIncluded,
-    /// The way is open.
-    Connected {
-        /// What to type after `ssh`.
-        alias: String,
-        /// The port on 127.0.0.1.
-        port: u16,
-        /// The session.
-        status: Box<Status>,
-    },
-    /// The walltime ends soon.
-    EndsSoon {
-        /// How soon.
-        left: SignedDuration,
-    },
-    /// Somebody gave the session more time, or less.
-    Moved {
-        /// How much it has now.
-        left: SignedDuration,
-    },
-    /// Nobody uses the session, and it will end for that.
-    Unused {
-        /// How soon.
-        left: SignedDuration,
-    },
-    /// Something has become of it that the user should know.
-    Notice(String),
-    /// Somebody uses it again.
-    UsedAgain,
-    /// A connection could not be carried; told once.
-    Lost(String),
-    /// Connections are carried again.
-    Back,
-    /// The extra forwards broke and are tried again.
-    ForwardLost(String),
+    /// What it is opened in then.
+    pub opening: Option<Opening>,
 }
 
 /// The user's side of it.
@@ -193,12 +146,20 @@ async fn story(
             return Ok(outcome);
         }
     }
-    let (mut known, listener, _lock) = settle(cluster, watch.last(), ask, paths).await?;
+    let settled = settle(cluster, watch.last(), ask, paths).await;
+    if let (Err(Error::AlreadyConnected { .. }), Some(opening)) = (&settled, &ask.opening) {
+        // Whoever holds the port serves the IDE as well.
+        let place = cluster.place();
+        let known = Known::new(watch.last(), place, &Known::all(&paths.sessions))?;
+        opening::open(opening, &known, paths, ui).await;
+        return Ok(Outcome::Open);
+    }
+    let (mut known, listener, _lock) = settled?;
     let (reach, tunnel) = reach::reach(client, &known, paths, ask.prompt).await?;
     known.reach = Some(reach);
     known.write(&paths.sessions)?;
     // It only spares the next connect a try.
-    if let Err(error) = ways::remember(&known, reach, paths) {
+    if let Err(error) = ways::remember(&known, reach, paths).await {
         tracing::warn!(%error, "cannot keep which way works");
     }
     tracing::info!(%reach, "the session is reached");
@@ -291,9 +252,20 @@ async fn stay(
         port: known.port,
         status: Box::new(watch.last().clone()),
     });
+    let opening = async {
+        if let Some(opening) = &ask.opening {
+            opening::open(opening, known, paths, ui).await;
+        }
+    };
     if ask.detach {
+        opening.await;
         return Ok(Outcome::Open);
     }
+    // Beside the rest: an IDE may take its time.
+    let opening = async {
+        opening.await;
+        std::future::pending::<Infallible>().await
+    };
     let until_end = async {
         // A connection that is held counts as use, so an unused session could never be found.
         let may_hold = watch.last().idle_timeout_seconds.is_none();
@@ -317,9 +289,11 @@ async fn stay(
     let outcome = tokio::select! {
         outcome = until_end => outcome?,
         error = forwards::keep(&ask.forwards, &known.alias, paths, ui) => return Err(error),
+        never = opening => match never {},
     };
     known.forget(&paths.sessions);
     publish::publish(paths).await?;
+    opening::sweep(paths, std::slice::from_ref(&known.alias)).await;
     Ok(outcome)
 }
 

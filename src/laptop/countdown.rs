@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::connect::Event;
+use super::event::Event;
 use crate::session::{Standing, Status};
 
 /// How long before the end is told, in minutes, as in the session's terminals.

@@ -127,6 +127,16 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A step of setup did not go well.
+    #[error("cannot {doing} on {cluster}: {detail}")]
+    Setup {
+        /// Where.
+        cluster: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What was said there.
+        detail: String,
+    },
     /// A directory that every user has could not be found.
     #[error("cannot tell where your home directory is")]
     NoHome,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
-use super::connect::{Event, Ui};
+use super::connect::Ui;
 use super::error::Error;
+use super::event::Event;
 use super::paths::Paths;
 use crate::process::Program;
 

@@ -9,10 +9,13 @@
 //! | `known` | what this laptop remembers of a session, one file each |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
+//! | `event` | what happens meanwhile |
+//! | `opening` | the session in an IDE: its files, its start, and taking all of it away |
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
 //! | `debug` | `qdebug debug`: a program under debugpy in the session, and the port to attach to |
+//! | `setup` | `qdebug setup`: what a cluster needs first, and taking it back |
 //! | `paths` | where all that lies on this machine |
 //!
 //! It reads no session file: what it knows of a session is what `status --json` says. Nothing
@@ -23,22 +26,27 @@ mod connect;
 mod countdown;
 mod debug;
 mod error;
+mod event;
 mod forwards;
 mod held;
 mod known;
+mod opening;
 mod paths;
 mod publish;
 mod reach;
+pub mod setup;
 mod shell;
 mod waiting;
 mod ways;
 
 pub use cluster::{Answer, Cluster, Submitted};
-pub use connect::{Connect, Event, Outcome, Ui, Until, connect};
+pub use connect::{Connect, Outcome, Ui, Until, connect};
 pub use debug::{CommandError, Debug, PythonCommand, Ready, debug};
 pub use error::Error;
+pub use event::Event;
 pub use forwards::{Forward, ForwardError};
 pub use known::{Known, Place, Reach};
+pub use opening::{IdeEvent, OpenError, Opening, clean, written};
 pub use paths::Paths;
 pub use publish::sweep;
 pub use shell::{forward, proxy, shell};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy as _;
 
 use super::error::Error;
+use crate::ide::Home;
 use crate::ssh::PlainPath;
 
 /// The places.
@@ -22,6 +23,8 @@ pub struct Paths {
     pub identity: PlainPath,
     /// What is remembered of sessions, one file each.
     pub sessions: PathBuf,
+    /// Where IDEs keep their things.
+    pub home: Home,
 }
 
 impl Paths {
@@ -41,7 +44,13 @@ impl Paths {
             known_hosts: PlainPath::new(config.join("qdebug").join("known_hosts"))?,
             identity: PlainPath::new(data.join("qdebug").join("id_ed25519"))?,
             sessions: state.join("qdebug").join("sessions"),
+            home: Home::of_user().ok_or(Error::NoHome)?,
         })
+    }
+
+    /// What is remembered of IDEs' files.
+    pub fn ide(&self) -> PathBuf {
+        self.sessions.with_file_name("ide")
     }
 }
 
@@ -58,6 +67,7 @@ pub(super) mod tests {
             known_hosts: plain("/home/alice/.config/qdebug/known_hosts"),
             identity: plain("/home/alice/.local/share/qdebug/id_ed25519"),
             sessions: "/home/alice/.local/state/qdebug/sessions".into(),
+            home: Home::below("/home/alice".as_ref()),
         }
     }
 

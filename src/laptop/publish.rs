@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::error::Error;
 use super::known::Known;
+use super::opening;
 use super::paths::Paths;
 use crate::session::Status;
 use crate::ssh::config_file::{self, HostEntry};
@@ -56,7 +57,7 @@ pub(super) fn rendered(known: &Known, paths: &Paths) -> Result<(HostEntry, Vec<K
     Ok((entry, pins))
 }
 
-/// Forgets the sessions of this cluster that are over; their aliases.
+/// Forgets the sessions of this cluster that are over, what IDEs were told of them too; their aliases.
 ///
 /// # Errors
 /// When the cluster cannot be asked, or our files not be written.
@@ -82,6 +83,7 @@ pub async fn sweep(cluster: &Cluster, paths: &Paths) -> Result<Vec<String>, Erro
     }
     if !swept.is_empty() {
         publish(paths).await?;
+        opening::sweep(paths, &swept).await;
     }
     Ok(swept)
 }

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use super::error::Error;
 use super::known::{Known, Place, Reach};
 use super::paths::Paths;
-use crate::ssh::{self, Client, Destination, HostName, Node, PipeCommand, Prompt, Route, Tunnel};
-
-/// sshd's port on a node.
-const NODE_PORT: u16 = 22;
+use crate::ssh::{self, Client, Destination, Node, PipeCommand, Prompt, Route, Tunnel};
 
 /// The ways to try, in order; the one that worked last comes first.
 pub(super) fn routes(known: &Known, paths: &Paths) -> Result<Vec<(Reach, Route)>, Error> {
@@ -54,17 +51,13 @@ pub(super) fn routes(known: &Known, paths: &Paths) -> Result<Vec<(Reach, Route)>
 
 fn node(known: &Known, paths: &Paths) -> Result<Node, Error> {
     let details = &known.details;
-    let name: HostName = details.node.parse()?;
-    // A node may know itself by a loopback address, as Debian's /etc/hosts has it.
-    let address = details.address.filter(|ip| !ip.is_loopback());
-    Ok(Node {
-        address: address.map_or_else(|| name.clone(), HostName::from),
-        name,
-        port: NODE_PORT,
-        user: details.user.parse()?,
-        host_key_alias: known.node_key_alias()?,
-        known_hosts: paths.known_hosts.clone(),
-    })
+    Ok(Node::of_session(
+        &details.node,
+        details.address,
+        &details.user,
+        known.node_key_alias()?,
+        paths.known_hosts.clone(),
+    )?)
 }
 
 /// Finds a way that the session's sshd answers through.

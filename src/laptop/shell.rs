@@ -73,12 +73,19 @@ pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32,
 }
 
 /// `qdebug forward NAME PORT`: one more port, on this terminal until it ends; ssh's exit code.
+/// `found` is called once the session is known to be one of this laptop's.
 ///
 /// # Errors
 /// [`Error::NotKnown`], [`Error::Program`].
-pub async fn forward(paths: &Paths, name: &str, forward: &Forward) -> Result<i32, Error> {
+pub async fn forward(
+    paths: &Paths,
+    name: &str,
+    forward: &Forward,
+    found: impl FnOnce(),
+) -> Result<i32, Error> {
     let known = Known::find(&paths.sessions, name)?;
     super::publish::publish(paths).await?;
+    found();
     let program = Program::new("ssh")
         .arg("-F")
         .arg(paths.ssh_config.as_path())

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::connect::{Event, Ui};
+use super::connect::Ui;
 use super::error::Error;
+use super::event::Event;
 use crate::session::{Standing, Status};
 
 /// The exit code of a session that does not exist.

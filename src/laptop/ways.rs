@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::known::{Known, Place, Reach};
 use super::paths::Paths;
-use crate::ssh::files;
+use crate::ssh::files::{self, Lock};
 
 /// The format of the file; changes are additive.
 const FORMAT: u32 = 1;
@@ -25,13 +26,21 @@ fn file(paths: &Paths) -> PathBuf {
     paths.sessions.with_file_name("reach.json")
 }
 
-/// What the file says; nothing where it is missing, broken or newer: then all ways are tried.
-fn read(paths: &Paths) -> Ways {
+/// How long another qdebug that writes it is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the file says; nothing where it is missing or broken: then all ways are tried. A newer one
+/// is `None`: it is not ours to read or to replace.
+fn read(paths: &Paths) -> Option<Ways> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
     let bytes = files::read(&file(paths)).ok().flatten().unwrap_or_default();
-    serde_json::from_slice(&bytes)
-        .ok()
-        .filter(|ways: &Ways| ways.format <= FORMAT)
-        .unwrap_or_default()
+    match serde_json::from_slice(&bytes) {
+        Ok(Format { format }) if format > FORMAT => None,
+        _ => Some(serde_json::from_slice(&bytes).unwrap_or_default()),
+    }
 }
 
 /// The way to begin with: the session's own last one, else its cluster's.
@@ -39,24 +48,31 @@ pub(super) fn of(known: &Known, paths: &Paths) -> Option<Reach> {
     match (&known.reach, &known.place) {
         (Some(reach), _) => Some(*reach),
         (None, Place::Login { login, .. }) if known.scheduler != "local" => {
-            read(paths).clusters.get(login).copied()
+            read(paths)?.clusters.get(login).copied()
         }
         _ => None,
     }
 }
 
 /// Remembers what led there.
-pub(super) fn remember(known: &Known, reach: Reach, paths: &Paths) -> Result<(), Error> {
+pub(super) async fn remember(known: &Known, reach: Reach, paths: &Paths) -> Result<(), Error> {
     let Place::Login { login, .. } = &known.place else {
         return Ok(());
     };
-    let mut ways = read(paths);
-    if known.scheduler == "local" || ways.clusters.get(login) == Some(&reach) {
+    let is_told = |ways: &Ways| ways.clusters.get(login) == Some(&reach);
+    if known.scheduler == "local" || read(paths).is_none_or(|ways| is_told(&ways)) {
         return Ok(());
     }
+    let path = file(paths);
+    // Whoever holds it longer keeps us from nothing but this.
+    let Some(_lock) = Lock::take(&path.with_extension("lock"), PATIENCE).await? else {
+        return Ok(());
+    };
+    let Some(mut ways) = read(paths) else {
+        return Ok(());
+    };
     ways.format = FORMAT;
     ways.clusters.insert(login.clone(), reach);
-    let path = file(paths);
     let mut text = serde_json::to_vec_pretty(&ways).map_err(|error| Error::Memory {
         path: path.display().to_string(),
         detail: error.to_string(),
@@ -71,8 +87,8 @@ mod tests {
     use super::super::paths::tests::paths;
     use super::*;
 
-    #[test]
-    fn a_cluster_is_begun_with_the_way_that_led_there() {
+    #[tokio::test]
+    async fn a_cluster_is_begun_with_the_way_that_led_there() {
         let folder = tempfile::tempdir().unwrap();
         let mut paths = paths();
         paths.sessions = folder.path().join("sessions");
@@ -82,10 +98,12 @@ mod tests {
         };
         let mut known = at("alice@login");
         assert_eq!(of(&known, &paths), None);
-        remember(&known, Reach::Nested, &paths).unwrap();
+        remember(&known, Reach::Nested, &paths).await.unwrap();
         assert_eq!(of(&known, &paths), Some(Reach::Nested));
         assert_eq!(of(&at("alice@other"), &paths), None);
-        remember(&at("alice@other"), Reach::Jump, &paths).unwrap();
+        remember(&at("alice@other"), Reach::Jump, &paths)
+            .await
+            .unwrap();
         assert_eq!(of(&known, &paths), Some(Reach::Nested));
         known.reach = Some(Reach::Jump);
         assert_eq!(of(&known, &paths), Some(Reach::Jump));
@@ -94,9 +112,26 @@ mod tests {
             std::fs::write(folder.path().join("reach.json"), odd).unwrap();
             assert_eq!(of(&known, &paths), None, "{odd}");
         }
+        // A newer qdebug's file stays as it is.
+        let newer = r#"{"format":2,"clusters":[]}"#;
+        std::fs::write(folder.path().join("reach.json"), newer).unwrap();
+        remember(&known, Reach::Jump, &paths).await.unwrap();
+        let kept = std::fs::read_to_string(folder.path().join("reach.json")).unwrap();
+        assert_eq!(kept, newer);
+        std::fs::remove_file(folder.path().join("reach.json")).unwrap();
+        // Several at once lose nothing.
+        let all: Vec<Known> = (0..8).map(|n| at(&format!("a@{n}"))).collect();
+        let remembered = all.iter().map(|known| remember(known, Reach::Exec, &paths));
+        for one in futures_util::future::join_all(remembered).await {
+            one.unwrap();
+        }
+        assert!(
+            all.iter()
+                .all(|known| of(known, &paths) == Some(Reach::Exec))
+        );
         // A workstation's own sessions are not a cluster's.
         known.scheduler = "local".to_owned();
-        remember(&known, Reach::Nested, &paths).unwrap();
+        remember(&known, Reach::Nested, &paths).await.unwrap();
         assert_eq!(of(&known, &paths), None);
     }
 }

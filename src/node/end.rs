@@ -74,16 +74,18 @@ impl Made {
             self.revive().await;
         }
         let limit = |usual| if answers { usual } else { HANGING_LIMIT };
+        let mut gone = true;
         if let Some(engine) = self.engine.clone() {
             if let Some(id) = &container {
-                remove(&engine, id, limit(REMOVE_LIMIT)).await;
+                gone = remove(&engine, id, limit(REMOVE_LIMIT)).await;
             }
             self.remove_the_rest(&engine, token, container, limit(APPEAR_LIMIT))
                 .await;
         }
         // The container goes first: the cache is on a file system that may hang.
         self.saving = None;
-        if let Some(folder) = self.folder.take()
+        // By the folder, gc finds what the engine may forget of its container.
+        if let Some(folder) = self.folder.take().filter(|_| gone)
             && let Err(error) = folder.remove()
         {
             tracing::warn!(%error, "cannot remove the session's folder of this node");
@@ -195,13 +197,17 @@ async fn stop(engine: &Engine, id: &ContainerId) -> bool {
     }
 }
 
-/// Auto-remove has done it in most cases; a container that never started needs it.
-async fn remove(engine: &Engine, id: &ContainerId, limit: Duration) {
+/// Auto-remove has done it in most cases; a container that never started needs it. Whether it is gone.
+async fn remove(engine: &Engine, id: &ContainerId, limit: Duration) -> bool {
     match tokio::time::timeout(limit, engine.remove(id)).await {
-        Ok(Ok(())) => tracing::info!(id = id.short(), "the container is gone"),
+        Ok(Ok(())) => {
+            tracing::info!(id = id.short(), "the container is gone");
+            return true;
+        }
         Ok(Err(error)) => tracing::error!(%error, "cannot remove the container"),
         Err(_) => tracing::error!("the engine does not remove the container"),
     }
+    false
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::place::{DEFAULT_BASE, NodeDir};
 use super::{Error, image, label};
-use crate::engine::{Choice, Engine};
+use crate::engine::{self, Choice, Engine};
 use crate::kit;
 use crate::session::{Cluster, Token};
 
@@ -124,7 +124,7 @@ pub(super) async fn sweep(
         }
         let removed = match how {
             Sweep::Tell => Ok(true),
-            Sweep::Remove => node_dir.remove_dead(&token),
+            Sweep::Remove => remove_dead(node_dir, &token).await,
         };
         match removed {
             Ok(removed) => swept.folders += usize::from(removed),
@@ -139,4 +139,16 @@ pub(super) async fn sweep(
         }
     }
     Ok(swept)
+}
+
+/// Removes the folder of a session whose node half is dead, and before it what the engine has forgotten
+/// of its container; whether it was there to remove.
+async fn remove_dead(node_dir: &NodeDir, token: &Token) -> Result<bool, Error> {
+    let Some(folder) = node_dir.take_dead(token)? else {
+        return Ok(false);
+    };
+    if let Some(id) = folder.noted_container() {
+        let _ = tokio::task::spawn_blocking(move || engine::kill_strays(&id)).await;
+    }
+    folder.remove().map(|()| true)
 }

@@ -16,6 +16,7 @@ mod cleanup;
 mod clock;
 mod deadline;
 mod devices;
+mod doctor;
 mod end;
 mod environment;
 mod error;
@@ -45,6 +46,7 @@ mod supervise;
 mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
+pub use doctor::{EngineFound, FolderFound, engine_found, folder_found};
 pub use error::Error;
 pub use gc::{Sweep, Swept, gc};
 pub use image::{

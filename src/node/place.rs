@@ -6,7 +6,7 @@
 //! so a lock that can be taken is a node half that is dead.
 
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::Error;
 use crate::disk;
+use crate::engine::ContainerId;
 use crate::session::Token;
 
 /// Where it lies unless the site says otherwise. Never TMPDIR or a job's private /tmp, which the
@@ -22,6 +23,11 @@ use crate::session::Token;
 pub(super) const DEFAULT_BASE: &str = "/var/tmp";
 
 const LOCK: &str = "lock";
+/// Names the session's container: what a node half that died, or did not reach its engine any more, has
+/// left is found by it even when the engine has forgotten it.
+const CONTAINER: &str = "container";
+/// No id is longer, in bytes.
+const ID_LIMIT: u64 = 128;
 
 /// How often, and how far apart, the lock of a session's folder is tried: a sweep that looks at it
 /// has it for microseconds.
@@ -116,14 +122,12 @@ impl NodeDir {
         }
     }
 
-    /// Removes the folder of a session whose node half is dead; whether it was there to remove.
-    /// The lock is held meanwhile, so that nobody begins to live in it.
-    pub(super) fn remove_dead(&self, token: &Token) -> Result<bool, Error> {
+    /// Takes the folder of a session whose node half is dead, where it is there to take: nobody begins
+    /// to live in it meanwhile.
+    pub(super) fn take_dead(&self, token: &Token) -> Result<Option<SessionFolder>, Error> {
         let path = self.sessions().join(token.as_str());
-        match hold(&path)? {
-            Some(_held) => remove(&path).map(|()| true),
-            None => Ok(false),
-        }
+        let held = hold(&path)?;
+        Ok(held.map(|lock| SessionFolder { path, _lock: lock }))
     }
 }
 
@@ -131,6 +135,19 @@ impl SessionFolder {
     /// The folder.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes the container that the session has now.
+    pub(super) fn note_container(&self, id: &ContainerId) -> std::io::Result<()> {
+        std::fs::write(self.path.join(CONTAINER), id.as_str())
+    }
+
+    /// The container that was noted last.
+    pub(super) fn noted_container(&self) -> Option<ContainerId> {
+        let mut text = String::new();
+        let file = File::open(self.path.join(CONTAINER)).ok()?;
+        file.take(ID_LIMIT).read_to_string(&mut text).ok()?;
+        ContainerId::new(text)
     }
 
     /// Removes it with all that is in it, lock included.
@@ -218,7 +235,27 @@ mod tests {
         node_dir.make_session(&token).unwrap().remove().unwrap();
         assert_eq!(node_dir.all_sessions(), []);
         assert!(!node_dir.lives(&token));
-        assert!(!node_dir.remove_dead(&token).unwrap());
+        assert!(node_dir.take_dead(&token).unwrap().is_none());
+    }
+
+    #[test]
+    fn the_container_of_a_dead_session_is_known() {
+        let base = tempfile::tempdir().unwrap();
+        let node_dir = NodeDir::open(base.path()).unwrap();
+        let token = token();
+        let held = node_dir.make_session(&token).unwrap();
+        assert_eq!(held.noted_container(), None);
+        let id = ContainerId::of_test(&"0a".repeat(32));
+        held.note_container(&ContainerId::of_test("0123456789ab"))
+            .unwrap();
+        held.note_container(&id).unwrap();
+        drop(held);
+        let taken = node_dir.take_dead(&token).unwrap().unwrap();
+        assert_eq!(taken.noted_container(), Some(id));
+        for odd in ["", "../../etc", &"0".repeat(4096)] {
+            std::fs::write(taken.path().join(CONTAINER), odd).unwrap();
+            assert_eq!(taken.noted_container(), None, "{odd}");
+        }
     }
 
     #[test]
@@ -228,8 +265,13 @@ mod tests {
         let (held, dead) = (token(), token());
         let _held = node_dir.make_session(&held).unwrap();
         std::fs::create_dir(node_dir.sessions().join(dead.as_str())).unwrap();
-        assert!(!node_dir.remove_dead(&held).unwrap());
-        assert!(node_dir.remove_dead(&dead).unwrap());
+        assert!(node_dir.take_dead(&held).unwrap().is_none());
+        node_dir
+            .take_dead(&dead)
+            .unwrap()
+            .unwrap()
+            .remove()
+            .unwrap();
         assert_eq!(node_dir.all_sessions(), [(held, true)]);
     }
 
@@ -245,8 +287,8 @@ mod tests {
                 scope.spawn(|| {
                     while !over.load(std::sync::atomic::Ordering::Relaxed) {
                         for (token, lives) in node_dir.all_sessions() {
-                            if !lives {
-                                let _ = node_dir.remove_dead(&token);
+                            if !lives && let Ok(Some(dead)) = node_dir.take_dead(&token) {
+                                let _ = dead.remove();
                             }
                         }
                     }

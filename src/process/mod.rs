@@ -26,6 +26,7 @@ pub struct Program {
     stdin: Option<Vec<u8>>,
     time_limit: Duration,
     own_group: bool,
+    own_locale: bool,
 }
 
 /// What a program that ran to its end left behind.
@@ -88,6 +89,7 @@ impl Program {
             stdin: None,
             time_limit: DEFAULT_TIME_LIMIT,
             own_group: false,
+            own_locale: false,
         }
     }
 
@@ -132,6 +134,13 @@ impl Program {
     #[must_use]
     pub fn own_group(mut self) -> Self {
         self.own_group = true;
+        self
+    }
+
+    /// Leaves it the user's locale: for programs whose texts nobody parses.
+    #[must_use]
+    pub fn own_locale(mut self) -> Self {
+        self.own_locale = true;
         self
     }
 
@@ -248,10 +257,39 @@ impl Program {
             .map_err(|source| spawn_error(&program, command, source))
     }
 
+    /// Starts what is to go on by itself, such as a window, its output into `log`, and looks whether
+    /// it ends within `patience`: then its status.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Spawn`].
+    pub async fn launch(
+        self,
+        log: std::fs::File,
+        patience: Duration,
+    ) -> Result<Option<i32>, Error> {
+        let (command, program) = (self.shown(), self.program.clone());
+        tracing::debug!(command, "launching");
+        let spawn = || {
+            let err = log.try_clone()?;
+            tokio::process::Command::from(self.own_group().into_command())
+                .stdin(Stdio::null())
+                .stdout(log)
+                .stderr(err)
+                .spawn()
+        };
+        let mut child = spawn().map_err(|source| spawn_error(&program, command, source))?;
+        let ended = tokio::time::timeout(patience, child.wait()).await;
+        Ok(ended.ok().and_then(Result::ok).map(code))
+    }
+
     #[allow(clippy::disallowed_methods)] // The one place.
     fn into_command(self) -> std::process::Command {
         let mut command = std::process::Command::new(self.program);
-        command.args(self.args).env("LC_ALL", "C").envs(self.envs);
+        command.args(self.args);
+        if !self.own_locale {
+            command.env("LC_ALL", "C");
+        }
+        command.envs(self.envs);
         #[cfg(unix)]
         if self.own_group {
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -292,55 +330,4 @@ pub fn code(status: std::process::ExitStatus) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(future)
-    }
-
-    #[test]
-    fn gives_status_and_both_streams() {
-        let program = Program::new("sh").args(["-c", "cat; echo err >&2; exit 3"]);
-        let output = block_on(program.stdin("in").output()).unwrap();
-        assert_eq!(
-            (output.status, &*output.stdout, &*output.stderr),
-            (3, "in", "err\n")
-        );
-    }
-
-    #[test]
-    fn a_hanging_program_is_killed_at_its_limit() {
-        let program = Program::new("sleep")
-            .arg("60")
-            .time_limit(Duration::from_millis(50));
-        assert!(matches!(
-            block_on(program.output()),
-            Err(Error::TimedOut { .. })
-        ));
-    }
-
-    #[test]
-    fn a_missing_program_is_named() {
-        let error = block_on(Program::new("no such program").output()).unwrap_err();
-        assert!(matches!(error, Error::NotFound { program } if program == "no such program"));
-    }
-
-    #[test]
-    fn a_signal_counts_as_shells_do() {
-        let program = Program::new("sh").args(["-c", "kill -9 $$"]);
-        assert_eq!(block_on(program.output()).unwrap().status, 137);
-    }
-
-    #[test]
-    fn shows_words_quoted() {
-        assert_eq!(
-            Program::new("a").args(["b c", "$d"]).shown(),
-            "a 'b c' '$d'"
-        );
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::Error;
 use super::frame::{Kind, encode};
@@ -48,34 +49,61 @@ impl Relay {
         self.streams.is_open()
     }
 
-    /// Carries one connection until both sides are done.
+    #[cfg(test)]
+    pub(super) fn try_send(&self, frame: Vec<u8>) -> Result<(), ()> {
+        self.outbox.try_send(frame).map_err(drop)
+    }
+
+    /// Opens a connection at the far side.
     ///
     /// # Errors
-    /// [`Error`] when it was not opened; then nothing of `from` was read. A connection that broke
-    /// later is no error of the relay.
-    pub async fn carry(
-        &self,
-        from: impl AsyncRead + Unpin,
-        to: impl AsyncWrite + Unpin,
-    ) -> Result<(), Error> {
+    /// [`Error`] when it was not opened.
+    pub async fn open(&self) -> Result<Stream<'_>, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let Ends { mut inbox, credit } = self.streams.add(number).ok_or(Error::Ended)?;
-        let mut mine = Mine {
+        let ends = self.streams.add(number).ok_or(Error::Ended)?;
+        let mut stream = Stream {
             relay: self,
             number,
+            ends,
             is_done: false,
         };
         let open = encode(Kind::Open, number, &[]);
         self.outbox.send(open).await.map_err(|_| Error::Ended)?;
-        let opened = inbox.recv().await;
-        if matches!(opened, Some(Arrival::Opened)) {
-            carry(number, from, to, &mut inbox, &credit, &self.outbox).await;
-        }
-        mine.is_done = true;
-        match opened {
-            Some(Arrival::Opened) => Ok(()),
-            Some(Arrival::Refused(why)) => Err(Error::Refused(why)),
+        match stream.ends.inbox.recv().await {
+            Some(Arrival::Opened) => Ok(stream),
+            Some(Arrival::Refused(why)) => {
+                stream.is_done = true;
+                Err(Error::Refused(why))
+            }
             _ => Err(Error::Ended),
+        }
+    }
+}
+
+/// A connection that the far side has opened. Dropping it tells the far side that it is over.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    relay: &'a Relay,
+    number: u32,
+    ends: Ends,
+    is_done: bool,
+}
+
+impl Stream<'_> {
+    /// Carries it until both sides are done; that it breaks on the way is no error of the relay.
+    pub async fn carry(mut self, from: impl AsyncRead + Unpin, to: impl AsyncWrite + Unpin) {
+        let Ends { inbox, credit } = &mut self.ends;
+        carry(self.number, from, to, inbox, credit, &self.relay.outbox).await;
+        self.is_done = true;
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.relay.streams.remove(self.number);
+        if !self.is_done {
+            let gone = encode(Kind::Refused, self.number, b"given up");
+            tell(&self.relay.outbox, gone);
         }
     }
 }
@@ -89,19 +117,16 @@ impl Drop for Relay {
     }
 }
 
-/// Forgets a connection when it is over; tells the far side when it was given up on the way.
-struct Mine<'a> {
-    relay: &'a Relay,
-    number: u32,
-    is_done: bool,
-}
-
-impl Drop for Mine<'_> {
-    fn drop(&mut self) {
-        self.relay.streams.remove(self.number);
-        if !self.is_done {
-            let gone = encode(Kind::Refused, self.number, b"given up");
-            let _ = self.relay.outbox.try_send(gone);
-        }
+/// Sends without waiting for the pipe: where it is full, a task waits instead, for as long as there
+/// is a pipe.
+fn tell(outbox: &Outbox, frame: Vec<u8>) {
+    let Err(TrySendError::Full(frame)) = outbox.try_send(frame) else {
+        return;
+    };
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let outbox = outbox.clone();
+        runtime.spawn(async move {
+            let _ = outbox.send(frame).await;
+        });
     }
 }

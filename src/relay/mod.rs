@@ -25,7 +25,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use client::Relay;
+pub use client::{Relay, Stream};
 pub use serve::serve;
 
 /// Why a connection was not carried. Nothing of it had been read.

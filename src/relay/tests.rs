@@ -38,7 +38,8 @@ fn connect(relay: &Arc<Relay>) -> (DuplexStream, tokio::task::JoinHandle<Result<
     let relay = Arc::clone(relay);
     let carried = tokio::spawn(async move {
         let (from, to) = tokio::io::split(theirs);
-        relay.carry(from, to).await
+        relay.open().await?.carry(from, to).await;
+        Ok(())
     });
     (mine, carried)
 }
@@ -97,6 +98,40 @@ async fn one_that_nobody_reads_holds_up_no_other() {
         () = tokio::time::sleep(Duration::from_secs(1)) => {}
     }
     soon(there_and_back(&relay, 5, 1 << 20)).await;
+}
+
+#[tokio::test]
+async fn one_that_is_given_up_while_the_pipe_is_full_is_told_all_the_same() {
+    use super::frame::{Kind, PAYLOAD, encode, read};
+    // A pipe that takes next to nothing until it is read.
+    let (near, mut far) = duplex(1);
+    let (from, to) = tokio::io::split(near);
+    let relay = Relay::over(from, to);
+    let opening = tokio::spawn(async move {
+        let stream = relay.open().await.unwrap();
+        for _ in 0..64 {
+            let data = encode(Kind::Data, 7, &[0; PAYLOAD]);
+            if relay.try_send(data).is_err() {
+                drop(stream);
+                return relay;
+            }
+        }
+        panic!("never full");
+    });
+    let open = soon(read(&mut far)).await.unwrap().unwrap();
+    far.write_all(&encode(Kind::Opened, open.stream, &[]))
+        .await
+        .unwrap();
+    let _relay = soon(opening).await.unwrap();
+    soon(async {
+        loop {
+            let frame = read(&mut far).await.unwrap().unwrap();
+            if frame.kind == Kind::Refused && frame.stream == open.stream {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

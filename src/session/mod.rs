@@ -33,6 +33,7 @@ mod keys;
 mod name;
 mod record;
 mod request;
+mod rung;
 #[cfg(test)]
 pub(crate) mod samples;
 mod standing;
@@ -52,6 +53,7 @@ pub use request::{
     Cluster, EngineChoice, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError,
     Qdebug, Request, Sshd, Stop,
 };
+pub use rung::{Rung, Verdict};
 pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Limits, Phase, State};
 pub use status::Status;

@@ -8,9 +8,6 @@ use std::time::Duration;
 use super::error::Error;
 use crate::disk;
 
-/// How often a lock that somebody holds is tried again.
-const LOCK_INTERVAL: Duration = Duration::from_millis(50);
-
 /// Makes a directory and its parents, for this user alone.
 ///
 /// # Errors
@@ -39,10 +36,10 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// A lock between processes, held until dropped or the process ends, however it ends.
+/// A lock between processes, as [`disk::Lock`] is.
 #[derive(Debug)]
 pub struct Lock {
-    _file: fs::File,
+    _held: disk::Lock,
 }
 
 impl Lock {
@@ -52,60 +49,8 @@ impl Lock {
     /// # Errors
     /// [`Error::File`].
     pub async fn take(path: &Path, patience: Duration) -> Result<Option<Self>, Error> {
-        let file = open(path).map_err(Error::file("lock", path))?;
-        let deadline = tokio::time::Instant::now() + patience;
-        loop {
-            if try_lock(&file).map_err(Error::file("lock", path))? {
-                return Ok(Some(Self { _file: file }));
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Ok(None);
-            }
-            tokio::time::sleep(LOCK_INTERVAL).await;
-        }
-    }
-}
-
-fn open(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn try_lock(file: &fs::File) -> io::Result<bool> {
-    use rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(file, NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lock_is_held_by_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let held = Lock::take(&path, Duration::ZERO).await.unwrap().unwrap();
-            assert!(
-                Lock::take(&path, Duration::from_millis(60))
-                    .await
-                    .unwrap()
-                    .is_none()
-            );
-            drop(held);
-            assert!(Lock::take(&path, Duration::ZERO).await.unwrap().is_some());
-        });
+        let held = disk::Lock::take(path, patience).await;
+        let held = held.map_err(Error::file("lock", path))?;
+        Ok(held.map(|held| Self { _held: held }))
     }
 }

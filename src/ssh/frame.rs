@@ -8,7 +8,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 /// A frame being read.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Frame {
     hex: String,
     begun: bool,

@@ -50,4 +50,20 @@ impl Link {
             Self::Pipe(pipe) => pipe.is_open(),
         }
     }
+
+    /// Whether what carries it was just heard of, or answers when it is asked.
+    pub(super) async fn answers(&self) -> bool {
+        let master = match self {
+            Self::Here => return true,
+            Self::Master(master) => master,
+            Self::Pipe(pipe) => &pipe.master,
+        };
+        master.was_just_heard() || {
+            let answers = master.answers().await;
+            if answers {
+                master.heard();
+            }
+            answers
+        }
+    }
 }

@@ -7,43 +7,20 @@
 //! minutes by itself, so nobody has to close it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::error::Error;
 use super::files::Lock;
 use super::runtime::RuntimeDir;
+use super::silence::Seen;
 use super::word::{Alias, Destination, HostName, PlainPath, UserName};
-use crate::process::{self, Program};
-
-/// How long ssh may take to connect and, without a person, to authenticate.
-const CONNECT: Duration = Duration::from_secs(20);
+use crate::process::Program;
 
 /// How long a command to a master on this machine may take.
-const LOCAL: Duration = Duration::from_secs(10);
-
-/// How long another qdebug that opens the same master is waited for; with a terminal it may be
-/// waiting for a person who types.
-const PATIENCE: Duration = Duration::from_secs(30);
-const PATIENCE_WITH_PERSON: Duration = Duration::from_secs(180);
+pub(super) const LOCAL: Duration = Duration::from_secs(10);
 
 /// What ssh says when it found no master and would have dialled on its own.
 pub(super) const NO_MASTER: &str = "qdebug-no-master";
-
-/// Settings of every master of ours. Forwardings of the user's configuration belong to their own
-/// connections; a network that died must be noticed.
-const SETTINGS: [&str; 8] = [
-    "ControlPersist=600",
-    "ServerAliveInterval=15",
-    "ServerAliveCountMax=3",
-    "ClearAllForwardings=yes",
-    "RemoteCommand=none",
-    "RequestTTY=no",
-    "PermitLocalCommand=no",
-    "ConnectTimeout=20",
-];
 
 /// Whether a person can be asked for a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +36,7 @@ pub enum Prompt {
 pub struct Client {
     runtime: RuntimeDir,
     config: Option<PlainPath>,
+    pub(super) seen: Seen,
 }
 
 /// The node's own sshd, the second hop of reach `jump`.
@@ -81,9 +59,9 @@ pub struct Node {
 /// A live connection that others can share.
 #[derive(Debug, Clone)]
 pub struct Master {
-    host: String,
-    socket: PlainPath,
-    ours: bool,
+    pub(super) host: String,
+    pub(super) socket: PlainPath,
+    pub(super) ours: bool,
 }
 
 impl Client {
@@ -92,6 +70,7 @@ impl Client {
         Self {
             runtime,
             config: None,
+            seen: Seen::default(),
         }
     }
 
@@ -102,7 +81,7 @@ impl Client {
         self
     }
 
-    fn ssh(&self) -> Program {
+    pub(super) fn ssh(&self) -> Program {
         let program = Program::new("ssh");
         match &self.config {
             Some(path) => program.arg("-F").arg(path.as_path()),
@@ -116,17 +95,30 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Authentication`], [`Error::HostKey`], [`Error::Busy`].
     pub async fn login(&self, to: &Destination, prompt: Prompt) -> Result<Master, Error> {
+        match self.standing(to).await? {
+            Some(master) => Ok(master),
+            None => self.open(self.ours(to)?, addressed(to), prompt).await,
+        }
+    }
+
+    /// The live master to a login node that [`Client::login`] would give, where there is one.
+    pub(super) async fn standing(&self, to: &Destination) -> Result<Option<Master>, Error> {
+        let ours = self.ours(to)?;
+        if ours.listens() {
+            self.seen.up(ours.socket());
+            return Ok(Some(ours));
+        }
+        Ok(self.of_user(to).await)
+    }
+
+    /// Our own master to a login node, whether it lives or not.
+    pub(super) fn ours(&self, to: &Destination) -> Result<Master, Error> {
         let config = self.config.as_ref().map(ToString::to_string);
         let name = to.to_string();
-        let parts = ["login", &name, config.as_deref().unwrap_or_default()];
-        let ours = self.at(&name, &parts)?;
-        if ours.listens() {
-            return Ok(ours);
-        }
-        if let Some(theirs) = self.of_user(to).await {
-            return Ok(theirs);
-        }
-        self.open(ours, addressed(to), prompt).await
+        self.at(
+            &name,
+            &["login", &name, config.as_deref().unwrap_or_default()],
+        )
     }
 
     /// The master to a node, through a login master, or from here when there is none.
@@ -139,6 +131,15 @@ impl Client {
         node: &Node,
         prompt: Prompt,
     ) -> Result<Master, Error> {
+        let ours = self.of_node(via, node)?;
+        if ours.listens() {
+            return Ok(ours);
+        }
+        self.open(ours, node.arguments(via), prompt).await
+    }
+
+    /// The master to a node, whether it lives or not.
+    pub(super) fn of_node(&self, via: Option<&Master>, node: &Node) -> Result<Master, Error> {
         let through = via.map(|via| via.socket.to_string()).unwrap_or_default();
         let (port, known_hosts) = (node.port.to_string(), node.known_hosts.to_string());
         let parts = [
@@ -150,11 +151,7 @@ impl Client {
             node.host_key_alias.as_ref(),
             &known_hosts,
         ];
-        let ours = self.at(&format!("{}@{}", node.user, node.name), &parts)?;
-        if ours.listens() {
-            return Ok(ours);
-        }
-        self.open(ours, node.arguments(via), prompt).await
+        self.at(&format!("{}@{}", node.user, node.name), &parts)
     }
 
     fn at(&self, host: &str, parts: &[&str]) -> Result<Master, Error> {
@@ -180,45 +177,37 @@ impl Client {
         };
         theirs.is_alive().await.then_some(theirs)
     }
-
-    async fn open(&self, master: Master, to: Vec<String>, prompt: Prompt) -> Result<Master, Error> {
-        let socket = master.socket.as_path();
-        let patience = match prompt {
-            Prompt::Terminal => PATIENCE_WITH_PERSON,
-            Prompt::Never => PATIENCE,
-        };
-        let _lock = Lock::take(&socket.with_extension("lock"), patience)
-            .await?
-            .ok_or_else(|| Error::Busy {
-                host: master.host.clone(),
-                waited: patience,
-            })?;
-        if master.is_alive().await {
-            return Ok(master);
-        }
-        remove_dead(socket)?;
-        let batch = match prompt {
-            Prompt::Terminal => "BatchMode=no",
-            Prompt::Never => "BatchMode=yes",
-        };
-        let program = self.ssh().args(["-M", "-N", "-f", "-S"]).arg(socket);
-        let program = SETTINGS
-            .iter()
-            .chain([&batch])
-            .fold(program, |program, setting| program.args(["-o", setting]))
-            .args(to);
-        let asked = prompt == Prompt::Terminal;
-        let (status, stderr) = talk(program, asked).await?;
-        if status == 0 && master.is_alive().await {
-            tracing::debug!(host = master.host, ?socket, "master opened");
-            Ok(master)
-        } else {
-            Err(Error::of_ssh(&master.host, &stderr, asked))
-        }
-    }
 }
 
 impl Node {
+    /// sshd's port on a node.
+    const PORT: u16 = 22;
+
+    /// The node of a session, as the cluster tells of it: by its address where it is known, since
+    /// another machine's names may differ.
+    ///
+    /// # Errors
+    /// [`Error::Word`] for words that may not stand in a command of ssh.
+    pub fn of_session(
+        name: &str,
+        address: Option<std::net::IpAddr>,
+        user: &str,
+        host_key_alias: Alias,
+        known_hosts: PlainPath,
+    ) -> Result<Self, Error> {
+        let name: HostName = name.parse()?;
+        // A node may know itself by a loopback address, as Debian's /etc/hosts has it.
+        let address = address.filter(|ip| !ip.is_loopback());
+        Ok(Self {
+            address: address.map_or_else(|| name.clone(), HostName::from),
+            name,
+            port: Self::PORT,
+            user: user.parse()?,
+            host_key_alias,
+            known_hosts,
+        })
+    }
+
     pub(super) fn arguments(&self, via: Option<&Master>) -> Vec<String> {
         let mut settings = vec![
             format!("HostName={}", self.address),
@@ -289,6 +278,27 @@ impl Master {
         }
     }
 
+    /// Takes no more connections, keeps those it has, and ends with the last of them.
+    pub(super) async fn stop_listening(&self) {
+        let stop = self.client(&["-O", "stop"]).time_limit(LOCAL).output();
+        let stopped = stop.await.is_ok();
+        tracing::debug!(host = self.host, stopped, "master left");
+    }
+
+    /// The file of that lock; its time is when the master was heard of last.
+    pub(super) fn lock_path(&self) -> PathBuf {
+        self.socket.as_path().with_extension("lock")
+    }
+
+    /// The lock of whoever opens it.
+    pub(super) async fn lock(&self, patience: Duration) -> Result<Lock, Error> {
+        let taken = Lock::take(&self.lock_path(), patience).await?;
+        taken.ok_or_else(|| Error::Busy {
+            host: self.host.clone(),
+            waited: patience,
+        })
+    }
+
     /// ssh as a client of this master and of nothing else: were the master dead, ssh would dial
     /// on its own; the ProxyCommand says so instead, before anything of stdin is read.
     pub(super) fn client(&self, arguments: &[&str]) -> Program {
@@ -307,7 +317,7 @@ impl Master {
 }
 
 /// The words that name a destination to ssh.
-fn addressed(to: &Destination) -> Vec<String> {
+pub(super) fn addressed(to: &Destination) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(user) = &to.user {
         words.extend(["-l".to_owned(), user.to_string()]);
@@ -317,65 +327,4 @@ fn addressed(to: &Destination) -> Vec<String> {
     }
     words.extend(["--".to_owned(), to.host.to_string()]);
     words
-}
-
-fn remove_dead(socket: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(socket) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file("remove the dead socket", PathBuf::from(socket))(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Runs ssh until it has gone to the background or given up; its status and what it said. With a
-/// person it may take its time, and what it says is shown to them as it comes: it asks on the
-/// terminal by itself, and these are its own words to its own user.
-async fn talk(program: Program, with_person: bool) -> Result<(i32, String), Error> {
-    let command = program.shown();
-    let mut child = program.spawn_with(Stdio::null(), Stdio::null(), Stdio::piped())?;
-    let mut said = Vec::new();
-    let mut stderr = child.stderr.take();
-    let status = {
-        let listen = async {
-            let mut buffer = [0; 4096];
-            while let Some(pipe) = &mut stderr
-                && let Ok(count) = pipe.read(&mut buffer).await
-                && count > 0
-            {
-                said.extend_from_slice(&buffer[..count]);
-                if with_person {
-                    let mut ours = tokio::io::stderr();
-                    let _ = ours.write_all(&buffer[..count]).await;
-                    let _ = ours.flush().await;
-                }
-            }
-        };
-        let ended = async {
-            let status = child.wait().await;
-            // The background master of an old ssh keeps our pipe: its end may never come.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            status
-        };
-        let both = async {
-            tokio::pin!(listen, ended);
-            tokio::select! {
-                status = &mut ended => status,
-                () = &mut listen => ended.await,
-            }
-        };
-        if with_person {
-            both.await
-        } else {
-            let limit = CONNECT + LOCAL;
-            match tokio::time::timeout(limit, both).await {
-                Ok(status) => status,
-                Err(_) => return Err(process::Error::TimedOut { command, limit }.into()),
-            }
-        }
-    };
-    let status = status.map_err(|source| process::Error::Io { command, source })?;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    tracing::debug!(%status, stderr = said.trim_end(), "ssh opened a master or gave up");
-    Ok((process::code(status), said))
 }

@@ -5,12 +5,17 @@
 //! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
+//! | `dial` | how a master is opened, or put in another's place |
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
+//! | `stdio` | a connection that is this process's own stdin and stdout |
+//! | `silence` | hops that say nothing any more, and new ones in their place |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards |
 //! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
+//! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
+//! | `access` | which keys of the user's are for a login node, and whether they let in |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
@@ -34,6 +39,10 @@ mod quote;
 mod word;
 
 #[cfg(unix)]
+mod access;
+#[cfg(unix)]
+mod dial;
+#[cfg(unix)]
 mod link;
 #[cfg(unix)]
 mod listener;
@@ -50,6 +59,12 @@ mod route;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
+mod script;
+#[cfg(unix)]
+mod silence;
+#[cfg(unix)]
+mod stdio;
+#[cfg(unix)]
 mod why;
 
 pub use error::Error;
@@ -59,6 +74,7 @@ pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
 #[cfg(unix)]
 pub use {
+    access::UserKey,
     link::Route,
     listener::{Event, Listener},
     master::{Client, Master, Node, Prompt},
@@ -66,4 +82,5 @@ pub use {
     remote::{Answer, Remote},
     route::Tunnel,
     runtime::RuntimeDir,
+    script::{LoginShell, script_text},
 };

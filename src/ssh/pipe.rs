@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 
 use super::error::Error;
@@ -17,7 +17,7 @@ use super::master::{Master, NO_MASTER, Node};
 use super::quote::command_line;
 use super::word::{Destination, HostName};
 use crate::process::Program;
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 
 /// How long the way on from login may take: an ssh that connects, or a scheduler's step.
 const BEGIN: Duration = Duration::from_secs(40);
@@ -89,9 +89,25 @@ pub(super) struct Pipe {
     pub(super) relay: Relay,
     /// Dropping it ends the command.
     _child: Child,
+    /// The master it goes over, and which socket that had.
+    pub(super) master: Master,
+    socket: Option<u64>,
 }
 
 impl Pipe {
+    /// Carries one connection.
+    ///
+    /// # Errors
+    /// [`relay::Error`] when it was not opened; then nothing of `from` was read.
+    pub(super) async fn carry(
+        &self,
+        from: impl AsyncRead + Unpin,
+        to: impl AsyncWrite + Unpin,
+    ) -> Result<(), relay::Error> {
+        self.relay.open().await?.carry(from, to).await;
+        Ok(())
+    }
+
     /// Runs the command over a live master, and waits for the mark.
     ///
     /// # Errors
@@ -122,10 +138,11 @@ impl Pipe {
         let mut output = BufReader::new(output);
         let begun = begins(&mut output, frame.hex());
         if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
-            let relay = Relay::over(output, input);
             return Ok(Self {
-                relay,
+                relay: Relay::over(output, input),
                 _child: child,
+                master: master.clone(),
+                socket: inode(master),
             });
         }
         drop(input);
@@ -152,9 +169,17 @@ impl Pipe {
         }
     }
 
+    /// Whether it takes connections. One over a master that was replaced only keeps those it has.
     pub(super) fn is_open(&self) -> bool {
-        self.relay.is_open()
+        self.relay.is_open() && self.socket == inode(&self.master)
     }
+}
+
+/// Which file the master's socket is.
+fn inode(master: &Master) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let meta = std::fs::symlink_metadata(master.socket());
+    meta.ok().map(|meta| meta.ino())
 }
 
 /// Whether the mark comes: a line that ends with it, since noise may lack its line break.

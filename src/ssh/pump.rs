@@ -15,20 +15,18 @@ pub(super) const BUFFER: usize = 32 * 1024;
 #[cfg(target_os = "linux")]
 const PIPE: usize = 1024 * 1024;
 
-/// Copies until the end; how much there was, and whether all of it could be written.
-pub(super) async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> (u64, bool) {
+/// Copies until the end; whether all of it could be written.
+pub(super) async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> bool {
     // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
     #[cfg(target_os = "linux")]
     let _ = rustix::pipe::fcntl_setpipe_size(&from, PIPE);
     let mut buffer = vec![0; BUFFER];
-    let mut total = 0;
     loop {
         match from.read(&mut buffer).await {
-            Ok(0) | Err(_) => return (total, true),
+            Ok(0) | Err(_) => return true,
             Ok(count) => {
-                total += count as u64;
                 if to.write_all(&buffer[..count]).await.is_err() {
-                    return (total, false);
+                    return false;
                 }
             }
         }

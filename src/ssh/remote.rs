@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use openssh::Stdio;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use super::error::Error;
 use super::frame::Frame;
+use super::link::Route;
 use super::master::{Client, Master, NO_MASTER, Prompt};
 use super::quote::command_line;
 use super::word::Destination;
@@ -19,6 +21,9 @@ const LOOKED: &str = "PATH, ~/.local/bin/qdebug and /usr/local/bin/qdebug";
 
 /// How long finding it may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a command may say nothing until login is asked whether it is still there.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// How much of what a command wrote on stderr is kept, in bytes.
 const KEPT: usize = 64 * 1024;
@@ -176,29 +181,48 @@ impl Remote {
         (frame, words)
     }
 
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         frame: Frame,
         words: &[String],
         stdin: Option<&[u8]>,
         limit: Duration,
     ) -> Result<Answer, Error> {
-        let master = self.dial().await?;
-        let mut stdout = Vec::new();
-        let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
-        let run = self.over(&master, frame, words, stdin, &mut keep);
-        // A master whose network has died ends by itself: ServerAliveInterval. A slow answer is
-        // no reason to take the connections of others down with it.
-        let mut answer =
-            tokio::time::timeout(limit, run)
-                .await
-                .map_err(|_| Error::TimedOut {
-                    host: self.login.to_string(),
-                    command: words.join(" "),
-                    limit,
-                })??;
-        answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
-        Ok(answer)
+        let timed_out = || Error::TimedOut {
+            host: self.login.to_string(),
+            command: words.join(" "),
+            limit,
+        };
+        let deadline = Instant::now() + limit;
+        loop {
+            let master = self.dial().await?;
+            let mut stdout = Vec::new();
+            let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
+            // A slow answer is no reason to take the connections of others down with it.
+            let run = self.over(&master, frame.clone(), words, stdin, &mut keep);
+            let answer = tokio::select! {
+                answer = tokio::time::timeout_at(deadline, run) => answer.map_err(|_| timed_out())?,
+                renewed = self.silence() => {
+                    renewed?;
+                    continue;
+                }
+            };
+            let mut answer = answer?;
+            master.heard();
+            answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
+            return Ok(answer);
+        }
+    }
+
+    /// Resolves when login did not answer at all and was dialled anew; waits while it answers.
+    async fn silence(&self) -> Result<(), Error> {
+        let route = Route::Login(self.login.clone());
+        loop {
+            tokio::time::sleep(SLOW).await;
+            if self.client.renew(&route).await? {
+                return Ok(());
+            }
+        }
     }
 
     async fn over(

@@ -7,9 +7,7 @@
 //! of it is consumed before the master has opened the channel; what comes back goes through one
 //! large pipe, whose end is the end of that direction.
 
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +23,16 @@ use super::error::Error;
 use super::link::{Link, Route};
 use super::master::{Client, Master, NO_MASTER, Prompt};
 use super::pipe::Pipe;
-use super::pump::{BUFFER, copy, pump_stdio, read_line};
+use super::pump::{BUFFER, copy, read_line};
+use super::silence::Renewed;
 use super::why;
 use crate::relay;
 
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
-/// in a loop must not make a cluster count failures, nor ask a person ten times.
+/// in a loop must not make a cluster count failures, nor ask a person ten times. A host that is not
+/// reached counts none, and may be back any moment.
 const REST: Duration = Duration::from_secs(5);
+const REST_UNREACHABLE: Duration = Duration::from_secs(1);
 
 /// How long an ssh that could not connect takes to end, at most.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -42,23 +43,25 @@ const BANNER: Duration = Duration::from_secs(20);
 /// The way to one session's port, dialled when it is needed and again when it was lost.
 #[derive(Debug)]
 pub struct Tunnel {
-    client: Client,
-    route: Route,
+    pub(super) client: Client,
+    pub(super) route: Route,
     port: u16,
     prompt: Prompt,
     is_quiet: AtomicBool,
     dialled: Mutex<Dialled>,
+    pub(super) renewed: Mutex<Option<Renewed>>,
 }
 
 #[derive(Debug)]
 enum Dialled {
     Not,
     Up(Link),
+    /// How long that answer stands, and what it was.
     Failed(Instant, String),
 }
 
 /// How an `ssh -W` ended.
-enum Outcome {
+pub(super) enum Outcome {
     /// Well.
     Done,
     /// There was no master: nothing was read or sent.
@@ -77,6 +80,7 @@ impl Tunnel {
             prompt,
             is_quiet: AtomicBool::new(false),
             dialled: Mutex::new(Dialled::Not),
+            renewed: Mutex::new(None),
         })
     }
 
@@ -93,33 +97,40 @@ impl Tunnel {
         }
     }
 
-    /// Makes sure that all hops are up; gives the last one's master where there is one.
-    ///
-    /// # Errors
-    /// What dialling gave; [`Error::StillDown`] shortly after a failure.
-    pub async fn dial(&self) -> Result<Option<Master>, Error> {
-        Ok(match self.link().await? {
-            Link::Master(master) => Some(master),
-            Link::Here | Link::Pipe(_) => None,
-        })
-    }
-
-    async fn link(&self) -> Result<Link, Error> {
+    pub(super) async fn link(&self) -> Result<Link, Error> {
         let mut dialled = self.dialled.lock().await;
-        match &*dialled {
-            Dialled::Up(link) if link.is_up() => return Ok(link.clone()),
-            Dialled::Failed(at, detail) if at.elapsed() < REST => {
-                let detail = detail.clone();
-                return Err(Error::StillDown { detail });
-            }
-            _ => {}
+        if let Dialled::Failed(until, detail) = &*dialled
+            && Instant::now() < *until
+        {
+            let detail = detail.clone();
+            return Err(Error::StillDown { detail });
         }
-        let opened = self.open().await;
+        let opened = self.opened(&dialled).await;
         *dialled = match &opened {
             Ok(link) => Dialled::Up(link.clone()),
-            Err(error) => Dialled::Failed(Instant::now(), error.to_string()),
+            Err(error) => {
+                let rest = match error {
+                    Error::Unreachable { .. } => REST_UNREACHABLE,
+                    _ => REST,
+                };
+                Dialled::Failed(Instant::now() + rest, error.to_string())
+            }
         };
         opened
+    }
+
+    /// What is up and answers, else what is dialled. A connection that was given to a silent master
+    /// could not be taken back, so whoever was not heard of just now is asked before.
+    async fn opened(&self, dialled: &Dialled) -> Result<Link, Error> {
+        let link = match dialled {
+            Dialled::Up(link) if link.is_up() => link.clone(),
+            _ => self.open().await?,
+        };
+        if link.answers().await {
+            return Ok(link);
+        }
+        self.client.renew(&self.route).await?;
+        self.open().await
     }
 
     async fn open(&self) -> Result<Link, Error> {
@@ -170,7 +181,7 @@ impl Tunnel {
                     tokio::select! {
                         biased;
                         () = read_line(&mut mine, &mut line) => {}
-                        carried = pipe.relay.carry(from, to) => {
+                        carried = pipe.carry(from, to) => {
                             carried.map_err(|error| self.not_carried(&error))?;
                         }
                     }
@@ -211,7 +222,9 @@ impl Tunnel {
         let mut stream = stream;
         // A link may have died after it was looked at: nothing of the stream has been read then.
         for is_last in [false, true] {
-            match self.link().await? {
+            let link = self.link().await?;
+            let silence = self.silence(Instant::now());
+            match link {
                 Link::Here => {
                     let mut to = self.connect_here().await?;
                     let (from, to) = (&mut stream, &mut to);
@@ -219,16 +232,27 @@ impl Tunnel {
                         tokio::io::copy_bidirectional_with_sizes(from, to, BUFFER, BUFFER).await;
                     return Ok(());
                 }
-                Link::Master(master) => match self.carry_over(&master, stream).await? {
+                Link::Master(master) => match self.carry_over(&master, stream, silence).await? {
                     None => return Ok(()),
                     Some(_) if is_last => return Err(self.lost(&master)),
                     Some(untouched) => stream = untouched,
                 },
                 Link::Pipe(pipe) => {
-                    let (from, to) = stream.split();
-                    match pipe.relay.carry(from, to).await {
+                    let opened = tokio::select! {
+                        opened = pipe.relay.open() => opened,
+                        renewed = silence => {
+                            renewed?;
+                            Err(relay::Error::Ended)
+                        }
+                    };
+                    match opened {
+                        Ok(opened) => {
+                            let (from, to) = stream.split();
+                            opened.carry(from, to).await;
+                            return Ok(());
+                        }
                         Err(relay::Error::Ended) if !is_last => {}
-                        carried => return carried.map_err(|error| self.not_carried(&error)),
+                        Err(error) => return Err(self.not_carried(&error)),
                     }
                 }
             }
@@ -241,16 +265,30 @@ impl Tunnel {
         &self,
         master: &Master,
         stream: TcpStream,
+        silence: impl Future<Output = Result<(), Error>>,
     ) -> Result<Option<TcpStream>, Error> {
         let lost = |_| self.refused(master.host(), "its connection went away at once");
         let stream = stream.into_std().map_err(lost)?;
         let input: OwnedFd = stream.try_clone().map_err(lost)?.into();
         let mut stream = TcpStream::from_std(stream).map_err(lost)?;
         let mut child = self.spawn(master, Stdio::from(input), Stdio::piped())?;
-        let Some(stdout) = child.stdout.take() else {
+        let Some(mut stdout) = child.stdout.take() else {
             return Ok(None);
         };
-        let (count, delivered) = copy(stdout, &mut stream).await;
+        let mut first = vec![0; BUFFER];
+        let count = tokio::select! {
+            biased;
+            read = stdout.read(&mut first) => read.unwrap_or(0),
+            renewed = silence => {
+                // The master keeps the stream, and only this ends it.
+                let _ = stream.shutdown().await;
+                renewed?;
+                return Err(self.lost(master));
+            }
+        };
+        if count > 0 {
+            master.heard();
+        }
         if count == 0 {
             // Nothing came: a channel that was never opened, or a server that says nothing.
             let failed = self.outcome(master, &mut child);
@@ -270,6 +308,10 @@ impl Tunnel {
                 Outcome::Failed(error) => Err(error),
             };
         }
+        let delivered = match stream.write_all(&first[..count]).await {
+            Ok(()) => copy(stdout, &mut stream).await,
+            Err(_) => false,
+        };
         let _ = stream.shutdown().await;
         if delivered {
             let _ = child.wait().await;
@@ -278,63 +320,7 @@ impl Tunnel {
         Ok(None)
     }
 
-    /// Carries this process's own stdin and stdout, and gives both away: the master reads and
-    /// writes them itself, and their ends are its to close.
-    ///
-    /// # Errors
-    /// Why it could not be carried.
-    pub async fn carry_stdio(&self) -> Result<(), Error> {
-        match self.link().await? {
-            Link::Here => self.carry_stdio_here().await,
-            Link::Pipe(pipe) => self.carry_stdio_over(&pipe).await,
-            Link::Master(master) => {
-                let mut child = self.spawn(&master, Stdio::inherit(), Stdio::inherit())?;
-                let null = std::fs::File::options()
-                    .read(true)
-                    .write(true)
-                    .open("/dev/null");
-                if let Ok(null) = null {
-                    let _ = rustix::stdio::dup2_stdin(&null);
-                    let _ = rustix::stdio::dup2_stdout(&null);
-                }
-                match self.outcome(&master, &mut child).await {
-                    Outcome::Done => Ok(()),
-                    Outcome::NoMaster => Err(self.lost(&master)),
-                    Outcome::Failed(error) => Err(error),
-                }
-            }
-        }
-    }
-
-    async fn carry_stdio_here(&self) -> Result<(), Error> {
-        let lost = |_| self.refused("this machine", "its connection went away at once");
-        let stream = self.connect_here().await?;
-        let stream = stream.into_std().map_err(lost)?;
-        stream.set_nonblocking(false).map_err(lost)?;
-        let sending = stream.try_clone().map_err(lost)?;
-        let end = |stream: &std::net::TcpStream| drop(stream.shutdown(Shutdown::Write));
-        let told = pump_stdio(stream, sending, end).map_err(lost)?;
-        let _ = told.await;
-        Ok(())
-    }
-
-    async fn carry_stdio_over(&self, pipe: &Pipe) -> Result<(), Error> {
-        let lost = |_| self.refused(self.end(), "its connection went away at once");
-        let (mine, theirs) = UnixStream::pair().map_err(lost)?;
-        let sending = mine.try_clone().map_err(lost)?;
-        theirs.set_nonblocking(true).map_err(lost)?;
-        let (from, to) = tokio::net::UnixStream::from_std(theirs)
-            .map_err(lost)?
-            .into_split();
-        let end = |stream: &UnixStream| drop(stream.shutdown(Shutdown::Write));
-        let told = pump_stdio(mine, sending, end).map_err(lost)?;
-        let carried = pipe.relay.carry(from, to).await;
-        carried.map_err(|error| self.not_carried(&error))?;
-        let _ = told.await;
-        Ok(())
-    }
-
-    async fn connect_here(&self) -> Result<TcpStream, Error> {
+    pub(super) async fn connect_here(&self) -> Result<TcpStream, Error> {
         let stream = TcpStream::connect(("127.0.0.1", self.port))
             .await
             .map_err(|error| self.refused("this machine", &error.to_string()))?;
@@ -342,14 +328,19 @@ impl Tunnel {
         Ok(stream)
     }
 
-    fn spawn(&self, master: &Master, stdin: Stdio, stdout: Stdio) -> Result<Child, Error> {
+    pub(super) fn spawn(
+        &self,
+        master: &Master,
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> Result<Child, Error> {
         let target = format!("127.0.0.1:{}", self.port);
         let program = master.client(&["-W", &target]);
         Ok(program.spawn_with(stdin, stdout, Stdio::piped())?)
     }
 
     /// How an `ssh -W` ends.
-    async fn outcome(&self, master: &Master, child: &mut Child) -> Outcome {
+    pub(super) async fn outcome(&self, master: &Master, child: &mut Child) -> Outcome {
         let mut said = Vec::new();
         if let Some(stderr) = &mut child.stderr {
             let _ = stderr.take(16 * 1024).read_to_end(&mut said).await;
@@ -371,18 +362,18 @@ impl Tunnel {
         }
     }
 
-    fn lost(&self, master: &Master) -> Error {
+    pub(super) fn lost(&self, master: &Master) -> Error {
         Error::Lost {
             host: master.host().to_owned(),
             command: format!("a connection to port {}", self.port),
         }
     }
 
-    fn not_carried(&self, error: &relay::Error) -> Error {
+    pub(super) fn not_carried(&self, error: &relay::Error) -> Error {
         self.refused(self.end(), &error.to_string())
     }
 
-    fn end(&self) -> &str {
+    pub(super) fn end(&self) -> &str {
         match &self.route {
             Route::Here => "this machine",
             Route::Login(login) => login.host.as_ref(),
@@ -391,7 +382,7 @@ impl Tunnel {
         }
     }
 
-    fn refused(&self, host: &str, detail: &str) -> Error {
+    pub(super) fn refused(&self, host: &str, detail: &str) -> Error {
         Error::Forward {
             host: host.to_owned(),
             port: self.port,

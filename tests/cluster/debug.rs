@@ -102,8 +102,10 @@ fn a_breakpoint_is_hit_from_the_laptop() {
     ] {
         assert!(written.out.contains(word), "{word}: {written}");
     }
-    let before = Host::Laptop.sh("cat debugged/.vscode/launch.json.before-qdebug");
-    assert_eq!(before.ok().out, mine);
+    let clean =
+        "qdebug ide clean debugged && cat debugged/.vscode/launch.json && ls -A debugged/.vscode";
+    let cleaned = Host::Laptop.sh(clean).ok();
+    assert_eq!(cleaned.out, format!("{mine}launch.json\n"), "{cleaned}");
 
     // What nothing catches pauses a debugger that takes debugpy's defaults, as IDEs do.
     let raised = debug(

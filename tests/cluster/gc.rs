@@ -131,3 +131,55 @@ fn what_is_known_of_an_image_that_is_gone_is_forgotten() {
     assert_eq!(left.lines().count(), 2, "{left}");
     HERE.run(&["rm", "-rf", "/var/tmp/gc-images"]).ok();
 }
+
+/// A dockerd that dies in the middle of a start may leave a process behind and drop its record. The
+/// process and its group are made by hand here.
+#[test]
+fn what_the_engine_forgot_of_a_dead_session_goes() {
+    let base = "/var/tmp/gc-forgotten";
+    let (dead, other) = ("5a".repeat(32), "5b".repeat(32));
+    let group = "group() { d=/sys/fs/cgroup; [ ! -d $d/pids ] || d=$d/pids; echo $d/$1; }";
+    for id in [&dead, &other] {
+        let lay = format!(
+            "{group}; mkdir $(group {id}) && {{
+                 setpriv --reuid 2001 --regid 2001 --clear-groups sleep 600 >/dev/null 2>&1 &
+                 echo $! >$(group {id})/cgroup.procs
+             }}"
+        );
+        HERE.root(&lay).ok();
+    }
+    let alive = |id: &str| HERE.root(&format!("{group}; cat $(group {id})/cgroup.procs"));
+    let folder = format!("{base}/qdebug-2001/sessions/{}", "e".repeat(32));
+    HERE.sh(&format!(
+        "umask 077; mkdir -p {folder}; printf {dead} >{folder}/container; \
+         echo 'node_dir = \"{base}\"' >{base}/config.toml"
+    ))
+    .ok();
+    let gc = |words: &[&str]| {
+        let config = format!("QDEBUG_CONFIG={base}/config.toml");
+        HERE.run(&[&["env", &config, "qdebug", "gc"], words].concat())
+            .ok()
+    };
+
+    gc(&["--dry-run"]);
+    assert_ne!(alive(&dead).ok().text(), "");
+    gc(&[]);
+    // A kill is told at once and done a little later.
+    let empty = format!(
+        "{group}; for try in $(seq 100); do
+             [ -n \"$(cat $(group {dead})/cgroup.procs)\" ] || break; sleep 0.1
+         done"
+    );
+    HERE.root(&empty).ok();
+    let left = [&dead, &other].map(|id| alive(id).ok().text().to_owned());
+    let gone = HERE.sh(&format!("! test -e {folder}"));
+    for id in [&dead, &other] {
+        HERE.root(&format!(
+            "{group}; g=$(group {id}); kill -9 $(cat $g/cgroup.procs); sleep 0.2; rmdir $g"
+        ));
+    }
+    HERE.run(&["rm", "-rf", base]).ok();
+    assert_eq!(left[0], "");
+    assert_ne!(left[1], "", "one of a container that no dead session had");
+    gone.ok();
+}

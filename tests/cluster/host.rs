@@ -105,7 +105,7 @@ impl Host {
         command
     }
 
-    fn run_as(self, user: &str, words: &[&str]) -> Ran {
+    pub(crate) fn run_as(self, user: &str, words: &[&str]) -> Ran {
         // docker exec does not pass a death on: the limit is counted inside the host as well.
         let limited = [&["timeout", "-k", "5", "120"], words].concat();
         let mut command = self.command(user, &limited);

@@ -188,6 +188,33 @@ fn what_keeps_podman_from_working_is_told_with_its_cure() {
     }
 }
 
+/// Debian's Podman has runc, which keeps no groups.
+#[test]
+fn groups_that_stay_outside_are_named_with_the_cure() {
+    on_podman();
+    let session = Session::ready("pm-groups", &SMALL);
+    let node = session.node();
+    let groups = node
+        .sh("id -G | tr ' ' '\\n' | grep -vx 2001 | sort -n")
+        .ok();
+    let names = groups.text().lines().map(|number| {
+        let line = format!("getent group {number} | cut -d: -f1");
+        format!("{} ({number})", node.sh(&line).ok().text())
+    });
+    let names = names.collect::<Vec<_>>().join(", ");
+    assert_ne!(names, "", "alice is in a group that runc leaves out");
+    let notices = session.status()["details"]["notices"].to_string();
+    let old = node.sh("test ! -e /sys/fs/cgroup/cgroup.controllers").code == 0;
+    let cure = if old {
+        "--engine docker"
+    } else {
+        "install crun"
+    };
+    for word in [&*format!("outside: {names}."), cure] {
+        assert!(notices.contains(word), "{word}: {notices}");
+    }
+}
+
 #[test]
 fn a_gpu_that_does_not_arrive_is_missed() {
     on_podman();

@@ -9,13 +9,13 @@ use crate::session::Session;
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
 
 /// A second sshd of the login node with rules of its own; the first and its users are left alone.
-struct Door {
-    port: u16,
+pub(crate) struct Door {
+    pub(crate) port: u16,
 }
 
 impl Door {
     #[track_caller]
-    fn open(port: u16, rules: &[&str]) -> Self {
+    pub(crate) fn open(port: u16, rules: &[&str]) -> Self {
         let rules: String = rules.iter().map(|rule| format!(" -o '{rule}'")).collect();
         let pid = format!("-o PidFile=/run/sshd-{port}.pid");
         Host::Login
@@ -33,7 +33,7 @@ impl Door {
         Self { port }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("alice@login:{}", self.port)
     }
 

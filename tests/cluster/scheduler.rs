@@ -101,6 +101,23 @@ impl Scheduler {
         ran.ok().text().to_owned()
     }
 
+    /// Why the node gets no job any more, where that is so: whatever was to run there then waits, and
+    /// fails for no reason of its own.
+    pub(crate) fn out_of_use(self, node: Host) -> Option<String> {
+        let name = node.name();
+        let line = match self {
+            Self::Slurm => format!(
+                "sinfo -N -h -n {name} -t drain,drained,draining,down,fail -o '%N is %T: %E'"
+            ),
+            Self::OpenPbs | Self::Torque => format!(
+                "pbsnodes {name} | grep -A 20 -E 'state = .*(offline|down)' | \
+                 grep -E ' (state|comment|note) = ' | sed 's/^ */{name}: /'"
+            ),
+        };
+        let ran = Host::Login.root(&line);
+        (!ran.text().is_empty()).then(|| ran.text().to_owned())
+    }
+
     /// The variable by which a job knows its id.
     pub(crate) fn id_variable(self) -> &'static str {
         match self {

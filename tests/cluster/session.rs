@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::engine::engine;
 use crate::host::{Host, Ran, within};
+use crate::scheduler::here;
 
 /// How long a session may take to become ready on a busy machine.
 const READY: Duration = Duration::from_secs(90);
@@ -158,6 +159,11 @@ impl Drop for Session {
             Host::Login.run(&["qdebug", "stop", &self.name]);
         } else {
             eprintln!("{}", self.logs());
+            for node in Host::NODES {
+                if let Some(why) = here().out_of_use(node) {
+                    eprintln!("no job runs there any more: {why}");
+                }
+            }
             Host::Login.run(&["qdebug", "stop", "--no-wait", &self.name]);
         }
     }

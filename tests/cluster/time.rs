@@ -108,7 +108,8 @@ fn what_the_user_runs_may_say_its_last_words() {
     let words = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
     let session = Session::ready("last-words", &words);
     session.connect();
-    let loops = "trap \"sleep 0.4; echo my last words; exit 0\" TERM; echo begun; \
+    // More than what is on its way when the process ends.
+    let loops = "trap \"sleep 0.2; seq 30000; echo my last words; exit 0\" TERM; echo begun; \
                  while :; do sleep 0.05; done";
     let line = format!("ssh qdebug-last-words '{loops}'");
     let talk = Talk::start("last-words", &line);

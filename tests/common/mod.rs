@@ -118,6 +118,24 @@ impl Bench {
         ok(cut).await;
     }
 
+    /// The processes that carry the connections of the sshd that was started last.
+    pub async fn carriers_of_last(&self) -> Vec<String> {
+        let server = self.servers.last().and_then(Child::id).unwrap();
+        let all = ok(Program::new("ps").args(["-eo", "pid=,ppid="])).await;
+        let pairs: Vec<Vec<&str>> = all
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        let mut found = vec![server.to_string()];
+        let mut at = 0;
+        while let Some(parent) = found.get(at).cloned() {
+            let children = pairs.iter().filter(|pair| pair[1] == parent);
+            found.extend(children.map(|pair| pair[0].to_owned()));
+            at += 1;
+        }
+        found.split_off(1)
+    }
+
     /// The user's own ssh configuration.
     pub fn config(&self, hosts: &[(&str, u16, &str)], more: &str) -> Client {
         let at = self.dir.path().display();

@@ -1,8 +1,11 @@
 //! The command line: what clap parses, and nothing else.
 
 mod debug;
+mod doctor;
 mod hooks;
+mod ide;
 mod image;
+mod setup;
 mod submit;
 
 use std::path::PathBuf;
@@ -13,8 +16,11 @@ use crate::laptop;
 use crate::session::PublicKey;
 
 pub(super) use debug::Debug;
+pub(super) use doctor::Doctor;
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
+pub(super) use ide::Ide;
 pub(super) use image::{Image, ImageBuild, ImagePrune};
+pub(super) use setup::Setup;
 pub(super) use submit::{EngineFlag, MountList, Recipe, SshdChoice, Submit};
 
 /// Where the help puts the flags of every command: behind the command's own.
@@ -62,6 +68,8 @@ pub(super) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make a cluster ready: key, qdebug there, profile (on the laptop, once)
+    Setup(Setup),
     /// Submit a debugging session to the scheduler (on the login node)
     Submit(Box<Submit>),
     /// Submit a session from here, wait for it and connect to it (on the laptop)
@@ -85,6 +93,11 @@ pub(super) enum Command {
     Forward(Forward),
     /// Run a Python program of a session under a debugger that your IDE attaches to
     Debug(Debug),
+    /// What qdebug has written for IDEs on this machine: list it, take it away
+    #[command(subcommand)]
+    Ide(Ide),
+    /// Look whether everything is as it should be, and tell what mends the rest
+    Doctor(Doctor),
     /// Remove containers of yours whose job is over (on a node)
     Gc(Gc),
     /// Images: build one ahead, list what there is, free the disk
@@ -169,6 +182,7 @@ Examples:
   qdebug connect 1234
   qdebug connect v100-otter --on alice@login.example.org
   qdebug connect 1234 -L 8888:127.0.0.1:8888
+  qdebug connect 1234 --ide code
 
 While it runs, and for ten minutes after, `ssh qdebug-NAME` works from any terminal or IDE.")]
 pub(super) struct Connect {
@@ -190,6 +204,12 @@ pub(super) struct Way {
     /// The port on 127.0.0.1 of this machine; the same as last time when not given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: Option<u16>,
+    /// Open it in this IDE; what is written for that, `qdebug ide clean` takes away
+    #[arg(long, value_name = "IDE", value_parser = ide::ide())]
+    pub(super) ide: Option<crate::ide::Ide>,
+    /// For pycharm: the copy of the session's folder on this machine; here, if a project is here
+    #[arg(long, value_name = "DIR", requires = "ide", value_parser = super::values::directory)]
+    pub(super) workspace: Option<PathBuf>,
     /// Answer every question with yes
     #[arg(short, long)]
     pub(super) yes: bool,

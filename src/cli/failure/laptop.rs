@@ -1,22 +1,8 @@
-//! What the laptop half's errors mean to the user: ssh too.
+//! What the laptop half's errors mean to the user: ssh too. Those of IDEs are in `ide`.
 
 use super::Failure;
 use crate::cli::Exit;
-use crate::{ide, laptop, ssh};
-
-impl From<ide::LaunchError> for Failure {
-    fn from(error: ide::LaunchError) -> Self {
-        let failure = |exit| Self::of(exit, &error);
-        match &error {
-            ide::LaunchError::File { source, .. } => match source.kind() {
-                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
-                _ => failure(Exit::Failed),
-            },
-            ide::LaunchError::Content { .. } => failure(Exit::Config)
-                .hint("mend it, or leave `--write` out and paste what is printed"),
-        }
-    }
-}
+use crate::{laptop, ssh};
 
 impl From<laptop::Error> for Failure {
     fn from(error: laptop::Error) -> Self {
@@ -73,6 +59,9 @@ impl From<laptop::Error> for Failure {
             ),
             E::Memory { path, .. } => {
                 failure(Exit::Failed).hint(format!("remove {path} and connect again"))
+            }
+            E::Setup { .. } => {
+                failure(Exit::Failed).hint("mend that and run setup again: it goes on from there")
             }
             E::NoHome => failure(Exit::Config).hint("set HOME to your home"),
         }

@@ -2,6 +2,7 @@
 //! typed errors of the halves here and nowhere else: `login`, `node` and `laptop` say what each
 //! of their errors means.
 
+mod ide;
 mod laptop;
 mod login;
 mod node;
@@ -60,6 +61,21 @@ impl Failure {
         self.exit
     }
 
+    /// What happened.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Why.
+    pub(super) fn causes(&self) -> &[String] {
+        &self.causes
+    }
+
+    /// What to do about it.
+    pub(super) fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
     /// Adds what to do about it.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -84,6 +100,15 @@ impl Failure {
             None => failure,
         };
         failure.hint(format!("`qdebug logs {}` shows what happened", status.name))
+    }
+
+    /// The same as a line with its causes and hints below, for what does not end the command.
+    pub(super) fn lines(&self) -> String {
+        let causes = self.causes.iter();
+        let causes = causes.map(|cause| format!("\n  because: {}", cause.trim_end()));
+        let hints = self.hints.iter().map(|hint| format!("\n  hint: {hint}"));
+        let message = std::iter::once(self.message.clone());
+        message.chain(causes).chain(hints).collect()
     }
 
     /// Says it, on stderr and with `json` on stdout too; returns the exit code.

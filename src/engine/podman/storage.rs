@@ -192,7 +192,7 @@ fn usable(store: &Path) -> Result<(), String> {
 }
 
 /// The name of the network file system that a path lies on.
-pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
+pub fn network_file_system(path: &Path) -> Option<&'static str> {
     let magic = rustix::fs::statfs(path).ok()?.f_type;
     name_of(magic as u32) // The numbers have 32 bits, whatever the type of the field.
 }

@@ -116,7 +116,7 @@ pub async fn debug<E: From<Error>>(
     paths: &Paths,
     ask: &Debug,
     on_missing: impl FnOnce(),
-    on_ready: impl FnOnce(&Ready) -> Result<(), E>,
+    on_ready: impl AsyncFnOnce(&Ready) -> Result<(), E>,
 ) -> Result<Option<i32>, E> {
     let known = Known::find(&paths.sessions, &ask.job)?;
     super::publish::publish(paths).await?;
@@ -169,7 +169,7 @@ pub async fn debug<E: From<Error>>(
         debugpy,
         python: answer.python,
     };
-    on_ready(&ready)?;
+    on_ready(&ready).await?;
     let forward = format!("127.0.0.1:{port}:127.0.0.1:{remote_port}");
     Ok(session
         .run(&run, remote_port, &forward, ask.terminal)

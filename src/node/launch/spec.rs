@@ -65,6 +65,7 @@ impl Launching<'_> {
             ..ContainerSpec::default()
         };
         let mut unmet = self.engine.unmet(&spec);
+        unmet.extend(self.engine.groups_left_out(&self.user.groups));
         if self.engine.shares_our_limits() && limits.memory_is_only_asked_for {
             unmet.push(
                 "the scheduler does not hold this job to its memory, and Podman without root \

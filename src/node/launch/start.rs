@@ -49,6 +49,12 @@ impl Launching<'_> {
             };
             made.container = Some(id.clone());
             made.making = false;
+            if self.engine.kind() == engine::Kind::Docker
+                && let Some(folder) = &made.folder
+                && let Err(error) = folder.note_container(&id)
+            {
+                tracing::warn!(%error, "cannot note the container for gc");
+            }
             if spec.stdin {
                 self.hand_over(made, &id).await?;
             }

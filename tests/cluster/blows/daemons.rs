@@ -107,7 +107,9 @@ pub(super) fn all_is_well() {
         if ran.code == 0 {
             Ok(())
         } else {
-            Err(Host::Login.sh("sinfo -N -o '%N %T %E'; pbsnodes -a").to_string())
+            Err(Host::Login
+                .sh("sinfo -N -o '%N %T %E'; pbsnodes -a")
+                .to_string())
         }
     });
     for node in Host::NODES {

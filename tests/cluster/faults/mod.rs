@@ -54,7 +54,8 @@ fn kind_of(node: Host) -> &'static str {
     if node == Host::Node1 { "V100" } else { "P100" }
 }
 
-/// Runs each on one of the nodes, as soon as that is free; what failed is told at the end.
+/// Runs each on one of the nodes, as soon as that is free; what failed is told at the end. A node that
+/// a try has put out of use gets no other: the other node does what is left.
 #[track_caller]
 fn on_both_nodes<T: Send + std::fmt::Debug>(work: Vec<T>, try_one: impl Fn(Host, &T) + Sync) {
     let _own = NODES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,6 +66,11 @@ fn on_both_nodes<T: Send + std::fmt::Debug>(work: Vec<T>, try_one: impl Fn(Host,
             let (work, failed, try_one) = (&work, &failed, &try_one);
             scope.spawn(move || {
                 loop {
+                    if let Some(why) = here().out_of_use(node) {
+                        eprintln!("nothing more is tried on {node:?}: {why}");
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        return failed.push(why);
+                    }
                     let next = work.lock().unwrap_or_else(PoisonError::into_inner).pop();
                     let Some(one) = next else { return };
                     let began = Instant::now();
@@ -72,16 +78,23 @@ fn on_both_nodes<T: Send + std::fmt::Debug>(work: Vec<T>, try_one: impl Fn(Host,
                     let took = began.elapsed().as_secs_f64();
                     let word = if tried.is_ok() { "kept" } else { "BROKEN" };
                     eprintln!("{word} on {node:?} in {took:.1} s: {one:?}");
-                    if tried.is_err() {
+                    let drained = here().out_of_use(node);
+                    if tried.is_err() || drained.is_some() {
+                        let why = drained.unwrap_or_default();
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
-                        failed.push(format!("{one:?}"));
+                        failed.push(format!("{one:?} {why}"));
                     }
                 }
             });
         }
     });
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    assert!(failed.is_empty(), "broken: {}", failed.join("; "));
+    let left = work.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(
+        failed.is_empty(),
+        "broken: {}; not tried: {left:?}",
+        failed.join("; ")
+    );
 }
 
 #[test]

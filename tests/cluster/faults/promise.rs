@@ -15,6 +15,15 @@ const PROMISE: Duration = Duration::from_secs(5);
 /// How long a scheduler may take to say that a job is over, on a machine that is busy.
 const VERDICT: Duration = Duration::from_secs(90);
 
+/// Lists processes whose control group carries the id of a container that the engine does not have: an
+/// engine that died in the middle of a start leaves such. The node's own id, as it is a container itself,
+/// is none of them.
+const FORGOTTEN: &str = "grep -osHE '[0-9a-f]{64}' /proc/[0-9]*/cgroup | sort -u |
+     grep -vF -f <(docker ps -aq --no-trunc; grep -oE '[0-9a-f]{64}' /proc/1/cgroup) |
+     while IFS=: read -r file id; do
+         echo \"$id: $(tr '\\0' ' ' <${file%cgroup}cmdline)\"
+     done";
+
 /// The processes of its container on the node, one a line: asked of the kernel, which always answers.
 /// What a container of ours runs is the kit's, and carries the session's host name; what a recipe of
 /// these tests runs is known by its words, and no other session of the node has one.
@@ -72,6 +81,13 @@ pub(super) fn nothing_left(session: &Session, node: Host) {
         match &engine().records(node, &label)[..] {
             [] => Ok(()),
             some => Err(some.join(" ")),
+        }
+    });
+    within(PROMISE, "no process that the engine forgot", || {
+        let forgotten = node.root(FORGOTTEN);
+        match forgotten.text() {
+            "" => Ok(()),
+            some => Err(format!("{some}\n{}", session.logs())),
         }
     });
     // The engine's builder makes its containers without our labels.

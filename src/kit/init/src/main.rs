@@ -45,6 +45,11 @@ const LOST_GRACE: Duration = Duration::from_millis(500);
 /// How often is looked whether the user's processes have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long sshd may take to hand on what processes said that have ended. It shuts a connection
+/// whose last process has ended itself; one without any, as `ssh -N` has it, is not waited for
+/// longer.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// The longest single sleep; the deadline's clock goes on while the machine sleeps, poll's not.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -266,11 +271,21 @@ impl Init {
         for process in processes::of_the_user(proc) {
             sys::send(process.pid, sys::SIGTERM);
         }
+        self.wait_while(limit, || {
+            let users = processes::of_the_user(proc);
+            users.iter().any(|process| !process.ignores_term)
+        });
+        self.wait_while(limit.min(sys::since_boot() + LAST_WORDS), || {
+            processes::sshd_may_have_words(proc)
+        });
+    }
+
+    /// Waits as long as that is so, at most until `limit`, taking away whoever has ended.
+    fn wait_while(&mut self, limit: Duration, is_so: impl Fn() -> bool) {
         loop {
             while let sys::Reaped::Child(..) = sys::reap() {}
-            let waited_for = processes::of_the_user(proc);
             let left = limit.saturating_sub(sys::since_boot());
-            if left.is_zero() || waited_for.iter().all(|process| process.ignores_term) {
+            if left.is_zero() || !is_so() {
                 return;
             }
             sys::wait([self.signals.as_fd()], left.min(LOOK_EVERY));

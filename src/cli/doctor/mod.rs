@@ -1,0 +1,170 @@
+//! `qdebug doctor`: a ladder of checks on the laptop, the login node or a node, each with what
+//! mends it. It changes nothing but what every command makes (the node's own folder, the hop).
+
+mod laptop;
+mod login;
+mod modes;
+mod node;
+
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize};
+
+use super::args::{Doctor, Global};
+use super::setting::Setting;
+use super::{Exit, Failure, ladder, output};
+use crate::session::{FORMAT, Rung, Verdict};
+
+/// What `doctor --json` prints, and the laptop reads of a login node.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    format: u32,
+    /// This qdebug's version.
+    version: String,
+    /// `laptop`, `login` or `node`.
+    place: String,
+    rungs: Vec<Rung>,
+}
+
+/// The rungs so far, told as they come.
+#[derive(Debug, Default)]
+struct Ladder {
+    rungs: RefCell<Vec<Rung>>,
+}
+
+impl Ladder {
+    fn add(&self, rung: Rung) {
+        ladder::tell(&rung);
+        self.rungs.borrow_mut().push(rung);
+    }
+}
+
+impl Doctor {
+    pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        let ladder = Ladder::default();
+        let setting = match Setting::load() {
+            Ok(setting) => Some(setting),
+            Err(failure) => {
+                ladder.add(failure.rung("configuration"));
+                None
+            }
+        };
+        let place = self.place(global, setting.as_ref()).await;
+        if let Some(setting) = &setting {
+            ladder.add(configuration(setting));
+            match place {
+                "node" => node::look(setting, &ladder).await,
+                "login" => login::look(setting, &ladder).await,
+                _ => laptop::look(setting, global, &ladder).await,
+            }
+        }
+        let rungs = ladder.rungs.into_inner();
+        let well = Rung::none_fails(&rungs);
+        if global.json {
+            output::json(&Told {
+                format: FORMAT,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                place: place.to_owned(),
+                rungs,
+            });
+        } else {
+            let failing = if well {
+                "nothing fails"
+            } else {
+                "something fails"
+            };
+            output::talk(&format!("{failing} on this {place}"));
+        }
+        Ok(if well { Exit::Done } else { Exit::Failed }.code())
+    }
+
+    async fn place(&self, global: &Global, setting: Option<&Setting>) -> &'static str {
+        let elsewhere = global.on.as_deref().is_some_and(|on| on != "here");
+        match (self.node, self.login, setting) {
+            (true, ..) => "node",
+            (_, true, _) => "login",
+            (_, _, Some(setting)) if !elsewhere => match setting.is_cluster().await {
+                Ok(true) => "login",
+                _ => "laptop",
+            },
+            _ => "laptop",
+        }
+    }
+}
+
+/// The files say what can be; what is odd in them was told when they were read.
+fn configuration(setting: &Setting) -> Rung {
+    let sound = setting.submit_defaults().err();
+    let sound = sound.or_else(|| setting.named_scheduler().err());
+    match (sound, setting.config.warnings.len()) {
+        (Some(failure), _) => failure.rung("configuration"),
+        (None, 0) => Rung::new("configuration", Verdict::Ok, "nothing is wrong with it"),
+        (None, count) => Rung::new(
+            "configuration",
+            Verdict::Warn,
+            format!("it can be used; {count} odd: see the warnings"),
+        )
+        .cure("qdebug config check"),
+    }
+}
+
+impl Failure {
+    /// A failed rung of it, its hints as cures.
+    fn rung(&self, name: &str) -> Rung {
+        let mut told = self.message().to_owned();
+        for cause in self.causes() {
+            told.push_str(": ");
+            told.push_str(cause);
+        }
+        let rung = Rung::new(name, Verdict::Fail, told);
+        self.hints().iter().fold(rung, Rung::cure)
+    }
+}
+
+/// Free space on a disk that sessions write to.
+fn free_rung(name: &str, what: &str, free_bytes: Option<u64>) -> Rung {
+    const LITTLE: u64 = 1 << 30;
+    match free_bytes {
+        Some(free) if free < LITTLE => Rung::new(
+            name,
+            Verdict::Warn,
+            format!("{what}: only {} MB are free", free >> 20),
+        )
+        .cure("make room: `qdebug image prune` on a node, old files of yours"),
+        Some(free) => Rung::new(name, Verdict::Ok, format!("{what}: {} GB free", free >> 30)),
+        None => Rung::new(name, Verdict::Ok, what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_becomes_a_rung_with_its_cures() {
+        let failure = Failure::new(Exit::Engine, "no engine")
+            .hint("start it")
+            .hint("or that");
+        let rung = failure.rung("engine");
+        assert_eq!(
+            (rung.verdict, rung.told.as_str()),
+            (Verdict::Fail, "no engine")
+        );
+        assert_eq!(rung.cures, ["start it", "or that"]);
+    }
+
+    #[test]
+    fn little_room_is_a_warning() {
+        assert_eq!(free_rung("x", "y", Some(5 << 20)).verdict, Verdict::Warn);
+        assert_eq!(free_rung("x", "y", Some(5 << 30)).told, "y: 5 GB free");
+        assert_eq!(free_rung("x", "y", None).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn an_answer_of_a_newer_qdebug_is_read() {
+        let text = r#"{"format":1,"version":"9.0.0","place":"login","new":[],
+                       "rungs":[{"name":"kit","verdict":"ok","told":"x"}]}"#;
+        let told: Told = serde_json::from_str(text).unwrap();
+        assert_eq!(told.rungs[0].name, "kit");
+    }
+}

@@ -1,0 +1,153 @@
+//! What a session needs of a node: engine, GPUs, its own folder, and the hooks that clean up.
+
+use std::time::{Duration, Instant};
+
+use super::{Ladder, free_rung, login};
+use crate::cli::Failure;
+use crate::cli::setting::Setting;
+use crate::gpu::{self, Gpu, inventory};
+use crate::kit::Kit;
+use crate::node::hooks::{Found, PlainPath, Target};
+use crate::node::{EngineFound, FolderFound, engine_found, folder_found};
+use crate::session::{Rung, Verdict};
+
+/// How long a driver may take: one that hangs never answers.
+const DRIVER_LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
+    let node_dir = setting.config.node_dir();
+    ladder.add(login::kit());
+    match folder_found(node_dir, Kit::find().ok().as_ref()) {
+        Ok(found) => ladder.add(folder(&found)),
+        Err(error) => ladder.add(Failure::from(error).rung("node_dir")),
+    }
+    let began = Instant::now();
+    let found = engine_found(node_dir, setting.engine()).await;
+    ladder.add(match found {
+        Ok(found) => engine(&found).took(began.elapsed()),
+        Err(error) => Failure::from(error).rung("engine").took(began.elapsed()),
+    });
+    let began = Instant::now();
+    let looked = tokio::time::timeout(DRIVER_LIMIT, tokio::task::spawn_blocking(inventory)).await;
+    ladder.add(match looked {
+        Ok(Ok(found)) => gpus(found).took(began.elapsed()),
+        _ => Rung::new("GPUs", Verdict::Fail, "the driver does not answer")
+            .cure("the node needs its admin: drain it"),
+    });
+    for kind in Target::kinds_here() {
+        ladder.add(match target(kind) {
+            Some(target) => match target.look().await {
+                Ok(found) => hooks(&found),
+                Err(error) => Rung::new("hooks", Verdict::Skipped, error.to_string()),
+            },
+            None => Rung::new("hooks", Verdict::Skipped, "qdebug's own path is odd"),
+        });
+    }
+}
+
+fn target(kind: crate::node::hooks::Kind) -> Option<Target> {
+    let binary = std::env::current_exe().ok()?.canonicalize().ok()?;
+    Some(Target {
+        kind,
+        binary: PlainPath::try_from(binary.as_path()).ok()?,
+        folder: None,
+    })
+}
+
+fn folder(found: &FolderFound) -> Rung {
+    let path = found.path.display();
+    if let Some(network) = found.network {
+        return Rung::new(
+            "node_dir",
+            Verdict::Fail,
+            format!("{path} lies on {network}, and must be on the node itself"),
+        )
+        .cure("node_dir = \"/path/of/a/local/disk\" in the site file");
+    }
+    let kit = match found.has_kit {
+        true => "the kit is unpacked there",
+        false => "the first session unpacks the kit there",
+    };
+    free_rung("node_dir", &format!("{path}; {kit}"), found.free_bytes)
+}
+
+fn engine(found: &EngineFound) -> Rung {
+    let EngineFound {
+        kind,
+        version,
+        socket,
+    } = found;
+    let told = format!("{kind} {version} at {}", socket.display());
+    Rung::new("engine", Verdict::Ok, told)
+}
+
+fn gpus(found: Result<Vec<Gpu>, gpu::Error>) -> Rung {
+    let name = "GPUs";
+    match found {
+        Ok(gpus) => {
+            let named: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
+            let told = format!("{}: {}", gpus.len(), named.join(", "));
+            let faulty: Vec<String> = gpus
+                .iter()
+                .filter(|gpu| !gpu.faults.is_empty())
+                .map(|gpu| format!("{} {} ({:?})", gpu.index, gpu.name, gpu.faults))
+                .collect();
+            match faulty.is_empty() {
+                true => Rung::new(name, Verdict::Ok, told),
+                false => {
+                    let told = format!("{told}; not fit to compute on: {}", faulty.join("; "));
+                    Rung::new(name, Verdict::Warn, told).cure("tell the admin")
+                }
+            }
+        }
+        // A node may well have none.
+        Err(error) => Rung::new(name, Verdict::Warn, error.to_string())
+            .cure("only sessions with `-g none` run here"),
+    }
+}
+
+/// They are a second net: without them nothing outlives a job but a dead record.
+fn hooks(found: &Found) -> Rung {
+    let name = "hooks";
+    match (&found.version, found.problems.first()) {
+        (None, _) => Rung::new(name, Verdict::Skipped, "none of qdebug; they are optional"),
+        (Some(_), Some(problem)) => {
+            Rung::new(name, Verdict::Warn, problem).cure("qdebug hooks status")
+        }
+        (Some(version), None) => Rung::new(name, Verdict::Ok, format!("of qdebug {version}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_must_be_on_the_node() {
+        let mut found = FolderFound {
+            path: "/var/tmp/qdebug-1".into(),
+            network: None,
+            free_bytes: Some(9 << 30),
+            has_kit: true,
+        };
+        assert_eq!(folder(&found).verdict, Verdict::Ok);
+        found.free_bytes = Some(9 << 20);
+        assert_eq!(folder(&found).verdict, Verdict::Warn);
+        found.network = Some("NFS");
+        let rung = folder(&found);
+        assert!(rung.verdict == Verdict::Fail && rung.told.contains("NFS"));
+    }
+
+    #[test]
+    fn gpus_that_are_not_fit_are_told() {
+        let fit = Gpu {
+            name: "Tesla V100".to_owned(),
+            ..Gpu::default()
+        };
+        assert_eq!(gpus(Ok(vec![fit])).verdict, Verdict::Ok);
+        let none = gpu::Error::NoGpu {
+            detail: "x".to_owned(),
+        };
+        assert_eq!(gpus(Err(none)).verdict, Verdict::Warn);
+    }
+}

@@ -1,0 +1,83 @@
+//! What the errors about IDEs mean to the user.
+
+use super::Failure;
+use crate::cli::Exit;
+use crate::ide::{self, Ide};
+use crate::laptop::OpenError;
+
+impl From<ide::Error> for Failure {
+    fn from(error: ide::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&ide::Error> for Failure {
+    fn from(error: &ide::Error) -> Self {
+        use ide::Error as E;
+        let failure = |exit| Self::of(exit, error);
+        match error {
+            E::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
+                _ => failure(Exit::Failed),
+            },
+            E::Content { path, .. } => {
+                failure(Exit::Config).hint(format!("mend {path}, and run it again"))
+            }
+            E::Missing { ide, .. } => failure(Exit::Failed).hint(install(*ide)),
+            E::Running { ide, .. } => {
+                failure(Exit::Failed).hint(format!("close {ide}, and run it again"))
+            }
+            E::NoSettings { ide, .. } => {
+                failure(Exit::Failed).hint(format!("start {ide} once, close it, and run it again"))
+            }
+            E::Busy { .. } => failure(Exit::Failed).hint("try again"),
+            E::Ledger { path, .. } => failure(Exit::Failed).hint(format!(
+                "with the newest qdebug of this machine it may work; else move {path} away: what is \
+                 written for IDEs is then yours to remove"
+            )),
+            E::Word { .. } => failure(Exit::Versions),
+        }
+    }
+}
+
+impl From<&OpenError> for Failure {
+    fn from(error: &OpenError) -> Self {
+        use OpenError as E;
+        let failure = |exit| Self::of(exit, error);
+        match error {
+            E::Ide(error) => Self::from(error),
+            E::NotIncluded { .. } => {
+                failure(Exit::Failed).hint("let connect add it: run it again with `--yes`")
+            }
+            E::Program(_) | E::Ended { .. } => failure(Exit::Failed)
+                .hint("does it start by hand? The way is open: open `ssh qdebug-NAME` in it"),
+            E::Laptop(crate::laptop::Error::NotKnown { .. }) => failure(Exit::NoSuchSession),
+            E::Laptop(_) => failure(Exit::Failed),
+        }
+    }
+}
+
+/// What to install, or what does without.
+fn install(ide: Ide) -> &'static str {
+    match ide {
+        Ide::Code => {
+            "install it from https://code.visualstudio.com (macOS: then `Shell Command: Install \
+             'code' command in PATH` in its palette), or take `--ide codium`"
+        }
+        Ide::Cursor => {
+            "install it from https://cursor.com and its `cursor` command from its palette"
+        }
+        Ide::Windsurf => {
+            "install it from https://windsurf.com and its `windsurf` command from its palette"
+        }
+        Ide::Codium => "install it from https://vscodium.com, or take `--ide code`",
+        Ide::Zed => "install it from https://zed.dev and its command by `cli: install` there",
+        Ide::PyCharm => {
+            "if it is installed, start it from its menu; Toolbox writes a `pycharm` script \
+             (Settings, Shell scripts)"
+        }
+        Ide::Gateway | Ide::Toolbox => {
+            "install xdg-utils, or open an SSH connection to qdebug-NAME in it by hand"
+        }
+    }
+}

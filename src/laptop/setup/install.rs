@@ -1,0 +1,224 @@
+//! Which qdebug the cluster is to be asked by, and whether this one's binary is of use there.
+
+use std::path::Path;
+
+use super::there::{Candidate, There};
+use super::version::Version;
+
+/// What is to be done about qdebug on the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// One of this version is there.
+    Ready(String),
+    /// This one's binary goes there, instead of another where there is one.
+    Put {
+        /// Where to.
+        place: String,
+        /// What it takes over from.
+        instead: Option<Candidate>,
+    },
+    /// Another one is there, which works, and this one's binary is no better.
+    Keep {
+        /// The other.
+        other: Candidate,
+        /// Why.
+        why: String,
+    },
+    /// None is there, and this one's binary is of no use.
+    Impossible(String),
+}
+
+/// For what machine a binary of ours was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Built {
+    pub(super) system: &'static str,
+    pub(super) machine: &'static str,
+    /// The glibc it needs at least; `None` for a static one.
+    pub(super) glibc: Option<(u32, u32)>,
+}
+
+impl Built {
+    /// This program, whose file this is.
+    pub(super) fn of(binary: &[u8]) -> Self {
+        Self {
+            system: std::env::consts::OS,
+            machine: std::env::consts::ARCH,
+            glibc: needed_glibc(binary),
+        }
+    }
+
+    /// Whether it runs there, as far as that can be told from here.
+    fn fits(&self, there: &There) -> Result<(), String> {
+        let machine = match there.machine.as_str() {
+            "arm64" => "aarch64",
+            "amd64" => "x86_64",
+            machine => machine,
+        };
+        if self.system != "linux" || there.system != "Linux" || machine != self.machine {
+            return Err(format!(
+                "this qdebug is built for {} on {}, the cluster is {} on {}",
+                self.system, self.machine, there.system, there.machine
+            ));
+        }
+        match (self.glibc, there.glibc) {
+            (Some(needed), Some(has)) if needed > has => Err(format!(
+                "this qdebug needs glibc {}.{}, the cluster has {}.{}",
+                needed.0, needed.1, has.0, has.1
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is to be done.
+pub(super) fn plan(there: &There, own: Version, built: &Built) -> Plan {
+    let same = |found: &&Candidate| found.version == Some(own);
+    if let Some(found) = there.found.iter().find(same) {
+        return Plan::Ready(found.path.clone());
+    }
+    let other = there.found.first().cloned();
+    if let Some(newer) = other.clone().filter(|other| other.version > Some(own)) {
+        return Plan::Keep {
+            other: newer,
+            why: "it is newer than this one: install the same here".to_owned(),
+        };
+    }
+    match (built.fits(there), other) {
+        (Ok(()), instead) => Plan::Put {
+            place: format!("{}/.local/bin/qdebug", there.home),
+            instead,
+        },
+        (Err(why), Some(other)) if other.version.is_some() => Plan::Keep { other, why },
+        (Err(why), _) => Plan::Impossible(why),
+    }
+}
+
+/// The newest version of glibc whose symbols a program asks for: in the strings of its dynamic
+/// section each stands as `GLIBC_2.34` between two zero bytes.
+fn needed_glibc(binary: &[u8]) -> Option<(u32, u32)> {
+    const WORD: &[u8] = b"\0GLIBC_";
+    let mut newest = None;
+    let mut rest = binary;
+    while let Some(at) = find(rest, WORD) {
+        rest = &rest[at + WORD.len()..];
+        let version = rest.iter().take(12).take_while(|byte| **byte != 0);
+        let version: Vec<u8> = version.copied().collect();
+        let ends = rest.get(version.len()) == Some(&0);
+        let version = String::from_utf8_lossy(&version);
+        if let Some(version) = super::there::two_numbers(&version).filter(|_| ends) {
+            newest = newest.max(Some(version));
+        }
+    }
+    newest
+}
+
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    // Rare bytes first: a program is tens of megabytes.
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.iter().position(|byte| *byte == b'G')?;
+        if at > 0 && text[at - 1..].starts_with(word) {
+            return Some(at - 1);
+        }
+        from = at + 1;
+    }
+}
+
+/// This program's file.
+pub(super) fn own_binary() -> std::io::Result<Vec<u8>> {
+    // The link leads to the file that runs, also when another has taken its place meanwhile.
+    let of_process = Path::new("/proc/self/exe");
+    match of_process.exists() {
+        true => std::fs::read(of_process),
+        false => std::fs::read(std::env::current_exe()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there(found: &[(&str, &str)]) -> There {
+        let mut text = "home=/home/al\nsystem=Linux\nmachine=x86_64\nlibc=glibc 2.28\n".to_owned();
+        for (path, version) in found {
+            text.push_str(&format!("qdebug={path}\nversion=qdebug {version}\n"));
+        }
+        There::read(&text)
+    }
+
+    fn built(glibc: Option<(u32, u32)>) -> Built {
+        Built {
+            system: "linux",
+            machine: "x86_64",
+            glibc,
+        }
+    }
+
+    fn decide(found: &[(&str, &str)], built: &Built) -> Plan {
+        let own = Version::read("qdebug 0.2.0").unwrap();
+        plan(&there(found), own, built)
+    }
+
+    #[test]
+    fn the_same_version_is_used_wherever_it_is() {
+        let found = [("/old", "0.1.0"), ("/opt/qdebug", "0.2.0")];
+        assert_eq!(
+            decide(&found, &built(None)),
+            Plan::Ready("/opt/qdebug".into())
+        );
+    }
+
+    #[test]
+    fn a_binary_goes_only_where_it_runs() {
+        let place = "/home/al/.local/bin/qdebug";
+        let fits = decide(&[], &built(Some((2, 28))));
+        assert!(matches!(fits, Plan::Put { place: at, instead: None } if at == place));
+        let newer = decide(&[], &built(Some((2, 34))));
+        assert!(matches!(newer, Plan::Impossible(why) if why.contains("glibc 2.34")));
+        let arm = Built {
+            machine: "aarch64",
+            ..built(None)
+        };
+        assert!(matches!(decide(&[], &arm), Plan::Impossible(why) if why.contains("x86_64")));
+        let mac = Built {
+            system: "macos",
+            ..built(None)
+        };
+        assert!(matches!(
+            decide(&[("/q", "0.1.0")], &mac),
+            Plan::Keep { .. }
+        ));
+    }
+
+    #[test]
+    fn an_older_one_or_one_that_does_not_run_is_taken_over_from_and_a_newer_one_is_not() {
+        for version in ["0.1.9", "broken"] {
+            let plan = decide(&[("/q", version)], &built(None));
+            assert!(
+                matches!(
+                    plan,
+                    Plan::Put {
+                        instead: Some(_),
+                        ..
+                    }
+                ),
+                "{plan:?}"
+            );
+        }
+        let plan = decide(&[("/q", "0.10.0")], &built(None));
+        assert!(matches!(plan, Plan::Keep { why, .. } if why.contains("newer")));
+    }
+
+    #[test]
+    fn what_a_program_needs_is_in_its_strings() {
+        let program =
+            b"GLIBC_2.99\0GLIBC_2.2.5\0x\0GLIBC_2.34\0GLIBC_2.9\0GLIBC_PRIVATE\0\0GLIBC_2.98x";
+        assert_eq!(needed_glibc(program), Some((2, 34)));
+        assert_eq!(needed_glibc(b"static"), None);
+        assert_eq!(needed_glibc(b""), None);
+        if cfg!(all(target_os = "linux", target_env = "gnu")) {
+            let own = needed_glibc(&own_binary().unwrap()).unwrap();
+            assert!(((2, 2)..(3, 0)).contains(&own), "{own:?}");
+        }
+    }
+}
