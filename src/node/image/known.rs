@@ -2,11 +2,11 @@
 //!
 //! What is known of an image is kept by its id in the node's own folder: the second start of an
 //! image looks into nothing. Looking takes a container of its own that is never started, since the
-//! session's has the generated passwd bound over the image's, and what is bound is what the engine
-//! reads then [tried].
+//! session's has the generated passwd bound over the image's, and the engine's archive answers with
+//! what is mounted.
 //!
 //! Problem: making that container takes Docker 20.10 50 ms, and reading out of it 60 ms of a CPU, so a
-//! look before the start makes the first start of an image half as long again [tried].
+//! look before the start makes the first start of an image half as long again.
 //! Solution: all of the look is done while the session's container is made and starts; what it finds
 //! is filled in before anybody may log in. What the container's first process can see by itself, it
 //! says. Only an sshd of the image's own has to be looked at first.
