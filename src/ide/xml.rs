@@ -107,7 +107,14 @@ impl Element {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Element, String> {
-    let mut reader = Reader::from_str(text);
+    // Windows' editors begin a file with a byte order mark, which the reader would not count.
+    let marked = text.strip_prefix('\u{feff}');
+    let begin = marked.map_or(0, |rest| text.len() - rest.len());
+    let mut reader = Reader::from_str(marked.unwrap_or(text));
+    let at = |reader: &Reader<&[u8]>| {
+        let position = usize::try_from(reader.buffer_position());
+        position.map_or(usize::MAX, |position| begin + position)
+    };
     let mut open = vec![Element::default()];
     loop {
         let start = at(&reader);
@@ -141,10 +148,6 @@ pub(super) fn parse(text: &str) -> Result<Element, String> {
         (Some(root), true) if root.children.len() == 1 => Ok(root),
         _ => Err("it is not one whole element".to_owned()),
     }
-}
-
-fn at(reader: &Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
 }
 
 fn element(tag: &BytesStart<'_>, start: usize, end: usize) -> Result<Element, String> {
@@ -309,6 +312,7 @@ mod tests {
         for text in [
             "<application>\n  <list name=\"a\">\n    <item id=\"2\" />\n  </list>\n</application>\n",
             "<?xml version=\"1.0\"?>\r\n<application>\r\n\t<!-- < -->\r\n\t<list name='a'>\r\n\t\t<item id='2'/>\r\n\t</list>\r\n</application>",
+            "\u{feff}<application>\n  <list name=\"a\">\n    <item id=\"ü\" />\n  </list>\n</application>\n",
             "<application>\n  <list name=\"b\"/>\n  <list name=\"a\">\n    <x><![CDATA[ </list> ]]></x>\n  </list>\n</application>\n",
         ] {
             let new = put(text, "a \"b\" <ü> & 'c'");

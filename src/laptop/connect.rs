@@ -291,9 +291,11 @@ async fn stay(
         error = forwards::keep(&ask.forwards, &known.alias, paths, ui) => return Err(error),
         never = opening => match never {},
     };
-    known.forget(&paths.sessions);
+    let is_forgotten = known.forget(&paths.sessions);
     publish::publish(paths).await?;
-    opening::sweep(paths, std::slice::from_ref(&known.alias)).await;
+    if is_forgotten {
+        opening::sweep(paths, std::slice::from_ref(&known.alias)).await;
+    }
     Ok(outcome)
 }
 

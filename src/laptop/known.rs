@@ -265,16 +265,20 @@ impl Known {
         Ok(files::replace(&file(dir, alias.as_ref()), &text)?)
     }
 
-    /// Forgets it.
-    pub fn forget(&self, dir: &Path) {
-        // Its name may be a later session's by now.
-        let same = |other: &Self| other.alias == self.alias && other.token == self.token;
-        if !Self::all(dir).iter().any(same) {
-            return;
+    /// Forgets it, unless its name is a later session's by now; whether nothing of that name is
+    /// known any more.
+    pub fn forget(&self, dir: &Path) -> bool {
+        let all = Self::all(dir);
+        let Some(known) = all.iter().find(|other| other.alias == self.alias) else {
+            return true;
+        };
+        if known.token != self.token {
+            return false;
         }
         if let Ok(alias) = self.alias.parse::<Alias>() {
             let _ = std::fs::remove_file(file(dir, alias.as_ref()));
         }
+        true
     }
 
     /// The name of its pinned host key: another session of the same name has another.

@@ -72,7 +72,10 @@ fn what_was_remembered_is_found_by_name_and_alias() {
             "{word}"
         );
     }
-    known.forget(&dir);
+    let mut later = known.clone();
+    later.token = status("otter", '2').token;
+    assert!(!later.forget(&dir), "it is another session's");
+    assert!(known.forget(&dir) && later.forget(&dir));
     assert_eq!(Known::all(&dir), []);
 }
 

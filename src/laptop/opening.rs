@@ -143,9 +143,12 @@ async fn opened(
     let command = command?;
     if let Some(extension) = ide::vscode::extension(ide) {
         let listing = Program::new(&command.program).arg("--list-extensions");
-        let listed = listing.time_limit(LISTING).output().await?;
         let is_extension = |line: &str| line.trim().eq_ignore_ascii_case(extension);
-        if listed.status == 0 && !listed.stdout.lines().any(is_extension) {
+        // It may open all the same where it cannot list.
+        if let Ok(listed) = listing.time_limit(LISTING).output().await
+            && listed.status == 0
+            && !listed.stdout.lines().any(is_extension)
+        {
             tell(IdeEvent::NeedsExtension(ide, extension));
         }
     }

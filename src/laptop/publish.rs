@@ -76,8 +76,7 @@ pub async fn sweep(cluster: &Cluster, paths: &Paths) -> Result<Vec<String>, Erro
     let listed = cluster.list(false).await?;
     let mut swept = Vec::new();
     for known in known {
-        if is_over(&known, &listed) {
-            known.forget(&paths.sessions);
+        if is_over(&known, &listed) && known.forget(&paths.sessions) {
             swept.push(known.alias);
         }
     }

@@ -181,46 +181,73 @@ impl Remote {
         (frame, words)
     }
 
-    pub(super) async fn exchange(
+    async fn exchange(
         &self,
         frame: Frame,
         words: &[String],
         stdin: Option<&[u8]>,
         limit: Duration,
     ) -> Result<Answer, Error> {
-        let timed_out = || Error::TimedOut {
-            host: self.login.to_string(),
-            command: words.join(" "),
-            limit,
-        };
         let deadline = Instant::now() + limit;
+        let timed_out = |_| self.timed_out(words, limit);
         loop {
-            let master = self.dial().await?;
-            let mut stdout = Vec::new();
-            let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
             // A slow answer is no reason to take the connections of others down with it.
-            let run = self.over(&master, frame.clone(), words, stdin, &mut keep);
-            let answer = tokio::select! {
-                answer = tokio::time::timeout_at(deadline, run) => answer.map_err(|_| timed_out())?,
-                renewed = self.silence() => {
-                    renewed?;
-                    continue;
+            let run = self.attempt(frame.clone(), words, stdin);
+            tokio::select! {
+                answer = tokio::time::timeout_at(deadline, run) => {
+                    return answer.map_err(timed_out)?;
                 }
-            };
-            let mut answer = answer?;
-            master.heard();
-            answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
-            return Ok(answer);
+                () = self.silence() => {}
+            }
         }
     }
 
-    /// Resolves when login did not answer at all and was dialled anew; waits while it answers.
-    async fn silence(&self) -> Result<(), Error> {
+    /// The same for what may not run twice, or keeps the line so full that it seems silent.
+    pub(super) async fn exchange_once(
+        &self,
+        frame: Frame,
+        words: &[String],
+        stdin: Option<&[u8]>,
+        limit: Duration,
+    ) -> Result<Answer, Error> {
+        let run = self.attempt(frame, words, stdin);
+        let answer = tokio::time::timeout(limit, run).await;
+        answer.map_err(|_| self.timed_out(words, limit))?
+    }
+
+    async fn attempt(
+        &self,
+        frame: Frame,
+        words: &[String],
+        stdin: Option<&[u8]>,
+    ) -> Result<Answer, Error> {
+        let master = self.dial().await?;
+        let mut stdout = Vec::new();
+        let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
+        let mut answer = self.over(&master, frame, words, stdin, &mut keep).await?;
+        master.heard();
+        answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
+        Ok(answer)
+    }
+
+    fn timed_out(&self, words: &[String], limit: Duration) -> Error {
+        Error::TimedOut {
+            host: self.login.to_string(),
+            command: words.join(" "),
+            limit,
+        }
+    }
+
+    /// Resolves when login did not answer at all and was dialled anew; waits while it answers, and
+    /// where it cannot be dialled without a person: it may only be slow.
+    async fn silence(&self) {
         let route = Route::Login(self.login.clone());
         loop {
             tokio::time::sleep(SLOW).await;
-            if self.client.renew(&route).await? {
-                return Ok(());
+            match self.client.renew(&route).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "login says nothing and is not dialled anew"),
             }
         }
     }

@@ -14,7 +14,10 @@ use super::remote::{Answer, Remote};
 use super::word::Destination;
 
 /// What every script begins with: the mark becomes `$mark`, `finish STATUS` ends script and answer.
-const BEGIN: &str = r#"mark=$1
+/// In the C locale, since in others grep leaves lines out that are not of their encoding.
+const BEGIN: &str = r#"LC_ALL=C
+export LC_ALL
+mark=$1
 shift
 echo "qdebug-frame-$mark begin"
 finish() {
@@ -66,7 +69,7 @@ impl LoginShell {
         let words: Vec<String> = words.collect();
         let input = script_text(script);
         self.0
-            .exchange(frame, &words, Some(input.as_bytes()), LIMIT)
+            .exchange_once(frame, &words, Some(input.as_bytes()), LIMIT)
             .await
     }
 
@@ -79,7 +82,7 @@ impl LoginShell {
         let mark = frame.hex().to_owned();
         let words = ["sh", "-c", RECEIVE, &mark, path].map(str::to_owned);
         self.0
-            .exchange(frame, &words, Some(content), FILE_LIMIT)
+            .exchange_once(frame, &words, Some(content), FILE_LIMIT)
             .await
     }
 }
@@ -99,5 +102,26 @@ mod tests {
     fn what_receives_is_short_enough_for_csh() {
         let line = command_line(&["sh", "-c", RECEIVE, "ab", "/home/a/.local/bin/x"]).unwrap();
         assert!(line.len() < 512 && !line.contains('\n') && !RECEIVE.contains('!'));
+    }
+
+    #[test]
+    fn a_line_of_another_encoding_is_a_line() {
+        let script = r"printf 'J\374rgen\nb\n' | grep -v x | wc -c; finish 0";
+        let mut sh = std::process::Command::new("sh")
+            .args(["-s", "--", "ab"])
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = sh.stdin.take().unwrap();
+        std::io::Write::write_all(&mut input, script_text(script).as_bytes()).unwrap();
+        drop(input);
+        let said = String::from_utf8(sh.wait_with_output().unwrap().stdout).unwrap();
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        assert_eq!(
+            lines,
+            ["qdebug-frame-ab begin", "9", "qdebug-frame-ab end 0"]
+        );
     }
 }
