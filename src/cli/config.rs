@@ -31,6 +31,7 @@ pub(super) fn run(action: Option<&ConfigAction>, global: &Global) -> Result<u8, 
     if let Some(ConfigAction::Check) = action {
         setting.submit_defaults()?;
         setting.named_scheduler()?;
+        setting.default_login()?;
     }
     let config = &setting.config;
     let files: Vec<File<'_>> = config

@@ -9,6 +9,7 @@ use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, opening, output, show, wait};
+use crate::config::Profile;
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -42,6 +43,21 @@ impl Setting {
         if named == "here" {
             return Ok(None);
         }
+        let (login, profile) = self.login_named(named)?;
+        let destination: Destination = login
+            .parse()
+            .map_err(|error: crate::ssh::WordError| Failure::of(Exit::Usage, &error))?;
+        let qdebug = profile.and_then(|profile| profile.qdebug.as_deref()?.to_str());
+        Ok(Some(
+            Cluster::at(&client()?, &destination, qdebug, prompt()).await?,
+        ))
+    }
+
+    /// The login node that a word of the user's names: a profile's, else the word itself.
+    fn login_named<'a>(
+        &'a self,
+        named: &'a str,
+    ) -> Result<(&'a str, Option<&'a Profile>), Failure> {
         let profile = self.config.profile(named);
         let profile =
             profile.or_else(|| self.config.profile_of_login(named).map(|(_, found)| found));
@@ -53,13 +69,15 @@ impl Setting {
                     .hint("without a profile, name the login: --on USER@HOST"),
             );
         }
-        let destination: Destination = login
-            .parse()
-            .map_err(|error: crate::ssh::WordError| Failure::of(Exit::Usage, &error))?;
-        let qdebug = profile.and_then(|profile| profile.qdebug.as_deref()?.to_str());
-        Ok(Some(
-            Cluster::at(&client()?, &destination, qdebug, prompt()).await?,
-        ))
+        Ok((login, profile))
+    }
+
+    /// Makes sure that the default cluster, where one is set, can be meant.
+    pub(super) fn default_login(&self) -> Result<(), Failure> {
+        match self.config.default_cluster() {
+            None | Some("here") => Ok(()),
+            Some(named) => self.login_named(named).map(|_| ()),
+        }
     }
 
     /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
@@ -294,6 +312,11 @@ fn told(event: &Event, detach: bool) -> String {
         Event::NotIncluded => {
             "left your ssh configuration as it is: use `qdebug ssh JOB`".to_owned()
         }
+        Event::IncludeFailed { reason, lines } => format!(
+            "your ssh configuration stays as it is, {reason}: use `qdebug ssh JOB`, or put at its \
+             top:\n{}",
+            lines.trim_end()
+        ),
         Event::Connected {
             alias,
             port,

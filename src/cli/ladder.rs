@@ -10,6 +10,13 @@ pub(super) fn tell(rung: &Rung) {
     }
 }
 
+/// Prints it as data.
+pub(super) fn print(rung: &Rung) {
+    for line in lines(rung) {
+        output::data(&output::harmless(&line));
+    }
+}
+
 fn lines(rung: &Rung) -> Vec<String> {
     let took = rung
         .seconds

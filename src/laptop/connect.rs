@@ -337,10 +337,14 @@ async fn include(paths: &Paths, ui: &Ui) -> Result<(), Error> {
     publish::publish(paths).await?;
     let own = &paths.ssh_config;
     if let Some(plan) = config_file::plan_include(&paths.user_config, own)? {
-        if (ui.confirm)(&plan) {
-            config_file::apply_include(&plan, own).await?;
-        } else {
+        if !(ui.confirm)(&plan) {
             ui.tell(Event::NotIncluded);
+        } else if let Err(error) = config_file::apply_include(&plan, own).await {
+            // A file that others manage is no reason to lose the session.
+            ui.tell(Event::IncludeFailed {
+                reason: error.to_string(),
+                lines: plan.lines,
+            });
         }
     }
     Ok(())

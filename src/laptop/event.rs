@@ -20,6 +20,13 @@ pub enum Event {
     Swept(Vec<String>),
     /// The user does not want our line in their ssh configuration.
     NotIncluded,
+    /// Our lines could not be put into the user's ssh configuration.
+    IncludeFailed {
+        /// Why.
+        reason: String,
+        /// The lines.
+        lines: String,
+    },
     /// The way is open.
     Connected {
         /// What to type after `ssh`.

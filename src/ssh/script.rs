@@ -97,6 +97,7 @@ pub fn script_text(script: &str) -> String {
 mod tests {
     use super::super::quote::command_line;
     use super::*;
+    use crate::process::Program;
 
     #[test]
     fn what_receives_is_short_enough_for_csh() {
@@ -104,20 +105,13 @@ mod tests {
         assert!(line.len() < 512 && !line.contains('\n') && !RECEIVE.contains('!'));
     }
 
-    #[test]
-    fn a_line_of_another_encoding_is_a_line() {
+    #[tokio::test]
+    async fn a_line_of_another_encoding_is_a_line() {
         let script = r"printf 'J\374rgen\nb\n' | grep -v x | wc -c; finish 0";
-        let mut sh = std::process::Command::new("sh")
-            .args(["-s", "--", "ab"])
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = sh.stdin.take().unwrap();
-        std::io::Write::write_all(&mut input, script_text(script).as_bytes()).unwrap();
-        drop(input);
-        let said = String::from_utf8(sh.wait_with_output().unwrap().stdout).unwrap();
+        // As a login has it whose locale is the laptop's.
+        let sh = Program::new("env").args(["LC_ALL=C.UTF-8", "sh", "-s", "--", "ab"]);
+        let output = sh.stdin(script_text(script).as_bytes()).output().await;
+        let said = output.unwrap().stdout;
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
         assert_eq!(
             lines,

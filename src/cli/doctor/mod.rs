@@ -29,19 +29,27 @@ struct Told {
 /// The rungs so far, told as they come.
 #[derive(Debug, Default)]
 struct Ladder {
+    /// They are data themselves, and no talk beside it.
+    is_data: bool,
     rungs: RefCell<Vec<Rung>>,
 }
 
 impl Ladder {
     fn add(&self, rung: Rung) {
-        ladder::tell(&rung);
+        match self.is_data {
+            true => ladder::print(&rung),
+            false => ladder::tell(&rung),
+        }
         self.rungs.borrow_mut().push(rung);
     }
 }
 
 impl Doctor {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let ladder = Ladder::default();
+        let ladder = Ladder {
+            is_data: !global.json,
+            ..Ladder::default()
+        };
         let setting = match Setting::load() {
             Ok(setting) => Some(setting),
             Err(failure) => {
@@ -73,7 +81,7 @@ impl Doctor {
             } else {
                 "something fails"
             };
-            output::talk(&format!("{failing} on this {place}"));
+            output::data(&format!("{failing} on this {place}"));
         }
         Ok(if well { Exit::Done } else { Exit::Failed }.code())
     }
@@ -83,19 +91,25 @@ impl Doctor {
         match (self.node, self.login, setting) {
             (true, ..) => "node",
             (_, true, _) => "login",
-            (_, _, Some(setting)) if !elsewhere => match setting.is_cluster().await {
-                Ok(true) => "login",
-                _ => "laptop",
-            },
+            (_, _, Some(setting)) if !elsewhere && is_login(global, setting).await => "login",
             _ => "laptop",
         }
     }
+}
+
+/// Whether this is a login node. Where no cluster is named, the tools of a scheduler that does not
+/// answer make it one, too: that is what is to be told.
+async fn is_login(global: &Global, setting: &Setting) -> bool {
+    let unnamed = global.on.is_none() && setting.config.default_cluster().is_none();
+    matches!(setting.is_cluster().await, Ok(true))
+        || unnamed && matches!(setting.found().await, Ok(Some(_)))
 }
 
 /// The files say what can be; what is odd in them was told when they were read.
 fn configuration(setting: &Setting) -> Rung {
     let sound = setting.submit_defaults().err();
     let sound = sound.or_else(|| setting.named_scheduler().err());
+    let sound = sound.or_else(|| setting.default_login().err());
     match (sound, setting.config.warnings.len()) {
         (Some(failure), _) => failure.rung("configuration"),
         (None, 0) => Rung::new("configuration", Verdict::Ok, "nothing is wrong with it"),
