@@ -96,12 +96,17 @@ impl std::fmt::Debug for Kit {
 }
 
 impl Kit {
+    /// Whether a copy of this binary alone has a kit.
+    pub fn is_embedded() -> bool {
+        !ARCHIVE.is_empty() && !INIT.is_empty()
+    }
+
     /// The kit inside this binary, else the one at `../share/qdebug/kit.tar.gz` beside it.
     ///
     /// # Errors
     /// [`Error::Missing`] when there is neither, and [`Error::Io`].
     pub fn find() -> Result<Self, Error> {
-        if !ARCHIVE.is_empty() && !INIT.is_empty() {
+        if Self::is_embedded() {
             return Ok(Self {
                 archive: Cow::Borrowed(ARCHIVE),
                 init: INIT,

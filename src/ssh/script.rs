@@ -26,8 +26,8 @@ finish() {
 }
 "#;
 
-/// Writes stdin to `$1`, which must be new: short enough for every shell.
-const RECEIVE: &str = r#"umask 077; mkdir -p "${1%/*}"; set -C; cat >"$1"; s=$?; echo "qdebug-frame-$0 begin"; echo "qdebug-frame-$0 end $s""#;
+/// Writes stdin to `$1`, which must be new, and leaves no half of it: short enough for every shell.
+const RECEIVE: &str = r#"umask 077; mkdir -p "${1%/*}"; set -C; cat >"$1"; s=$?; [ $s = 0 ] || rm -f "$1"; echo "qdebug-frame-$0 begin"; echo "qdebug-frame-$0 end $s""#;
 
 /// How long a script may take.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -71,7 +71,9 @@ pub(super) fn key_changes(
             "{} is not yours there: sshd takes no key",
             there.shown(path)
         );
-        tell(Rung::new("key", Verdict::Warn, told).cure("ask the admin to give it to you (chown)"));
+        tell(Rung::new("key", Verdict::Warn, told).cure(
+            "ask the admin to give it to you (chown) and to close it to others (chmod go-w)",
+        ));
     }
     let mut changes = Vec::new();
     if !there.loose.is_empty() {

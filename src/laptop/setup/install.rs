@@ -35,12 +35,15 @@ pub(super) struct Built {
     pub(super) machine: &'static str,
     /// The glibc it needs at least; `None` for a static one.
     pub(super) glibc: Option<(u32, u32)>,
+    /// Whether it has its kit inside, without which no session gets ready.
+    pub(super) has_kit: bool,
 }
 
 impl Built {
     /// This program, whose file this is.
-    pub(super) fn of(binary: &[u8]) -> Self {
+    pub(super) fn of(binary: &[u8], has_kit: bool) -> Self {
         Self {
+            has_kit,
             system: std::env::consts::OS,
             machine: std::env::consts::ARCH,
             glibc: needed_glibc(binary),
@@ -60,6 +63,11 @@ impl Built {
                 self.system, self.machine, there.system, there.machine
             ));
         }
+        if !self.has_kit {
+            return Err(
+                "this qdebug has no kit inside: `qdebug kit build`, then build it again".to_owned(),
+            );
+        }
         match (self.glibc, there.glibc) {
             (Some(needed), Some(has)) if needed > has => Err(format!(
                 "this qdebug needs glibc {}.{}, the cluster has {}.{}",
@@ -77,9 +85,10 @@ pub(super) fn plan(there: &There, own: Version, built: &Built) -> Plan {
         return Plan::Ready(found.path.clone());
     }
     let other = there.found.first().cloned();
-    if let Some(newer) = other.clone().filter(|other| other.version > Some(own)) {
+    let newer = |found: &&Candidate| found.version > Some(own);
+    if let Some(newer) = there.found.iter().find(newer) {
         return Plan::Keep {
-            other: newer,
+            other: newer.clone(),
             why: "it is newer than this one: install the same here".to_owned(),
         };
     }
@@ -151,6 +160,7 @@ mod tests {
             system: "linux",
             machine: "x86_64",
             glibc,
+            has_kit: true,
         }
     }
 
@@ -180,6 +190,11 @@ mod tests {
             ..built(None)
         };
         assert!(matches!(decide(&[], &arm), Plan::Impossible(why) if why.contains("x86_64")));
+        let bare = Built {
+            has_kit: false,
+            ..built(None)
+        };
+        assert!(matches!(decide(&[], &bare), Plan::Impossible(why) if why.contains("kit build")));
         let mac = Built {
             system: "macos",
             ..built(None)
@@ -207,6 +222,8 @@ mod tests {
         }
         let plan = decide(&[("/q", "0.10.0")], &built(None));
         assert!(matches!(plan, Plan::Keep { why, .. } if why.contains("newer")));
+        let behind = decide(&[("/usr/bin/q", "0.1.0"), ("/q", "0.3.0")], &built(None));
+        assert!(matches!(behind, Plan::Keep { other, .. } if other.path == "/q"));
     }
 
     #[test]

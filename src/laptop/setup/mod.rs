@@ -55,6 +55,8 @@ pub struct Ask {
     pub prompt: Prompt,
     /// The user's home on this machine.
     pub home: PathBuf,
+    /// Whether this program has its kit inside.
+    pub has_kit: bool,
 }
 
 /// A cluster that was looked at.
@@ -105,7 +107,7 @@ pub async fn look(client: &Client, ask: Ask, tell: &dyn Fn(Rung)) -> Result<Setu
         doing: "read qdebug itself",
         detail: error.to_string(),
     })?;
-    let plan = install::plan(&there, Version::own(), &Built::of(&binary));
+    let plan = install::plan(&there, Version::own(), &Built::of(&binary, ask.has_kit));
     match &plan {
         Plan::Put { place, instead } => changes.push(Change::Install {
             place: there.shown(place),

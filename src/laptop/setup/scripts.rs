@@ -19,10 +19,12 @@ say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
 file=$HOME/.ssh/authorized_keys
 for path in "$HOME" "$HOME/.ssh" "$file"; do
     [ -e "$path" ] || continue
-    if [ -n "$(find -H "$path" -prune '!' -user "$(id -u)" '!' -user 0 -print 2>/dev/null)" ]; then
+    is_loose=$(find -H "$path" -prune '(' -perm -020 -o -perm -002 ')' -print 2>/dev/null)
+    if [ -z "$(find -H "$path" -prune '!' -user "$(id -u)" -print 2>/dev/null)" ]; then
+        [ -z "$is_loose" ] || say loose "$path"
+    elif [ -n "$is_loose" ] || [ -n "$(find -H "$path" -prune '!' -user 0 -print 2>/dev/null)" ]
+    then
         say foreign "$path"
-    elif [ -n "$(find -H "$path" -prune '(' -perm -020 -o -perm -002 ')' -print 2>/dev/null)" ]; then
-        say loose "$path"
     fi
 done
 if [ -n "$key" ] && [ -f "$file" ] &&
@@ -50,8 +52,8 @@ if [ -f "$HOME/.qdebug/setup" ]; then sed 's/^/mark=/' "$HOME/.qdebug/setup"; fi
 finish 0
 "#;
 
-/// Closes what sshd's StrictModes would not take, and adds a line to authorized_keys unless the
-/// key is there. `$1` is `TYPE BASE64` of the key or empty, `$2` the line. A file that is reached by a link
+/// Closes what of the user's sshd's StrictModes would not take, and adds a line to authorized_keys
+/// unless the key is there. `$1` is `TYPE BASE64` of the key or empty, `$2` the line. A file that is reached by a link
 /// is replaced where it really is.
 pub(super) const AUTHORIZE: &str = r#"
 key=$1 line=$2
@@ -62,7 +64,8 @@ file=$HOME/.ssh/authorized_keys
 if [ -L "$file" ]; then file=$(readlink -f -- "$file") || fail "~/.ssh/authorized_keys leads nowhere"; fi
 for path in "$HOME" "$HOME/.ssh" "$file"; do
     [ -e "$path" ] || continue
-    if [ -n "$(find -H "$path" -prune '(' -perm -020 -o -perm -002 ')' -print)" ]; then
+    if [ -n "$(find -H "$path" -prune -user "$(id -u)" '(' -perm -020 -o -perm -002 ')' -print)" ]
+    then
         chmod go-w "$path" || fail "cannot close $path"
     fi
 done
@@ -94,6 +97,9 @@ there=$(sha256sum <"$new" 2>/dev/null || openssl dgst -sha256 -r <"$new" 2>/dev/
 chmod 755 "$new" || fail "cannot make it executable"
 said=$("$new" --version 2>&1) || fail "it does not run there: $said"
 mv -f -- "$new" "$place" || fail "cannot put it there"
+# What copies that broke off have left.
+find "${place%/*}/" -maxdepth 1 -name "${place##*/}.new-*" -user "$(id -u)" -mtime +0 \
+    -exec rm -f {} + 2>/dev/null
 mkdir -p -- "$HOME/.qdebug" || fail "cannot make ~/.qdebug"
 record=$HOME/.qdebug/setup
 {
