@@ -17,10 +17,20 @@ pub use lock::Lock;
 /// of its own); a new one is 0600.
 ///
 /// # Errors
-/// What the system said; the file is then as it was.
+/// What the system said, and a link that leads to nothing, which the file would take the place of;
+/// all is then as it was.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let real = match fs::canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => {
+                let told = format!(
+                    "it is a link to {}, which is not there: make that, or remove the link",
+                    target.display()
+                );
+                return Err(io::Error::new(error.kind(), told));
+            }
+            Err(_) => path.to_owned(),
+        },
         real => real?,
     };
     let folder = real.parent().unwrap_or(Path::new("/"));
@@ -32,6 +42,18 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(&real)?;
     Ok(())
+}
+
+/// Whether a path leads to a plain file that somebody may run.
+pub fn is_program(path: &Path) -> bool {
+    let Ok(metadata) = path.metadata() else {
+        return false;
+    };
+    #[cfg(unix)]
+    let may_run = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
+    #[cfg(not(unix))]
+    let may_run = true;
+    metadata.is_file() && may_run
 }
 
 /// Makes a folder and its parents, those that are made for this user alone.
@@ -99,6 +121,17 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
         assert_eq!(mode(&file), 0o644);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_link_that_leads_to_nothing_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        symlink("not/there", &link).unwrap();
+        let error = replace(&link, b"new").unwrap_err().to_string();
+        assert!(error.contains("not/there"), "{error}");
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("not/there"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

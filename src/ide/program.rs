@@ -1,9 +1,10 @@
 //! Where an IDE's program is.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Home;
+use crate::disk::is_program;
 
 /// Folders beside PATH, where installers put what they do not announce.
 #[cfg(not(target_os = "macos"))]
@@ -55,19 +56,10 @@ pub(super) fn find(names: &[&str], home: &Home) -> Option<PathBuf> {
         .find(|path| path.is_absolute() && is_program(path))
 }
 
-fn is_program(path: &Path) -> bool {
-    let Ok(metadata) = path.metadata() else {
-        return false;
-    };
-    #[cfg(unix)]
-    let may_run = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
-    #[cfg(not(unix))]
-    let may_run = true;
-    metadata.is_file() && may_run
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Error;
+use crate::disk::is_program;
 use crate::process::{self, Output, Program};
 
 /// How long a tool may take to tell its version, which asks no server.
@@ -115,17 +116,6 @@ fn pbs_folders(path: &OsStr) -> Vec<PathBuf> {
         }
     }
     folders
-}
-
-fn is_program(path: &Path) -> bool {
-    let Ok(metadata) = path.metadata() else {
-        return false;
-    };
-    #[cfg(unix)]
-    let runs = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
-    #[cfg(not(unix))]
-    let runs = true;
-    metadata.is_file() && runs
 }
 
 async fn family_in(folder: &Path) -> Result<Option<Kind>, Error> {
