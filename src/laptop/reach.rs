@@ -141,7 +141,7 @@ pub(super) fn again(
     Ok(Tunnel::new(client.clone(), route, port, prompt))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::super::known::tests::status;
     use super::super::paths::tests::paths;

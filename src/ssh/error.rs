@@ -212,11 +212,10 @@ impl Error {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
-    #[cfg(unix)]
     #[test]
     fn ssh_is_understood() {
         // Recorded from OpenSSH 9.2.
