@@ -141,7 +141,8 @@ pub(super) fn again(
     Ok(Tunnel::new(client.clone(), route, port, prompt))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::super::known::tests::status;
     use super::super::paths::tests::paths;
