@@ -19,7 +19,7 @@ const MAY_SEE: [(&str, &[&str]); 17] = [
     ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),
-    ("relay", &[]),
+    ("relay", &["process"]),
     ("ssh", &["process", "disk", "relay"]),
     ("ide", &["disk"]),
     ("config", &["disk", "text"]),

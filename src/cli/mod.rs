@@ -15,7 +15,7 @@
 //! | `connect`, `up`, `setup` | commands of the laptop half |
 //! | `opening`, `ide` | how an IDE is opened, and what was written for it |
 //! | `doctor`, `ladder` | checks, one line each |
-//! | `pipe` | the cluster's half of a way without forwarding |
+//! | `pipe` | the cluster's half of a way without forwarding, and of one without masters |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
@@ -190,6 +190,7 @@ impl Command {
             Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
             Self::Pipe(pipe) => pipe.run().await,
+            Self::Trunk(trunk) => trunk.run().await,
             Self::Relay { port } => pipe::relay(port).await,
             Self::Node { session } => node::run(&session).await,
             Self::Cleanup(cleanup) => cleanup.run().await,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::master::{Master, Node};
+use super::master::Master;
+use super::node::Node;
 use super::pipe::{Pipe, PipeCommand};
 use super::word::Destination;
 
@@ -28,6 +29,17 @@ pub enum Route {
         /// The command.
         command: PipeCommand,
     },
+}
+
+impl Route {
+    /// The login node that it begins with.
+    pub(super) fn login(&self) -> Option<&Destination> {
+        match self {
+            Self::Here => None,
+            Self::Login(login) | Self::Pipe { login, .. } => Some(login),
+            Self::Jump { login, .. } => login.as_ref(),
+        }
+    }
 }
 
 /// What carries connections.
@@ -56,14 +68,8 @@ impl Link {
         let master = match self {
             Self::Here => return true,
             Self::Master(master) => master,
-            Self::Pipe(pipe) => &pipe.master,
+            Self::Pipe(pipe) => return pipe.answers().await,
         };
-        master.was_just_heard() || {
-            let answers = master.answers().await;
-            if answers {
-                master.heard();
-            }
-            answers
-        }
+        master.still_answers().await
     }
 }

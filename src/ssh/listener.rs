@@ -58,12 +58,20 @@ impl Listener {
         let mut carried = JoinSet::new();
         loop {
             tokio::select! {
+                event = tunnel.change() => {
+                    let is_down = matches!(event, Event::Lost(_));
+                    if down.swap(is_down, Ordering::Relaxed) != is_down {
+                        tell(event);
+                    }
+                }
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, _)) => {
                         let (tunnel, tell) = (Arc::clone(tunnel), Arc::clone(&tell));
                         let down = Arc::clone(&down);
                         carried.spawn(async move {
                             match tunnel.carry(stream).await {
+                                // One that broke with what carried it is no sign of its being back.
+                                Ok(()) if !tunnel.is_up() => {}
                                 Ok(()) if down.swap(false, Ordering::Relaxed) => tell(Event::Back),
                                 Err(error) if !down.swap(true, Ordering::Relaxed) => {
                                     tell(Event::Lost(error));

@@ -4,13 +4,17 @@
 //! |---|---|
 //! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
+//! | `client` | the user's OpenSSH, and which of the two ways it reaches login nodes by |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
+//! | `trunk` | where there are no masters: one ssh process of each qdebug that carries everything |
 //! | `dial` | how a master is opened, or put in another's place |
+//! | `node` | a session's node as ssh is told of it |
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
 //! | `stdio` | a connection that is this process's own stdin and stdout |
-//! | `silence` | hops that say nothing any more, and new ones in their place |
+//! | `seen`, `silence` | hops that say nothing any more, and new ones in their place |
 //! | `why` | why a node behind login cannot be reached |
-//! | `pipe` | a relay over one command of the login node, where no sshd forwards |
+//! | `pipe` | a relay over one command of the login node, where no sshd forwards; or over a trunk |
+//! | `said` | what programs say on stderr |
 //! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
@@ -26,16 +30,22 @@
 //! The user's ssh settings rule how login is reached. The user's own master is used and never
 //! closed, their `known_hosts` never written, their `config` only ever gets one `Include`.
 //!
-//! ControlMaster does not exist on Windows: what needs it stands behind `cfg(unix)` here, the rest
-//! is portable. This module knows neither sessions nor halves.
+//! ControlMaster does not exist on Windows, and some must not use it: for them a trunk carries
+//! everything ([`Client::without_masters`]). What needs masters stands behind `cfg(unix)` here, the
+//! rest is portable. This module knows neither sessions nor halves.
 
+mod client;
 pub mod config_file;
 mod error;
 pub mod files;
 mod frame;
 pub mod keys;
 pub mod known_hosts;
+mod node;
 mod quote;
+mod said;
+mod seen;
+mod trunk;
 mod word;
 
 #[cfg(unix)]
@@ -67,8 +77,10 @@ mod stdio;
 #[cfg(unix)]
 mod why;
 
+pub use client::{Client, NoMasters, Prompt};
 pub use error::Error;
 pub use frame::Frame;
+pub use node::Node;
 pub use quote::command_line;
 pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
@@ -77,7 +89,7 @@ pub use {
     access::UserKey,
     link::Route,
     listener::{Event, Listener},
-    master::{Client, Master, Node, Prompt},
+    master::Master,
     pipe::{PipeCommand, on_node},
     remote::{Answer, Remote},
     route::Tunnel,

@@ -1,4 +1,4 @@
-//! qdebug's own commands on a login node, over a live master.
+//! qdebug's own commands on a login node, over a live master or a trunk.
 
 use std::time::Duration;
 
@@ -6,11 +6,14 @@ use openssh::Stdio;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
 use super::frame::Frame;
 use super::link::Route;
-use super::master::{Client, Master, NO_MASTER, Prompt};
+use super::master::{Master, NO_MASTER};
 use super::quote::command_line;
+use super::said::keep_end;
+use super::trunk::Ask;
 use super::word::Destination;
 
 /// Where qdebug is looked for on a cluster that no profile describes: for `sh`, on one line.
@@ -25,8 +28,10 @@ const PROBE_LIMIT: Duration = Duration::from_secs(30);
 /// How long a command may say nothing until login is asked whether it is still there.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// How much of what a command wrote on stderr is kept, in bytes.
+/// How much of what a command wrote is kept, in bytes: of stderr, and of stdout to tell what was
+/// said instead of an answer.
 const KEPT: usize = 64 * 1024;
+const NOISE: usize = 1024;
 
 /// What a command answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,8 +107,20 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Client::login`].
-    pub async fn dial(&self) -> Result<Master, Error> {
+    pub async fn dial(&self) -> Result<(), Error> {
+        match self.client.has_trunk(&self.login) {
+            true => self.client.begin_trunk(&self.login, self.prompt).await,
+            false => self.master().await.map(drop),
+        }
+    }
+
+    async fn master(&self) -> Result<Master, Error> {
         self.client.login(&self.login, self.prompt).await
+    }
+
+    /// The client that leads there.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Runs `qdebug ARGS` there and gives its answer, whatever its status.
@@ -133,7 +150,10 @@ impl Remote {
         limit: Duration,
     ) -> Result<Answer, Error> {
         let (mut frame, words) = self.framed(args);
-        let master = self.dial().await?;
+        if self.client.has_trunk(&self.login) {
+            return self.exchange_once(frame, &words, Some(stdin), limit).await;
+        }
+        let master = self.master().await?;
         let line = command_line(&words)?;
         tracing::debug!(host = %self.login, command = line, "running on the cluster");
         let program = master.client(&["-T"]).arg(&line).stdin(stdin);
@@ -168,7 +188,10 @@ impl Remote {
         mut on_stdout: impl FnMut(&[u8]),
     ) -> Result<Answer, Error> {
         let (frame, words) = self.framed(args);
-        let master = self.dial().await?;
+        if self.client.has_trunk(&self.login) {
+            return self.by_trunk(frame, &words, None, &mut on_stdout).await;
+        }
+        let master = self.master().await?;
         self.over(&master, frame, &words, None, &mut on_stdout)
             .await
     }
@@ -221,11 +244,16 @@ impl Remote {
         words: &[String],
         stdin: Option<&[u8]>,
     ) -> Result<Answer, Error> {
-        let master = self.dial().await?;
         let mut stdout = Vec::new();
         let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
-        let mut answer = self.over(&master, frame, words, stdin, &mut keep).await?;
-        master.heard();
+        let mut answer = if self.client.has_trunk(&self.login) {
+            self.by_trunk(frame, words, stdin, &mut keep).await?
+        } else {
+            let master = self.master().await?;
+            let answer = self.over(&master, frame, words, stdin, &mut keep).await?;
+            master.heard();
+            answer
+        };
         answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
         Ok(answer)
     }
@@ -252,13 +280,49 @@ impl Remote {
         }
     }
 
+    async fn by_trunk(
+        &self,
+        mut frame: Frame,
+        words: &[String],
+        stdin: Option<&[u8]>,
+        on_stdout: &mut impl FnMut(&[u8]),
+    ) -> Result<Answer, Error> {
+        let (hex, mut noise) = (frame.hex().to_owned(), Vec::new());
+        let ask = Ask {
+            qdebug: Some(self.qdebug.as_str()).filter(|path| path.starts_with('/')),
+            hex: &hex,
+            words,
+            stdin,
+        };
+        let take = |piece: &[u8]| {
+            keep_end(&mut noise, piece, NOISE);
+            on_stdout(&frame.feed(piece));
+        };
+        let ran = self
+            .client
+            .run_by_trunk(&self.login, self.prompt, &ask, take);
+        let (status, stderr) = ran.await?;
+        on_stdout(&frame.finish());
+        match frame.status() {
+            Some(status) => Ok(Answer {
+                status,
+                stdout: String::new(),
+                stderr,
+            }),
+            None => {
+                let noise = String::from_utf8_lossy(&noise);
+                Err(self.no_answer(words, status, &stderr, &noise))
+            }
+        }
+    }
+
     async fn over(
         &self,
         master: &Master,
         mut frame: Frame,
         words: &[String],
         stdin: Option<&[u8]>,
-        on_stdout: &mut dyn FnMut(&[u8]),
+        on_stdout: &mut impl FnMut(&[u8]),
     ) -> Result<Answer, Error> {
         let line = command_line(words)?;
         tracing::debug!(host = %self.login, command = line, "running on the cluster");
@@ -296,7 +360,7 @@ impl Remote {
             while let Ok(count) = pipe.read(&mut buffer).await
                 && count > 0
             {
-                keep_end(&mut noise, &buffer[..count], 1024);
+                keep_end(&mut noise, &buffer[..count], NOISE);
                 on_stdout(&frame.feed(&buffer[..count]));
                 if frame.status().is_some() {
                     break;
@@ -363,23 +427,9 @@ impl Remote {
     }
 }
 
-fn keep_end(kept: &mut Vec<u8>, new: &[u8], limit: usize) {
-    kept.extend_from_slice(new);
-    if kept.len() > limit {
-        kept.drain(..kept.len() - limit);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_is_kept() {
-        let mut kept = b"abc".to_vec();
-        keep_end(&mut kept, b"def", 4);
-        assert_eq!(kept, b"cdef");
-    }
 
     #[test]
     fn the_probe_is_one_line_that_every_shell_passes_on() {

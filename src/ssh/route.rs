@@ -16,16 +16,20 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Child;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
 use super::link::{Link, Route};
-use super::master::{Client, Master, NO_MASTER, Prompt};
+use super::listener::Event;
+use super::master::{Master, NO_MASTER};
 use super::pipe::Pipe;
 use super::pump::{BUFFER, copy, read_line};
+use super::remote::Remote;
 use super::silence::Renewed;
 use super::why;
+use super::word::Destination;
 use crate::relay;
 
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
@@ -49,6 +53,7 @@ pub struct Tunnel {
     prompt: Prompt,
     is_quiet: AtomicBool,
     dialled: Mutex<Dialled>,
+    dialled_anew: Notify,
     pub(super) renewed: Mutex<Option<Renewed>>,
 }
 
@@ -80,6 +85,7 @@ impl Tunnel {
             prompt,
             is_quiet: AtomicBool::new(false),
             dialled: Mutex::new(Dialled::Not),
+            dialled_anew: Notify::new(),
             renewed: Mutex::new(None),
         })
     }
@@ -107,7 +113,10 @@ impl Tunnel {
         }
         let opened = self.opened(&dialled).await;
         *dialled = match &opened {
-            Ok(link) => Dialled::Up(link.clone()),
+            Ok(link) => {
+                self.dialled_anew.notify_one();
+                Dialled::Up(link.clone())
+            }
             Err(error) => {
                 let rest = match error {
                     Error::Unreachable { .. } => REST_UNREACHABLE,
@@ -117,6 +126,45 @@ impl Tunnel {
             }
         };
         opened
+    }
+
+    /// Resolves when what carries the connections has ended by itself, or is there anew, where that
+    /// is noticed. May be dropped and asked again.
+    pub(super) async fn change(&self) -> Event {
+        loop {
+            match self.pipe().await {
+                Some(pipe) => {
+                    let error = pipe.ended().await;
+                    // Perhaps another had taken its place before.
+                    let now = &*self.dialled.lock().await;
+                    if let Dialled::Up(Link::Pipe(last)) = now
+                        && Arc::ptr_eq(last, &pipe)
+                    {
+                        return Event::Lost(error);
+                    }
+                }
+                None => {
+                    self.dialled_anew.notified().await;
+                    if self.pipe().await.is_some() {
+                        return Event::Back;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The relay that carries, where one does.
+    async fn pipe(&self) -> Option<Arc<Pipe>> {
+        match &*self.dialled.lock().await {
+            Dialled::Up(Link::Pipe(pipe)) if pipe.is_open() => Some(Arc::clone(pipe)),
+            _ => None,
+        }
+    }
+
+    /// Whether what carries connections is up, as far as that is known at once.
+    pub(super) fn is_up(&self) -> bool {
+        let dialled = self.dialled.try_lock();
+        matches!(dialled.as_deref(), Ok(Dialled::Up(link)) if link.is_up())
     }
 
     /// What is up and answers, else what is dialled. A connection that was given to a silent master
@@ -135,6 +183,9 @@ impl Tunnel {
 
     async fn open(&self) -> Result<Link, Error> {
         let client = &self.client;
+        if let Some(login) = self.route.login().filter(|login| client.has_trunk(login)) {
+            return Ok(Link::Pipe(Arc::new(self.by_trunk(login).await?)));
+        }
         let master = match &self.route {
             Route::Here => return Ok(Link::Here),
             Route::Login(login) => client.login(login, self.prompt).await?,
@@ -153,11 +204,32 @@ impl Tunnel {
             }
             Route::Pipe { login, command } => {
                 let via = client.login(login, self.prompt).await?;
-                let pipe = Pipe::open(&via, login, command).await?;
+                let pipe = Pipe::over_master(&via, login, command).await?;
                 return Ok(Link::Pipe(Arc::new(pipe)));
             }
         };
         Ok(Link::Master(master))
+    }
+
+    async fn by_trunk(&self, login: &Destination) -> Result<Pipe, Error> {
+        let (client, prompt) = (&self.client, self.prompt);
+        match &self.route {
+            Route::Pipe { command, .. } => {
+                let trunk = client.trunk(login, &command.qdebug, prompt).await?;
+                Pipe::over_trunk(trunk, login, command).await
+            }
+            Route::Jump { node, .. } => Err(Error::Unreachable {
+                host: node.name.to_string(),
+                detail: format!("only a master of {login} leads on to it from here"),
+            }),
+            Route::Here | Route::Login(_) => {
+                let found = Remote::find(client.clone(), login.clone(), prompt).await?;
+                let trunk = client.trunk(login, found.qdebug(), prompt).await?;
+                let host = "127.0.0.1".to_owned();
+                let port = self.port;
+                Ok(Pipe::Trunk { trunk, host, port })
+            }
+        }
     }
 
     /// Reads the first line of the session's sshd: proof that the whole way carries.
@@ -239,7 +311,7 @@ impl Tunnel {
                 },
                 Link::Pipe(pipe) => {
                     let opened = tokio::select! {
-                        opened = pipe.relay.open() => opened,
+                        opened = pipe.connect() => opened,
                         renewed = silence => {
                             renewed?;
                             Err(relay::Error::Ended)
