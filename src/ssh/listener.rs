@@ -56,9 +56,13 @@ impl Listener {
         let tell = Arc::new(tell);
         let down = Arc::new(AtomicBool::new(false));
         let mut carried = JoinSet::new();
+        // Over all turns: what it has begun to see must not be forgotten.
+        let change = tunnel.change();
+        tokio::pin!(change);
         loop {
             tokio::select! {
-                event = tunnel.change() => {
+                event = &mut change => {
+                    change.set(tunnel.change());
                     let is_down = matches!(event, Event::Lost(_));
                     if down.swap(is_down, Ordering::Relaxed) != is_down {
                         tell(event);

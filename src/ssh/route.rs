@@ -51,6 +51,8 @@ pub struct Tunnel {
     pub(super) route: Route,
     port: u16,
     prompt: Prompt,
+    /// The path of the login node's qdebug, where it is known.
+    qdebug: Option<String>,
     is_quiet: AtomicBool,
     dialled: Mutex<Dialled>,
     dialled_anew: Notify,
@@ -78,7 +80,20 @@ pub(super) enum Outcome {
 impl Tunnel {
     /// A tunnel along `route` to `port` at its end; nothing is dialled yet.
     pub fn new(client: Client, route: Route, port: u16, prompt: Prompt) -> Arc<Self> {
+        Self::by(client, route, port, prompt, None)
+    }
+
+    /// The same where the path of the login node's qdebug is known, which a way without masters
+    /// needs and would look for.
+    pub fn by(
+        client: Client,
+        route: Route,
+        port: u16,
+        prompt: Prompt,
+        qdebug: Option<&str>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            qdebug: qdebug.map(str::to_owned),
             client,
             route,
             port,
@@ -129,7 +144,7 @@ impl Tunnel {
     }
 
     /// Resolves when what carries the connections has ended by itself, or is there anew, where that
-    /// is noticed. May be dropped and asked again.
+    /// is noticed.
     pub(super) async fn change(&self) -> Event {
         loop {
             match self.pipe().await {
@@ -223,8 +238,13 @@ impl Tunnel {
                 detail: format!("only a master of {login} leads on to it from here"),
             }),
             Route::Here | Route::Login(_) => {
-                let found = Remote::find(client.clone(), login.clone(), prompt).await?;
-                let trunk = client.trunk(login, found.qdebug(), prompt).await?;
+                let trunk = match &self.qdebug {
+                    Some(qdebug) => client.trunk(login, qdebug, prompt).await?,
+                    None => {
+                        let found = Remote::find(client.clone(), login.clone(), prompt).await?;
+                        client.trunk(login, found.qdebug(), prompt).await?
+                    }
+                };
                 let host = "127.0.0.1".to_owned();
                 let port = self.port;
                 Ok(Pipe::Trunk { trunk, host, port })
