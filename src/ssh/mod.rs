@@ -11,6 +11,7 @@
 //! | `node` | a session's node as ssh is told of it |
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
 //! | `stdio` | a connection that is this process's own stdin and stdout |
+//! | `through`, `commands`, `replace` | what goes over masters, and their replacement |
 //! | `seen`, `silence` | hops that say nothing any more, and new ones in their place |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards; or over a trunk |
@@ -34,6 +35,7 @@
 //! everything ([`Client::without_masters`]). What needs masters stands behind `cfg(unix)` here, the
 //! rest is portable. This module knows neither sessions nor halves.
 
+mod access;
 mod client;
 pub mod config_file;
 mod error;
@@ -41,58 +43,50 @@ pub mod files;
 mod frame;
 pub mod keys;
 pub mod known_hosts;
+mod link;
+mod listener;
 mod node;
+mod pipe;
+mod pump;
 mod quote;
+mod remote;
+mod route;
 mod said;
+mod script;
 mod seen;
+mod silence;
+mod stdio;
 mod trunk;
 mod word;
 
 #[cfg(unix)]
-mod access;
+mod commands;
 #[cfg(unix)]
 mod dial;
 #[cfg(unix)]
-mod link;
-#[cfg(unix)]
-mod listener;
-#[cfg(unix)]
 mod master;
 #[cfg(unix)]
-mod pipe;
-#[cfg(unix)]
-mod pump;
-#[cfg(unix)]
-mod remote;
-#[cfg(unix)]
-mod route;
+mod replace;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
-mod script;
-#[cfg(unix)]
-mod silence;
-#[cfg(unix)]
-mod stdio;
+mod through;
 #[cfg(unix)]
 mod why;
 
+pub use access::UserKey;
 pub use client::{Client, NoMasters, Prompt};
 pub use error::Error;
 pub use frame::Frame;
+pub use link::Route;
+pub use listener::{Event, Listener};
 pub use node::Node;
+pub use pipe::{PipeCommand, on_node};
 pub use quote::command_line;
+pub use remote::{Answer, Remote};
+pub use route::Tunnel;
+pub use script::{LoginShell, script_text};
 pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
 #[cfg(unix)]
-pub use {
-    access::UserKey,
-    link::Route,
-    listener::{Event, Listener},
-    master::Master,
-    pipe::{PipeCommand, on_node},
-    remote::{Answer, Remote},
-    route::Tunnel,
-    runtime::RuntimeDir,
-    script::{LoginShell, script_text},
-};
+pub use {master::Master, runtime::RuntimeDir};
