@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
-use super::{Exit, Failure, opening, output, show, wait};
+use super::{Exit, Failure, here, opening, output, show, wait};
 use crate::config::{Config, Profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
 use crate::ssh::config_file::IncludePlan;
-use crate::ssh::{Client, Destination, NoMasters, Prompt, RuntimeDir};
+use crate::ssh::{Client, Destination, NoMasters, Prompt};
 
 /// Asks on the terminal when a person sits there.
 pub(super) fn prompt() -> Prompt {
@@ -27,7 +27,7 @@ pub(super) fn prompt() -> Prompt {
 
 /// The user's OpenSSH, and which clusters it makes no masters to.
 pub(super) fn client(config: &Config) -> Result<Client, Failure> {
-    let client = Client::new(RuntimeDir::new()?);
+    let client = Client::of_user()?;
     Ok(client.without_masters(no_masters(config)?))
 }
 
@@ -58,10 +58,10 @@ impl Setting {
             (Some(on), _) => on.as_str(),
             // Where a scheduler is, the sessions are here: a login node needs no profile.
             (None, Some(default)) if !self.is_cluster().await? => default,
-            _ => return Ok(None),
+            _ => return here::sessions(),
         };
         if named == "here" {
-            return Ok(None);
+            return here::sessions();
         }
         let (login, profile) = self.login_named(named)?;
         let destination: Destination = login
@@ -97,16 +97,6 @@ impl Setting {
         match self.config.default_cluster() {
             None | Some("here") => Ok(()),
             Some(named) => self.login_named(named).map(|_| ()),
-        }
-    }
-
-    /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
-    /// laptop may have them, do not make it one.
-    pub(super) async fn is_cluster(&self) -> Result<bool, Failure> {
-        match (self.config.scheduler(), self.found().await?) {
-            (Some(_), _) => Ok(true),
-            (None, Some(kind)) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
-            (None, None) => Ok(false),
         }
     }
 
@@ -181,7 +171,7 @@ impl Connect {
         let setting = Setting::load()?;
         let cluster = match setting.cluster(global).await? {
             Some(cluster) => cluster,
-            None => Cluster::here()?,
+            None => here::cluster()?,
         };
         setting.keep(global, &cluster, self.way.yes)?;
         let job = &self.wanted.job;

@@ -10,7 +10,8 @@
 use clap::{Args, ValueEnum};
 
 use super::args::{Wanted, frame_mark};
-use super::setting::{Setting, own_path};
+use super::here::own_path;
+use super::setting::Setting;
 use super::{Exit, Failure, output};
 use crate::login::Login;
 use crate::relay;

@@ -1,5 +1,7 @@
 //! The user's OpenSSH, and how it is to reach login nodes: by masters, or by a trunk.
 
+use super::error::Error;
+use super::link::Route;
 #[cfg(unix)]
 use super::runtime::RuntimeDir;
 use super::seen::Seen;
@@ -40,7 +42,30 @@ pub struct Client {
 }
 
 impl Client {
-    /// The user's ssh with the user's configuration; the sockets of masters are in `runtime`.
+    /// The user's ssh with the user's configuration.
+    ///
+    /// # Errors
+    /// Those of [`RuntimeDir::new`], where masters are made.
+    #[cfg(unix)]
+    pub fn of_user() -> Result<Self, Error> {
+        Ok(Self::new(RuntimeDir::new()?))
+    }
+
+    /// The user's ssh with the user's configuration.
+    ///
+    /// # Errors
+    /// None where no masters are made.
+    #[cfg(not(unix))]
+    pub fn of_user() -> Result<Self, Error> {
+        Ok(Self {
+            seen: Seen::default(),
+            config: None,
+            trunks: Trunks::default(),
+            no_masters: NoMasters::Anywhere,
+        })
+    }
+
+    /// The same; the sockets of masters are in `runtime`.
     #[cfg(unix)]
     pub fn new(runtime: RuntimeDir) -> Self {
         Self {
@@ -68,12 +93,20 @@ impl Client {
 
     /// Whether a login node is reached by a trunk. ControlMaster does not exist on Windows.
     pub fn has_trunk(&self, login: &Destination) -> bool {
-        cfg!(windows)
+        !cfg!(unix)
             || match &self.no_masters {
                 NoMasters::Anywhere => true,
                 NoMasters::Nowhere => false,
                 NoMasters::At(logins) => logins.contains(login),
             }
+    }
+
+    /// Whether such a way can be gone from here at all: a node's own sshd is reached by masters alone.
+    pub fn leads_by(&self, route: &Route) -> bool {
+        match route {
+            Route::Jump { login, .. } => login.as_ref().is_none_or(|login| !self.has_trunk(login)),
+            _ => true,
+        }
     }
 
     pub(super) fn ssh(&self) -> Program {

@@ -50,7 +50,7 @@ impl Client {
             self.seen.up(ours.socket());
             return Ok(Some(ours));
         }
-        Ok(self.of_user(to).await)
+        Ok(self.users_own(to).await)
     }
 
     /// Our own master to a login node, whether it lives or not.
@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// A live master that the user's own configuration made, if its path can be told to ssh.
-    async fn of_user(&self, to: &Destination) -> Option<Master> {
+    async fn users_own(&self, to: &Destination) -> Option<Master> {
         let shown = self.ssh().arg("-G").args(addressed(to)).time_limit(LOCAL);
         let output = shown.output().await.ok()?;
         let path = output
