@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use qdebug::process::Program;
 use qdebug::ssh::{
-    Client, Error, Event, Listener, LoginShell, NoMasters, Prompt, Remote, Route, Tunnel,
+    Client, Error, Event, Listener, LoginShell, NoMasters, Node, PlainPath, Prompt, Remote, Route,
+    Tunnel,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -331,5 +332,80 @@ fn noise_of_start_files_does_no_harm() {
         let answer = found.run(&HELP, None, LIMIT).await.unwrap();
         assert!(answer.stdout.contains("130"), "{answer:?}");
         assert_eq!(entered(&bench), 1);
+    });
+}
+
+#[test]
+fn a_node_behind_login_is_reached_with_the_keys_of_here() {
+    block_on(async {
+        let mut bench = Bench::new().await;
+        // Login forwards nothing, and its own users have no key for the node.
+        let closed = "MaxSessions 1\nAllowTcpForwarding no";
+        let (login_port, login_key) = bench.sshd("login", closed).await;
+        let (node_port, node_key) = bench.sshd("node", closed).await;
+        let client = bench.config(&[("login", login_port, &login_key)], "");
+        let own = PlainPath::new(QDEBUG).unwrap();
+        let client = client.without_masters(NoMasters::Anywhere).with_qdebug(own);
+        let server = upper_case_server().await;
+        let route = |node: Node| Route::Jump {
+            login: Some(login()),
+            node,
+        };
+        let by = |route, qdebug| Tunnel::by(client.clone(), route, server, Prompt::Never, qdebug);
+        let node = bench.node(node_port, &node_key);
+        let tunnel = by(route(node.clone()), Some(QDEBUG));
+        assert_eq!(tunnel.probe().await.unwrap(), "SSH-2.0-test");
+        let listener = Listener::bind(0).await.unwrap();
+        let port = listener.port();
+        let story = async {
+            let all = (0..10).map(|_| ask(port, b"many"));
+            let all = futures_util::future::join_all(all).await;
+            assert!(all.iter().all(|answer| answer == b"SSH-2.0-test\nMANY"));
+            // A node that is gone is dialled again over the same login.
+            bench.cut_last().await;
+            assert_eq!(ask(port, b"again").await, b"SSH-2.0-test\nAGAIN");
+        };
+        tokio::select! {
+            () = listener.serve(&tunnel, |_| {}) => {}
+            () = story => {}
+        }
+        assert_eq!(entered(&bench), 1);
+        let log = fs::read_to_string(bench.path("node.log")).unwrap();
+        assert_eq!(log.matches("Accepted publickey").count(), 2, "{log}");
+
+        // Another key of the node's, and a port that nobody has.
+        let other = bench.node(node_port, &login_key);
+        let error = by(route(other), Some(QDEBUG)).probe().await.unwrap_err();
+        assert!(matches!(error, Error::HostKey { .. }), "{error:?}");
+        let nobody = bench.node(1, &node_key);
+        let error = by(route(nobody), Some(QDEBUG)).probe().await.unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains("login does not reach it: "), "{told}");
+        assert_eq!(entered(&bench), 1);
+    });
+}
+
+#[test]
+fn nobody_goes_through_a_gate_without_its_token() {
+    block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate");
+        let gate = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = gate.local_addr().unwrap().port();
+        fs::write(&path, format!("{port} {}", "ab".repeat(16))).unwrap();
+        let through = Program::new(QDEBUG).arg("gate").arg(&path).stdin("in");
+        let server = async {
+            let (mut stream, _) = gate.accept().await.unwrap();
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).await.unwrap();
+            stream.write_all(b"out").await.unwrap();
+            said
+        };
+        let (ran, said) = tokio::join!(through.output(), server);
+        assert_eq!(said, format!("{}in", "ab".repeat(16)).into_bytes());
+        assert_eq!(ran.unwrap().stdout, "out");
+        fs::write(&path, "no gate").unwrap();
+        let refused = Program::new(QDEBUG).arg("gate").arg(&path).output().await;
+        assert_ne!(refused.unwrap().status, 0);
     });
 }

@@ -212,6 +212,10 @@ impl Command {
             Self::Debug(debug) => debug.run(global).await,
             Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
+            Self::Gate { file } => {
+                crate::ssh::go_through(&file).await?;
+                Ok(Exit::Done.code())
+            }
             #[cfg(target_os = "linux")]
             Self::Cluster(command) => command.run(global).await,
             Self::Completions { shell } => help::completions(shell),

@@ -131,8 +131,7 @@ pub(super) fn again(
     paths: &Paths,
     prompt: Prompt,
 ) -> Result<Arc<Tunnel>, Error> {
-    let mut routes = routes(known, paths)?.into_iter();
-    let route = routes.find(|(_, route)| client.leads_by(route));
+    let route = routes(known, paths)?.into_iter().next();
     let (_, route) = route.ok_or_else(|| Error::NoReach {
         name: known.name.to_string(),
         tried: vec!["nothing is known to try".to_owned()],

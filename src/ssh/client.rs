@@ -1,7 +1,6 @@
 //! The user's OpenSSH, and how it is to reach login nodes: by masters, or by a trunk.
 
 use super::error::Error;
-use super::link::Route;
 #[cfg(unix)]
 use super::runtime::RuntimeDir;
 use super::seen::Seen;
@@ -39,6 +38,7 @@ pub struct Client {
     pub(super) config: Option<PlainPath>,
     pub(super) trunks: Trunks,
     no_masters: NoMasters,
+    qdebug: Option<PlainPath>,
 }
 
 impl Client {
@@ -62,6 +62,7 @@ impl Client {
             config: None,
             trunks: Trunks::default(),
             no_masters: NoMasters::Anywhere,
+            qdebug: None,
         })
     }
 
@@ -74,6 +75,7 @@ impl Client {
             config: None,
             trunks: Trunks::default(),
             no_masters: NoMasters::default(),
+            qdebug: None,
         }
     }
 
@@ -91,6 +93,24 @@ impl Client {
         self
     }
 
+    /// Has ssh run this qdebug instead of this very program.
+    #[must_use]
+    pub fn with_qdebug(mut self, path: PlainPath) -> Self {
+        self.qdebug = Some(path);
+        self
+    }
+
+    /// The qdebug that ssh runs here.
+    pub(super) fn own_qdebug(&self) -> Result<PlainPath, Error> {
+        match &self.qdebug {
+            Some(path) => Ok(path.clone()),
+            None => {
+                let own = std::env::current_exe().map_err(Error::file("find", "qdebug itself"))?;
+                Ok(PlainPath::new(own)?)
+            }
+        }
+    }
+
     /// Whether a login node is reached by a trunk. ControlMaster does not exist on Windows.
     pub fn has_trunk(&self, login: &Destination) -> bool {
         !cfg!(unix)
@@ -99,14 +119,6 @@ impl Client {
                 NoMasters::Nowhere => false,
                 NoMasters::At(logins) => logins.contains(login),
             }
-    }
-
-    /// Whether such a way can be gone from here at all: a node's own sshd is reached by masters alone.
-    pub fn leads_by(&self, route: &Route) -> bool {
-        match route {
-            Route::Jump { login, .. } => login.as_ref().is_none_or(|login| !self.has_trunk(login)),
-            _ => true,
-        }
     }
 
     pub(super) fn ssh(&self) -> Program {

@@ -15,6 +15,7 @@
 //! | `seen`, `silence` | hops that say nothing any more, and new ones in their place |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards; or over a trunk |
+//! | `gate` | a trunk's way on to a node, for an ssh of this machine |
 //! | `said` | what programs say on stderr |
 //! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
@@ -41,6 +42,7 @@ pub mod config_file;
 mod error;
 pub mod files;
 mod frame;
+mod gate;
 pub mod keys;
 pub mod known_hosts;
 mod link;
@@ -78,6 +80,7 @@ pub use access::UserKey;
 pub use client::{Client, NoMasters, Prompt};
 pub use error::Error;
 pub use frame::Frame;
+pub use gate::go_through;
 pub use link::Route;
 pub use listener::{Event, Listener};
 pub use node::Node;

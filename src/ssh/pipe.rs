@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::error::Error;
 use super::frame::{Frame, begins};
+use super::gate::Gate;
 #[cfg(unix)]
 use super::master::{Master, NO_MASTER};
 use super::node::Node;
@@ -127,11 +128,13 @@ pub(super) enum Pipe {
         _attending: JoinSet<Option<i32>>,
         trunk: Arc<Trunk>,
     },
-    /// The trunk's own, to a port that the login node sees.
+    /// The trunk's own, to a port that its machine sees.
     Trunk {
         trunk: Arc<Trunk>,
         host: String,
         port: u16,
+        /// For one beyond a login node: the trunk to that, and the way from there.
+        via: Option<(Arc<Trunk>, Gate)>,
     },
 }
 
@@ -145,7 +148,9 @@ impl Pipe {
             #[cfg(unix)]
             Self::Master { relay, .. } => relay.open(&Wanted::ThePort).await,
             Self::Command { relay, .. } => relay.open(&Wanted::ThePort).await,
-            Self::Trunk { trunk, host, port } => {
+            Self::Trunk {
+                trunk, host, port, ..
+            } => {
                 let (host, port) = (host.clone(), *port);
                 let connected = trunk.relay.open(&Wanted::Connect { host, port }).await;
                 if !matches!(connected, Err(relay::Error::Ended)) {
@@ -273,7 +278,9 @@ impl Pipe {
                 ..
             } => relay.is_open() && *socket == inode(master),
             Self::Command { relay, trunk, .. } => relay.is_open() && trunk.is_up(),
-            Self::Trunk { trunk, .. } => trunk.is_up(),
+            Self::Trunk { trunk, via, .. } => {
+                trunk.is_up() && via.as_ref().is_none_or(|(via, _)| via.is_up())
+            }
         }
     }
 
@@ -291,7 +298,14 @@ impl Pipe {
         match self {
             #[cfg(unix)]
             Self::Master { .. } => std::future::pending().await,
-            Self::Trunk { trunk, .. } => trunk.ended().await,
+            Self::Trunk { trunk, via, .. } => {
+                let error = trunk.ended().await;
+                match via {
+                    // The cause, not the effect.
+                    Some((via, _)) if !via.is_up() => via.ended().await,
+                    _ => error,
+                }
+            }
             Self::Command { relay, trunk, .. } => {
                 relay.ended().await;
                 match trunk.is_up() {

@@ -13,12 +13,14 @@ use tokio::time::Instant;
 
 use super::client::{Client, Prompt};
 use super::error::Error;
+use super::gate::Gate;
 use super::link::{Link, Route};
 use super::listener::Event;
 use super::pipe::Pipe;
 use super::pump::{BUFFER, read_line};
 use super::remote::Remote;
 use super::silence::Renewed;
+use super::trunk::Trunk;
 use super::word::Destination;
 use crate::relay;
 
@@ -195,22 +197,33 @@ impl Tunnel {
                 let trunk = client.trunk(login, &command.qdebug, prompt).await?;
                 Pipe::over_trunk(trunk, login, command).await
             }
-            Route::Jump { node, .. } => Err(Error::Unreachable {
-                host: node.name.to_string(),
-                detail: format!("only a master of {login} leads on to it from here"),
-            }),
-            Route::Here | Route::Login(_) => {
-                let trunk = match &self.qdebug {
-                    Some(qdebug) => client.trunk(login, qdebug, prompt).await?,
-                    None => {
-                        let found = Remote::find(client.clone(), login.clone(), prompt).await?;
-                        client.trunk(login, found.qdebug(), prompt).await?
-                    }
-                };
-                let host = "127.0.0.1".to_owned();
-                let port = self.port;
-                Ok(Pipe::Trunk { trunk, host, port })
+            Route::Jump { node, .. } => {
+                let via = self.trunk(login).await?;
+                let prompt = self.last_prompt();
+                let (trunk, gate) = client.trunk_beyond(&via, node, prompt).await?;
+                Ok(self.pipe_of(trunk, Some((via, gate))))
             }
+            Route::Here | Route::Login(_) => Ok(self.pipe_of(self.trunk(login).await?, None)),
+        }
+    }
+
+    /// The trunk to the login node.
+    async fn trunk(&self, login: &Destination) -> Result<Arc<Trunk>, Error> {
+        let (client, prompt) = (&self.client, self.prompt);
+        if let Some(qdebug) = &self.qdebug {
+            return client.trunk(login, qdebug, prompt).await;
+        }
+        let found = Remote::find(client.clone(), login.clone(), prompt).await?;
+        client.trunk(login, found.qdebug(), prompt).await
+    }
+
+    fn pipe_of(&self, trunk: Arc<Trunk>, via: Option<(Arc<Trunk>, Gate)>) -> Pipe {
+        let (host, port) = ("127.0.0.1".to_owned(), self.port);
+        Pipe::Trunk {
+            trunk,
+            host,
+            port,
+            via,
         }
     }
 

@@ -43,11 +43,45 @@ impl Drop for NoMasters {
     }
 }
 
+/// In the user's ssh configuration: nodes take no key from those who have this variable set.
+struct NoKeys;
+
+impl NoKeys {
+    const BEGIN: &str = "# of the test of trunks";
+    const SET: &str = "QDEBUG_TEST_NO_KEYS=yes";
+
+    #[track_caller]
+    fn at_nodes() -> Self {
+        let line = format!(
+            "printf '%s\\n' '{}' 'Match originalhost node1,node2 exec \"test -n \\\"$QDEBUG_TEST_NO_KEYS\\\"\"' \
+             '  PubkeyAuthentication no' >>.ssh/config",
+            Self::BEGIN
+        );
+        Host::Laptop.sh(&line).ok();
+        Self
+    }
+}
+
+impl Drop for NoKeys {
+    fn drop(&mut self) {
+        Host::Laptop.sh(&format!("sed -i '/^{}$/,+2d' .ssh/config", Self::BEGIN));
+    }
+}
+
 /// The processes of the laptop's ssh to that port of login: masters and trunks.
 fn sshs(port: u16) -> Vec<String> {
     let line = format!("pgrep -f '^ssh .* -p {port} .*login' || true");
     let found = Host::Laptop.sh(&line).ok();
     found.text().lines().map(str::to_owned).collect()
+}
+
+/// Which way led there last.
+fn reach_of(login: &str) -> String {
+    let ways = Host::Laptop.sh("cat .local/state/qdebug/reach.json").ok();
+    ways.json()["clusters"][login]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Masters that this ssh's own words ask for.
@@ -60,11 +94,13 @@ fn masters(port: u16) -> String {
 fn a_second_factor_is_asked_for_once_for_all_that_goes_through_connect() {
     let _door = SecondFactor::open();
     let own = NoMasters::at("trunk-factor", SecondFactor::NAME);
+    let _no_keys = NoKeys::at_nodes();
     let _session = Session::ready("trunk-factor", &SMALL);
     let env = own.env();
     let connect = [
         "env",
         &env,
+        NoKeys::SET,
         "qdebug",
         "connect",
         "trunk-factor",
@@ -96,6 +132,7 @@ fn a_second_factor_is_asked_for_once_for_all_that_goes_through_connect() {
          echo 'ls /' | sftp -q -b - qdebug-trunk-factor | grep -c '/tmp'";
     let ran = own.sh(line).ok();
     assert_eq!(ran.text(), "1 2 3 4 5 6 7 8 9 10\n1");
+    assert_eq!(reach_of(SecondFactor::NAME), "nested");
     assert_eq!(SecondFactor::asked(), "password code");
     assert_eq!(sshs(SecondFactor::PORT).len(), 1);
     assert_eq!(masters(SecondFactor::PORT), "");
@@ -143,6 +180,7 @@ fn one_session_of_login_is_enough_and_what_dies_is_dialled_again() {
     };
     within(Duration::from_secs(60), "connect is there", connected);
     works(&session).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(reach_of(&door.name()), "jump");
     let trunks = sshs(2240);
     assert_eq!(trunks.len(), 1, "{trunks:?}");
     assert_eq!(masters(2240), "");

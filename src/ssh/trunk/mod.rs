@@ -29,8 +29,10 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::time::Instant;
 
-use super::client::{Client, Prompt};
+use super::client::{Client, Prompt, addressed};
 use super::error::Error;
+use super::gate::Gate;
+use super::node::Node;
 use super::said::{Said, Taker};
 use super::word::Destination;
 use crate::relay::{self, Relay, Wanted};
@@ -269,7 +271,8 @@ impl Client {
             return Ok(false);
         }
         tracing::debug!(host = old.host, "does not answer");
-        let shell = Shell::open(self, login, Prompt::Never).await?;
+        let host = login.to_string();
+        let shell = Shell::open(self, host, &addressed(login), Prompt::Never).await?;
         let new = shell.into_trunk(&old.qdebug).await?;
         old.is_left.store(true, Ordering::Relaxed);
         *stage = Stage::Up(Arc::new(new));
@@ -279,13 +282,43 @@ impl Client {
     /// One that was up has its host key and mostly needs nobody: a person is shown no more of it
     /// than that it is tried again.
     async fn shell(&self, login: &Destination, prompt: Prompt) -> Result<Shell, Error> {
-        let key = login.to_string();
-        if prompt == Prompt::Terminal && self.seen.knows(Path::new(&key)) {
-            match Shell::open(self, login, Prompt::Never).await {
+        self.shell_at(&login.to_string(), &addressed(login), prompt)
+            .await
+    }
+
+    async fn shell_at(&self, host: &str, to: &[String], prompt: Prompt) -> Result<Shell, Error> {
+        if prompt == Prompt::Terminal && self.seen.knows(Path::new(host)) {
+            match Shell::open(self, host.to_owned(), to, Prompt::Never).await {
                 Err(Error::Authentication { .. }) => {}
                 opened => return opened,
             }
         }
-        Shell::open(self, login, prompt).await
+        Shell::open(self, host.to_owned(), to, prompt).await
+    }
+
+    /// A trunk to a node, through one to its login node: an ssh of its own here, with the keys and
+    /// the agent of here. The same qdebug must be there under the same path.
+    ///
+    /// # Errors
+    /// As of the trunk to a login node.
+    pub(super) async fn trunk_beyond(
+        &self,
+        via: &Arc<Trunk>,
+        node: &Node,
+        prompt: Prompt,
+    ) -> Result<(Arc<Trunk>, Gate), Error> {
+        let gate = Gate::open(Arc::clone(via), node).await?;
+        let to = node.arguments(Some(&gate.proxy(&self.own_qdebug()?)?));
+        let host = format!("{}@{}", node.user, node.name);
+        let shell = match (self.shell_at(&host, &to, prompt).await, gate.refused()) {
+            // All that ssh knows is that its ProxyCommand has ended.
+            (Err(Error::Unreachable { host, .. }), Some(why)) => Err(Error::Unreachable {
+                host,
+                detail: format!("{} does not reach it: {why}", via.host),
+            }),
+            (shell, _) => shell,
+        };
+        let trunk = shell?.into_trunk(&via.qdebug).await?;
+        Ok((Arc::new(trunk), gate))
     }
 }

@@ -19,12 +19,11 @@ use tokio::time::Instant;
 use super::{Ask, Trunk};
 use crate::process;
 use crate::relay::{PROTOCOL, Relay};
-use crate::ssh::client::{Client, Prompt, addressed};
+use crate::ssh::client::{Client, Prompt};
 use crate::ssh::error::Error;
 use crate::ssh::frame::{Frame, begins};
 use crate::ssh::quote::command_line;
 use crate::ssh::said::{Said, listen};
-use crate::ssh::word::Destination;
 
 /// How long ssh may take to connect and authenticate without a person, and a shell to begin.
 const CONNECT: Duration = Duration::from_secs(40);
@@ -76,17 +75,17 @@ pub(super) struct Ran {
 }
 
 impl Shell {
-    /// Connects; a person at the terminal may be asked.
+    /// Connects to where these words lead ssh; a person at the terminal may be asked.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Authentication`], [`Error::HostKey`]; [`Error::NoAnswer`]
     /// where login has no `sh`.
     pub(super) async fn open(
         client: &Client,
-        login: &Destination,
+        host: String,
+        to: &[String],
         prompt: Prompt,
     ) -> Result<Self, Error> {
-        let host = login.to_string();
         let with_person = prompt == Prompt::Terminal;
         let batch = match with_person {
             true => "BatchMode=no",
@@ -100,7 +99,7 @@ impl Shell {
             .fold(client.ssh().arg("-T"), |program, setting| {
                 program.args(["-o", setting])
             })
-            .args(addressed(login))
+            .args(to)
             .arg("sh")
             .deaf_to_keyboard();
         let command = program.shown();
