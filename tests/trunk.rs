@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test.
 
 mod common;
-mod support;
 
 use std::fs;
 use std::path::Path;
