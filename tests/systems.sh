@@ -172,7 +172,7 @@ end_wine() {
     exit "$rc"
 }
 
-# The library's own tests, but for those of what a Windows laptop does not have.
+# The library's own tests, but for those of what a Windows laptop does not have, and the program.
 wine() {
     need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
     [[ -n $(program_of wine64 wine) ]] || step "install wine64" apt_install wine64
@@ -185,7 +185,8 @@ wine() {
     # A program that hangs there is no reason to wait for the night.
     # Two megabytes by the byte are the same everywhere, and take minutes in a library that was built
     # without optimization.
-    timeout 1200 cargo test -Zbuild-std --locked --no-fail-fast --lib --target "$GNU" -- \
+    timeout 1200 cargo test -Zbuild-std --locked --no-fail-fast --lib --test portable \
+        --target "$GNU" -- \
         --skip given_up_while_the_pipe_is_full
 }
 
