@@ -141,17 +141,18 @@ check() {
 }
 
 # random_library FOLDER: Rust's library has its random numbers of bcryptprimitives.dll, which Wine has
-# since version 10 only.
+# since version 10 only. It is looked for beside a program: in FOLDER, and FOLDER/deps for the tests.
 random_library() {
     [[ -z $(find /usr/lib /opt -name bcryptprimitives.dll -path '*wine*' -print -quit 2>/dev/null) ]] ||
         return 0
-    mkdir -p "$1"
+    mkdir -p "$1/deps"
     cat >"$work/random.c" <<'END'
 #include <windows.h>
 #include <ntsecapi.h>
 BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T length) { return RtlGenRandom(data, (ULONG)length); }
 END
-    x86_64-w64-mingw32-gcc -shared -O1 -o "$1/bcryptprimitives.dll" "$work/random.c" -ladvapi32
+    x86_64-w64-mingw32-gcc -shared -O1 -o "$1/bcryptprimitives.dll" "$work/random.c" -ladvapi32 &&
+        cp "$1/bcryptprimitives.dll" "$1/deps/"
 }
 
 # In a prefix of its own, whose server ends with the tests.
@@ -177,17 +178,15 @@ wine() {
     need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
     [[ -n $(program_of wine64 wine) ]] || step "install wine64" apt_install wine64
     need_source
-    step "a library of random numbers" random_library "$CARGO_TARGET_DIR/$GNU/debug/deps"
+    step "a library of random numbers" random_library "$CARGO_TARGET_DIR/$GNU/debug"
     step "wine" begin_wine
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
     CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$(program_of wine64 wine)
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER
-    # A program that hangs there is no reason to wait for the night.
-    # Two megabytes by the byte are the same everywhere, and take minutes in a library that was built
-    # without optimization.
+    # A program that hangs there is no reason to wait for the night. What moves two megabytes by the
+    # byte is the same everywhere, and takes minutes with a library that was built unoptimized.
     timeout 1200 cargo test -Zbuild-std --locked --no-fail-fast --lib --test portable \
-        --target "$GNU" -- \
-        --skip given_up_while_the_pipe_is_full
+        --target "$GNU" -- --skip given_up_while_the_pipe_is_full
 }
 
 case ${1:-}:$# in

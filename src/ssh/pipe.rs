@@ -342,6 +342,7 @@ fn reason(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::DRIVE;
 
     #[test]
     fn the_mark_stands_behind_the_command() {
@@ -364,7 +365,7 @@ mod tests {
             port: 22,
             user: "alice".parse().unwrap(),
             host_key_alias: "qdebug-node-node1".parse().unwrap(),
-            known_hosts: super::super::PlainPath::new("/tmp/a b").unwrap(),
+            known_hosts: super::super::PlainPath::new(format!("{DRIVE}/tmp/a b")).unwrap(),
         };
         let words = ["/opt/q d".to_owned(), "relay".to_owned()];
         let shown = |is_pinned| on_node(&node, is_pinned, &words).unwrap().shown();
