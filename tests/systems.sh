@@ -22,7 +22,8 @@ GNU=x86_64-pc-windows-gnu
 SUITES=(trixie-backports sid)
 
 export CARGO_TARGET_DIR=$project/target/systems
-export CARGO_INCREMENTAL=0
+# Nobody steps through what is made here, and it is small so.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false
 mkdir -p "$CARGO_TARGET_DIR"
 # What an unfinished run has left is made anew, so that all of this may be called at any time.
 work=$(cd "$CARGO_TARGET_DIR" && pwd)/toolchain
@@ -56,6 +57,7 @@ Dir::Etc::SourceParts "-";
 Dir::State::Lists "$apt/lists";
 Dir::Cache "$apt/cache";
 Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 APT::Get::AllowUnauthenticated "false";
 END
     # What fetches is a user of its own, who may not enter a home.
