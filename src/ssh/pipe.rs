@@ -284,6 +284,18 @@ impl Pipe {
         }
     }
 
+    /// Whether another was put in the place of what carries it.
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Master { .. } => false,
+            Self::Command { trunk, .. } => trunk.is_left(),
+            Self::Trunk { trunk, via, .. } => {
+                trunk.is_left() || via.as_ref().is_some_and(|(via, _)| via.is_left())
+            }
+        }
+    }
+
     /// Whether what carries it was just heard of, or answers when it is asked.
     pub(super) async fn answers(&self) -> bool {
         match self {

@@ -63,7 +63,12 @@ impl Trunk {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.relay.is_open() && !self.is_left.load(Ordering::Relaxed)
+        self.relay.is_open() && !self.is_left()
+    }
+
+    /// Whether another has taken its place.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
     }
 
     /// Whether it was just heard of, or answers when it is asked.
