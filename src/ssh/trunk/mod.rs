@@ -149,7 +149,7 @@ type Slot = tokio::sync::Mutex<Stage>;
 enum Stage {
     #[default]
     Down,
-    Begun(Shell),
+    Begun(Box<Shell>),
     Up(Arc<Trunk>),
 }
 
@@ -187,7 +187,7 @@ impl Client {
             Stage::Down => false,
         };
         if !is_there {
-            *stage = Stage::Begun(self.shell(login, prompt).await?);
+            *stage = Stage::Begun(Box::new(self.shell(login, prompt).await?));
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Client {
                             None => self.shell(login, prompt).await?,
                         };
                         let ran = shell.run(ask).await?;
-                        *stage = Stage::Begun(shell);
+                        *stage = Stage::Begun(Box::new(shell));
                         on_stdout(&ran.stdout);
                         return Ok((ran.status, ran.stderr));
                     }
