@@ -218,6 +218,7 @@ impl Error {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;
