@@ -14,6 +14,7 @@ use super::fields::{
     absolute, cache_folder, destination, engine, queue, scheduler, size, there, variables,
 };
 use super::origin::{self, Leaf};
+use super::said::in_words;
 use crate::text::nearest;
 
 /// Bytes that a file may have.
@@ -303,7 +304,7 @@ fn wrong(path: &Path, text: &str, leaves: &[Leaf], error: &toml::de::Error) -> E
         path: path.to_owned(),
         line: origin::line(text, at),
         key: origin::key_at(leaves, at),
-        reason: error.message().replace('\n', "; "),
+        reason: in_words(error.message()),
     }
 }
 
