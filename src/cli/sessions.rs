@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::io::AsyncReadExt as _;
 
 use super::args::{Global, List, Logs, Stop, Wanted, public_key};
+use super::failure::with_on;
 use super::setting::Setting;
 use super::{Exit, Failure, output, show};
 use crate::login::{LogTail, Login};
@@ -56,7 +57,10 @@ pub(super) async fn status(wanted: Wanted, global: &Global) -> Result<u8, Failur
     let setting = Setting::load()?;
     let status = match setting.cluster(global).await? {
         Some(cluster) => cluster.status(&wanted.job).await?,
-        None => setting.login().await?.status(&wanted.job).await?,
+        None => Status {
+            ways: setting.ways(),
+            ..setting.login().await?.status(&wanted.job).await?
+        },
     };
     print(&status, global);
     Ok(0)
@@ -66,7 +70,11 @@ fn print(status: &Status, global: &Global) {
     if global.json {
         output::json(status);
     } else {
-        output::data(&show::picture(status, Timestamp::now()));
+        let picture = show::picture(status, Timestamp::now());
+        output::data(&match &global.on {
+            Some(on) => with_on(&picture, on),
+            None => picture,
+        });
     }
 }
 

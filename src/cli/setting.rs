@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Exit, Failure, output, values};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::engine::{self, Reference, ReferenceError};
+use crate::laptop::Order;
 use crate::login::{Login, Submitter};
+use crate::node::Publish;
 use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm, Torque};
-use crate::session::Mount;
+use crate::session::{Mount, Ways};
 
 /// What commands of every half start from.
 pub(super) struct Setting {
@@ -56,6 +58,32 @@ impl Setting {
             folder,
             limit: self.config.cache_size(),
         })
+    }
+
+    /// Where a session's port is published on a node beside its loopback.
+    pub(super) fn publish(&self) -> Publish {
+        match self.config.publish() {
+            config::Publish::Loopback => Publish::Loopback,
+            config::Publish::Login => Publish::Login,
+            config::Publish::Network { address, prefix } => Publish::Network(address, prefix),
+            config::Publish::Interface(name) => Publish::Interface(name),
+        }
+    }
+
+    /// The order in which laptops are to try the ways to sessions of here, where a file says one.
+    pub(super) fn ways(&self) -> Option<Ways> {
+        Some(Ways {
+            order: self.config.reach()?.to_vec(),
+            from: self.config.origin(&["reach"]).to_string(),
+        })
+    }
+
+    /// The order of ways that this machine's own profile of a login says, and where.
+    pub(super) fn profile_order(&self, login: &str) -> Option<(Order, String)> {
+        let (name, profile) = self.config.profile_of_login(login)?;
+        let words = profile.reach.as_ref()?;
+        let from = self.config.origin(&["clusters", name, "reach"]);
+        Some((Order::of_words(words), from.to_string()))
     }
 
     /// The login half with every scheduler of here: the one that was found, and `local`.

@@ -14,13 +14,14 @@ use super::fields::{
     absolute, cache_folder, destination, engine, queue, scheduler, size, there, variables,
 };
 use super::origin::{self, Leaf};
+use super::reach::{Publish, publish, ways};
 use crate::text::nearest;
 
 /// Bytes that a file may have.
 const SIZE_LIMIT: u64 = 1 << 20;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 12] = [
+const TOP: [&str; 14] = [
     "home",
     "node_dir",
     "cache",
@@ -29,6 +30,8 @@ const TOP: [&str; 12] = [
     "engine",
     "environment",
     "gpu_pick",
+    "reach",
+    "publish",
     "default_cluster",
     "submit",
     "clusters",
@@ -44,7 +47,7 @@ const SUBMIT: [&str; 8] = [
     "account",
     "idle_timeout",
 ];
-const PROFILE: [&str; 3] = ["login", "qdebug", "scratch"];
+const PROFILE: [&str; 4] = ["login", "qdebug", "scratch", "reach"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
@@ -148,6 +151,10 @@ pub(super) struct File {
     #[serde(deserialize_with = "variables")]
     pub(super) environment: Vec<String>,
     pub(super) gpu_pick: Option<GpuPick>,
+    #[serde(deserialize_with = "ways")]
+    pub(super) reach: Option<Vec<String>>,
+    #[serde(deserialize_with = "publish")]
+    pub(super) publish: Option<Publish>,
     pub(super) default_cluster: Option<String>,
     pub(super) submit: SubmitDefaults,
     pub(super) clusters: BTreeMap<String, Profile>,
@@ -215,6 +222,9 @@ pub struct Profile {
     /// A folder there that sessions mount, for what IDEs put on the other side instead of the home.
     #[serde(default, deserialize_with = "there")]
     pub scratch: Option<PathBuf>,
+    /// The order in which the ways to its sessions are tried, over the site's own.
+    #[serde(default, deserialize_with = "ways")]
+    pub reach: Option<Vec<String>>,
 }
 
 /// A file as it was read: what it says, and where it says so.

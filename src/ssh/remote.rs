@@ -28,6 +28,9 @@ const SLOW: Duration = Duration::from_secs(5);
 /// How much of what a command wrote on stderr is kept, in bytes.
 const KEPT: usize = 64 * 1024;
 
+/// How much may be written, noise and all, by a command whose answer is taken whole, in bytes.
+const WHOLE: u64 = 4 << 20;
+
 /// What a command answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -137,7 +140,8 @@ impl Remote {
         let line = command_line(&words)?;
         tracing::debug!(host = %self.login, command = line, "running on the cluster");
         let program = master.client(&["-T"]).arg(&line).stdin(stdin);
-        let output = program.time_limit(limit).own_group().output().await?;
+        let program = program.time_limit(limit).at_most(WHOLE);
+        let output = program.own_group().output().await?;
         let mut stdout = frame.feed(output.stdout.as_bytes());
         stdout.extend(frame.finish());
         if let Some(status) = frame.status() {

@@ -136,8 +136,11 @@ impl Tunnel {
     async fn open(&self) -> Result<Link, Error> {
         let client = &self.client;
         let master = match &self.route {
-            Route::Here => return Ok(Link::Here),
-            Route::Login(login) => client.login(login, self.prompt).await?,
+            Route::Here | Route::Port { login: None, .. } => return Ok(Link::Here),
+            Route::Login(login)
+            | Route::Port {
+                login: Some(login), ..
+            } => client.login(login, self.prompt).await?,
             Route::Jump { login: None, node } => {
                 client.node(None, node, self.last_prompt()).await?
             }
@@ -165,7 +168,7 @@ impl Tunnel {
     /// # Errors
     /// What dialling gave, or [`Error::Forward`].
     pub async fn probe(&self) -> Result<String, Error> {
-        let refused = |detail: &str| self.refused(self.end(), detail);
+        let refused = |detail: &str| self.refused(&self.route.end(), detail);
         // It may ask a person, and has limits of its own.
         let link = self.link().await?;
         let read = async {
@@ -321,9 +324,9 @@ impl Tunnel {
     }
 
     pub(super) async fn connect_here(&self) -> Result<TcpStream, Error> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))
+        let stream = TcpStream::connect(self.route.target(self.port))
             .await
-            .map_err(|error| self.refused("this machine", &error.to_string()))?;
+            .map_err(|error| self.refused(&self.route.end(), &error.to_string()))?;
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
@@ -334,7 +337,7 @@ impl Tunnel {
         stdin: Stdio,
         stdout: Stdio,
     ) -> Result<Child, Error> {
-        let target = format!("127.0.0.1:{}", self.port);
+        let target = self.route.target(self.port).to_string();
         let program = master.client(&["-W", &target]);
         Ok(program.spawn_with(stdin, stdout, Stdio::piped())?)
     }
@@ -370,23 +373,18 @@ impl Tunnel {
     }
 
     pub(super) fn not_carried(&self, error: &relay::Error) -> Error {
-        self.refused(self.end(), &error.to_string())
-    }
-
-    pub(super) fn end(&self) -> &str {
-        match &self.route {
-            Route::Here => "this machine",
-            Route::Login(login) => login.host.as_ref(),
-            Route::Jump { node, .. } => node.name.as_ref(),
-            Route::Pipe { command, .. } => command.node.as_ref(),
-        }
+        self.refused(&self.route.end(), &error.to_string())
     }
 
     pub(super) fn refused(&self, host: &str, detail: &str) -> Error {
-        Error::Forward {
-            host: host.to_owned(),
-            port: self.port,
-            detail: detail.to_owned(),
+        let (host, detail, port) = (host.to_owned(), detail.to_owned(), self.port);
+        match &self.route {
+            Route::Port { .. } => Error::NodePort {
+                host,
+                target: self.route.target(port).to_string(),
+                detail,
+            },
+            _ => Error::Forward { host, port, detail },
         }
     }
 }

@@ -52,7 +52,7 @@ impl Tunnel {
     }
 
     async fn carry_stdio_over(&self, pipe: &Pipe) -> Result<(), Error> {
-        let lost = |_| self.refused(self.end(), "its connection went away at once");
+        let lost = |_| self.refused(&self.route.end(), "its connection went away at once");
         let (mine, theirs) = UnixStream::pair().map_err(lost)?;
         let sending = mine.try_clone().map_err(lost)?;
         theirs.set_nonblocking(true).map_err(lost)?;

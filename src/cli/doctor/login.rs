@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, free_rung, modes};
+use super::{Ladder, free_rung, modes, reach};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
 use crate::kit::Kit;
@@ -19,6 +19,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
         Err(failure) => ladder.add(failure.rung("sessions")),
     }
     ladder.add(kit());
+    ladder.add(reach::of_here(setting));
     match user_home() {
         Ok(home) => {
             if let Some(rung) = modes::of_server(&home) {

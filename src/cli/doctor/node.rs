@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ladder, free_rung, login};
+use super::{Ladder, free_rung, login, reach};
 use crate::cli::Failure;
 use crate::cli::setting::Setting;
 use crate::gpu::{self, Gpu, inventory};
@@ -27,6 +27,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
         Ok(found) => engine(&found).took(began.elapsed()),
         Err(error) => Failure::from(error).rung("engine").took(began.elapsed()),
     });
+    ladder.add(reach::published(setting).await);
     let began = Instant::now();
     let looked = tokio::time::timeout(DRIVER_LIMIT, tokio::task::spawn_blocking(inventory)).await;
     ladder.add(match looked {
