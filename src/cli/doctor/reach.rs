@@ -39,7 +39,7 @@ pub(super) fn of_cluster(setting: &Setting, login: &str, cluster: Option<Ways>) 
 fn of_order(order: &Order, from: &str, last: Option<Reach>) -> Rung {
     let words: Vec<String> = order.ways.iter().map(ToString::to_string).collect();
     let mut told = shown(&words, from);
-    if let Some(last) = last.filter(|last| order.ways.contains(last)) {
+    if let Some(last) = last.filter(|last| order.ways.len() > 1 && order.ways.contains(last)) {
         told.push_str(&format!("; {last} led there last and comes first"));
     }
     Rung::new(NAME, Verdict::Ok, told)
