@@ -135,12 +135,12 @@ fn own_addresses() -> Result<Vec<Own>, String> {
 /// From which address packets to that host go. Nothing is sent.
 async fn local_address_to(host: &str) -> Result<Ipv4Addr, String> {
     let resolving = tokio::net::lookup_host((host, 22));
-    let found = match tokio::time::timeout(RESOLVE_LIMIT, resolving).await {
+    let mut found = match tokio::time::timeout(RESOLVE_LIMIT, resolving).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(format!("{host} cannot be resolved: {error}")),
         Err(_) => return Err(format!("{host} cannot be resolved: no answer")),
     };
-    let to = found.filter(SocketAddr::is_ipv4).next();
+    let to = found.find(SocketAddr::is_ipv4);
     let to = to.ok_or_else(|| format!("{host} has no IPv4 address"))?;
     let local = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
         socket.connect(to)?;
