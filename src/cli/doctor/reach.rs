@@ -75,7 +75,8 @@ pub(super) async fn published(setting: &Setting) -> Rung {
             .cure("within a job this tells the address; a network names it without")
             .cure("publish = \"10.0.0.0/8\" (yours) in the site file"),
         (_, Err(why)) => rung(Verdict::Warn, format!("{why} ({from})"))
-            .cure("name one network or interface of this node as publish in the site file"),
+            .cure("name one network or interface of this node as publish in the site file")
+            .cure("of several addresses a job takes the one that leads to its login node"),
     }
 }
 
