@@ -121,7 +121,7 @@ pub(super) async fn reach(
     let Ways { routes, shut } = ways(known, paths)?;
     let (mut tried, mut asking) = (Vec::new(), Vec::new());
     for (reach, route) in &routes {
-        let tunnel = Tunnel::new(client.clone(), route.clone(), known.details.port, prompt);
+        let tunnel = tunnel(client, known, route.clone(), prompt);
         tunnel.be_quiet(true);
         match tunnel.probe().await {
             Ok(banner) => {
@@ -140,7 +140,7 @@ pub(super) async fn reach(
         }
     }
     for (reach, route) in asking {
-        let tunnel = Tunnel::new(client.clone(), route, known.details.port, prompt);
+        let tunnel = tunnel(client, known, route, prompt);
         match tunnel.probe().await {
             Ok(_) => return Ok((reach, tunnel)),
             Err(error) => {
@@ -184,8 +184,15 @@ pub(super) fn again(
             .collect(),
         source: None,
     })?;
-    let port = known.details.port;
-    Ok(Tunnel::new(client.clone(), route, port, prompt))
+    Ok(tunnel(client, known, route, prompt))
+}
+
+fn tunnel(client: &Client, known: &Known, route: Route, prompt: Prompt) -> Arc<Tunnel> {
+    let qdebug = match &known.place {
+        Place::Here => None,
+        Place::Login { qdebug, .. } => Some(qdebug.as_str()),
+    };
+    Tunnel::by(client.clone(), route, known.details.port, prompt, qdebug)
 }
 
 #[cfg(test)]
@@ -267,6 +274,12 @@ mod tests {
         known.details.published = None;
         assert_eq!(tried(&known), [Reach::Jump]);
         assert_eq!(shut(&known), [Reach::Exec, Reach::Port]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn where_no_way_can_be_tried_each_says_why() {
+        let mut known = known("torque", login());
         known.order = Order::of_words(&["port"]);
         let Err(Error::NoReach { tried, .. }) = again_of(&known) else {
             panic!();
@@ -277,6 +290,7 @@ mod tests {
         );
     }
 
+    #[cfg(unix)]
     fn again_of(known: &Known) -> Result<Arc<Tunnel>, Error> {
         let runtime = tempfile::tempdir().unwrap();
         let runtime = ssh::RuntimeDir::at(runtime.path().join("run")).unwrap();

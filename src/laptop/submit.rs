@@ -136,6 +136,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[tokio::test]
     async fn a_submit_of_this_machine_whose_answer_fails_is_not_taken_for_none() {
         use std::os::unix::fs::PermissionsExt as _;

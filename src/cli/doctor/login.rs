@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, free_rung, modes, reach};
+use super::{Ladder, modes, reach};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
+use crate::config::WAYS;
 use crate::kit::Kit;
 use crate::session::{Rung, Verdict, read_keys};
 
@@ -19,7 +20,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
         Err(failure) => ladder.add(failure.rung("sessions")),
     }
     ladder.add(kit());
-    ladder.add(reach::of_here(setting));
+    ladder.add(ways(setting));
     match user_home() {
         Ok(home) => {
             if let Some(rung) = modes::of_server(&home) {
@@ -110,6 +111,30 @@ fn keys(path: &Path) -> Rung {
     }
 }
 
+/// Free space on a disk that sessions write to.
+pub(super) fn free_rung(name: &str, what: &str, free_bytes: Option<u64>) -> Rung {
+    const LITTLE: u64 = 1 << 30;
+    match free_bytes {
+        Some(free) if free < LITTLE => Rung::new(
+            name,
+            Verdict::Warn,
+            format!("{what}: only {} MB are free", free >> 20),
+        )
+        .cure("make room: `qdebug image prune` on a node, old files of yours"),
+        Some(free) => Rung::new(name, Verdict::Ok, format!("{what}: {} GB free", free >> 30)),
+        None => Rung::new(name, Verdict::Ok, what),
+    }
+}
+
+/// The order of ways that this cluster's configuration says.
+fn ways(setting: &Setting) -> Rung {
+    let told = match setting.ways() {
+        Some(ways) => reach::shown(&ways.order, &ways.from),
+        None => reach::shown(&WAYS, "built-in"),
+    };
+    Rung::new(reach::NAME, Verdict::Ok, told)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +161,12 @@ mod tests {
         std::fs::write(file.path(), "no key\n").unwrap();
         let rung = keys(file.path());
         assert!(rung.told.contains("line 1"), "{rung:?}");
+    }
+
+    #[test]
+    fn little_room_is_a_warning() {
+        assert_eq!(free_rung("x", "y", Some(5 << 20)).verdict, Verdict::Warn);
+        assert_eq!(free_rung("x", "y", Some(5 << 30)).told, "y: 5 GB free");
+        assert_eq!(free_rung("x", "y", None).verdict, Verdict::Ok);
     }
 }

@@ -1,23 +1,11 @@
-//! The ways to sessions: which are tried, in which order and by whose word, and whether a node
-//! publishes what the way `port` needs.
+//! The ways to sessions: which are tried, in which order and by whose word.
 
 use crate::cli::setting::Setting;
-use crate::config::WAYS;
 use crate::laptop::{self, Order, Paths, Reach};
-use crate::node::{Publish, published_address};
 use crate::session::{Rung, Verdict, Ways};
 
 /// The rung of the order, on either side.
 pub(super) const NAME: &str = "reach";
-
-/// What a login node's own configuration says.
-pub(super) fn of_here(setting: &Setting) -> Rung {
-    let told = match setting.ways() {
-        Some(ways) => shown(&ways.order, &ways.from),
-        None => shown(&WAYS, "built-in"),
-    };
-    Rung::new(NAME, Verdict::Ok, told)
-}
 
 /// What this laptop does with what its own profile, or else the cluster, says.
 pub(super) fn of_cluster(setting: &Setting, login: &str, cluster: Option<Ways>) -> Rung {
@@ -45,7 +33,7 @@ fn of_order(order: &Order, from: &str, last: Option<Reach>) -> Rung {
     Rung::new(NAME, Verdict::Ok, told)
 }
 
-fn shown<S: AsRef<str>>(words: &[S], from: &str) -> String {
+pub(super) fn shown<S: AsRef<str>>(words: &[S], from: &str) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     let words = match words.as_slice() {
         [one] => format!("{one} alone"),
@@ -54,35 +42,10 @@ fn shown<S: AsRef<str>>(words: &[S], from: &str) -> String {
     format!("tried: {words} ({from})")
 }
 
-/// On which address of this node sessions are published.
-pub(super) async fn published(setting: &Setting) -> Rung {
-    let wanted = setting.publish();
-    let lookup = |name: &str| std::env::var(name).ok();
-    let found = published_address(&wanted, lookup).await;
-    let rung = |verdict, told: String| Rung::new("publish", verdict, told);
-    let from = setting.config.origin(&["publish"]);
-    match (wanted, found) {
-        (_, Ok(None)) => rung(
-            Verdict::Ok,
-            format!("sessions' ports are on the loopback alone ({from})"),
-        ),
-        (_, Ok(Some(address))) => rung(
-            Verdict::Ok,
-            format!("sessions' ports are published on {address} ({from})"),
-        ),
-        // What a job has, this shell may not have.
-        (Publish::Login, Err(why)) => rung(Verdict::Skipped, format!("{why} ({from})"))
-            .cure("within a job this tells the address; a network names it without")
-            .cure("publish = \"10.0.0.0/8\" (yours) in the site file"),
-        (_, Err(why)) => rung(Verdict::Warn, format!("{why} ({from})"))
-            .cure("name one network or interface of this node as publish in the site file")
-            .cure("of several addresses a job takes the one that leads to its login node"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::WAYS;
 
     #[test]
     fn the_order_is_told_with_its_origin() {

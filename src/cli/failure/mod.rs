@@ -5,10 +5,13 @@
 mod hint;
 mod ide;
 mod laptop;
+#[cfg(target_os = "linux")]
 mod login;
+#[cfg(target_os = "linux")]
 mod node;
 
 pub(super) use hint::with_on;
+#[cfg(target_os = "linux")]
 pub(super) use node::explain;
 use serde::Serialize;
 

@@ -152,7 +152,7 @@ fi
 finish 0
 "#;
 
-#[cfg(test)]
+#[cfg(all(test, unix))] // Scripts for the cluster's `sh`.
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::Path;
