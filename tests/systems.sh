@@ -158,28 +158,35 @@ END
 begin_wine() {
     export WINEPREFIX=$work/wine WINEDEBUG=-all WINEDLLOVERRIDES="mscoree,mshtml=" WINEARCH=win64
     trap end_wine EXIT
-    timeout 120 wine64 cmd /c exit
+    timeout 120 "$(program_of wine64 wine)" cmd /c exit
+}
+
+# program_of NAME...: the first of them, on PATH or where Debian puts it.
+program_of() {
+    { PATH=$PATH:/usr/lib/wine type -P "$@" || true; } | head -n 1
 }
 
 end_wine() {
-    local rc=$? server
-    for server in wineserver /usr/lib/wine/wineserver64 /usr/lib/wine/wineserver; do
-        ! have_command "$server" || "$server" -k || true
-    done
+    local rc=$?
+    "$(program_of wineserver64 wineserver)" -k || true
     exit "$rc"
 }
 
 # The library's own tests, but for those of what a Windows laptop does not have.
 wine() {
     need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
-    need wine64 wine64
+    [[ -n $(program_of wine64 wine) ]] || step "install wine64" apt_install wine64
     need_source
     step "a library of random numbers" random_library "$CARGO_TARGET_DIR/$GNU/debug/deps"
     step "wine" begin_wine
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-gcc
-    export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=wine64
+    CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=$(program_of wine64 wine)
+    export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER
     # A program that hangs there is no reason to wait for the night.
-    timeout 1200 cargo test -Zbuild-std --locked --no-fail-fast --lib --target "$GNU"
+    # Two megabytes by the byte are the same everywhere, and take minutes in a library that was built
+    # without optimization.
+    timeout 1200 cargo test -Zbuild-std --locked --no-fail-fast --lib --target "$GNU" -- \
+        --skip given_up_while_the_pipe_is_full
 }
 
 case ${1:-}:$# in

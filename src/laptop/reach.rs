@@ -195,6 +195,7 @@ fn tunnel(client: &Client, known: &Known, route: Route, prompt: Prompt) -> Arc<T
     Tunnel::by(client.clone(), route, known.details.port, prompt, qdebug)
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::super::known::tests::status;

@@ -230,6 +230,7 @@ impl Error {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,6 @@ use super::frame::{Frame, begins};
 use super::gate::Gate;
 #[cfg(unix)]
 use super::master::{Master, NO_MASTER};
-use super::node::Node;
 use super::pump::BUFFER;
 use super::quote::command_line;
 #[cfg(unix)]
@@ -27,7 +26,6 @@ use super::said::listen;
 use super::said::{Said, Taker};
 use super::trunk::Trunk;
 use super::word::{Destination, HostName};
-use crate::process::Program;
 use crate::relay::{self, Relay, Stream, Wanted};
 
 /// How long the way on from login may take: an ssh that connects, or a scheduler's step.
@@ -71,40 +69,6 @@ impl PipeCommand {
             },
         }
     }
-}
-
-/// What runs `words` on a node by this machine's own ssh client, asking nobody: the way on from a
-/// login node. Its keys must be the pinned ones, where any are; else those that the user or the
-/// site knows.
-///
-/// # Errors
-/// [`Error::Word`] for words that no shell can be told.
-pub fn on_node(node: &Node, is_pinned: bool, words: &[String]) -> Result<Program, Error> {
-    let settings = [
-        "BatchMode=yes",
-        "ClearAllForwardings=yes",
-        "ConnectTimeout=20",
-        // What would stay in the background would hold our pipes open.
-        "ControlPath=none",
-        "PermitLocalCommand=no",
-        "RemoteCommand=none",
-        "ServerAliveInterval=15",
-        "ServerAliveCountMax=3",
-    ];
-    let ssh = settings
-        .iter()
-        .fold(Program::new("ssh").arg("-T"), |ssh, setting| {
-            ssh.args(["-o", setting])
-        });
-    let to = match is_pinned {
-        true => node.arguments(None),
-        false => {
-            let user = ["-l".to_owned(), node.user.to_string()];
-            let host = ["--".to_owned(), node.name.to_string()];
-            [user, host].concat()
-        }
-    };
-    Ok(ssh.args(to).arg(command_line(words)?))
 }
 
 /// A relay that is up.
@@ -284,6 +248,18 @@ impl Pipe {
         }
     }
 
+    /// Whether another was put in the place of what carries it.
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Master { .. } => false,
+            Self::Command { trunk, .. } => trunk.is_left(),
+            Self::Trunk { trunk, via, .. } => {
+                trunk.is_left() || via.as_ref().is_some_and(|(via, _)| via.is_left())
+            }
+        }
+    }
+
     /// Whether what carries it was just heard of, or answers when it is asked.
     pub(super) async fn answers(&self) -> bool {
         match self {
@@ -354,32 +330,6 @@ mod tests {
         };
         let line = command_line(&command.words("ab12")).unwrap();
         assert_eq!(line, "'/opt/q d' pipe --mark ab12 '--by=nested' -- otter");
-    }
-
-    #[test]
-    fn login_goes_on_with_pinned_keys_and_asks_nobody() {
-        let node = Node {
-            name: "node1".parse().unwrap(),
-            address: "10.0.0.7".parse().unwrap(),
-            port: 22,
-            user: "alice".parse().unwrap(),
-            host_key_alias: "qdebug-node-node1".parse().unwrap(),
-            known_hosts: super::super::PlainPath::new("/tmp/a b").unwrap(),
-        };
-        let words = ["/opt/q d".to_owned(), "relay".to_owned()];
-        let shown = |is_pinned| on_node(&node, is_pinned, &words).unwrap().shown();
-        let pinned = shown(true);
-        for part in [
-            "BatchMode=yes",
-            "StrictHostKeyChecking=yes",
-            "HostKeyAlias=qdebug-node-node1",
-            "HostName=10.0.0.7",
-            " -- node1 ",
-        ] {
-            assert!(pinned.contains(part), "no {part:?} in {pinned}");
-        }
-        assert!(pinned.ends_with("relay'"), "{pinned}");
-        assert!(!shown(false).contains("HostKey"), "{}", shown(false));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Tunnel {
     is_quiet: AtomicBool,
     dialled: Mutex<Dialled>,
     dialled_anew: Notify,
+    /// What carried them has ended, and no other has been seen yet.
+    is_lost: AtomicBool,
     pub(super) renewed: Mutex<Option<Renewed>>,
 }
 
@@ -80,6 +82,7 @@ impl Tunnel {
             is_quiet: AtomicBool::new(false),
             dialled: Mutex::new(Dialled::Not),
             dialled_anew: Notify::new(),
+            is_lost: AtomicBool::new(false),
             renewed: Mutex::new(None),
         })
     }
@@ -127,19 +130,19 @@ impl Tunnel {
     pub(super) async fn change(&self) -> Event {
         loop {
             match self.pipe().await {
+                Some(_) if self.is_lost.swap(false, Ordering::Relaxed) => return Event::Back,
                 Some(pipe) => {
                     let error = pipe.ended().await;
-                    // Perhaps another had taken its place before.
-                    let now = &*self.dialled.lock().await;
-                    if let Dialled::Up(Link::Pipe(last)) = now
-                        && Arc::ptr_eq(last, &pipe)
-                    {
+                    // One that another was put in the place of is no loss.
+                    if !pipe.is_left() {
+                        self.is_lost.store(true, Ordering::Relaxed);
                         return Event::Lost(error);
                     }
                 }
                 None => {
                     self.dialled_anew.notified().await;
                     if self.pipe().await.is_some() {
+                        self.is_lost.store(false, Ordering::Relaxed);
                         return Event::Back;
                     }
                 }

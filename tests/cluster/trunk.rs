@@ -174,6 +174,7 @@ fn one_session_of_login_is_enough_and_what_dies_is_dialled_again() {
     let folder = "/home/alice/trunk-one";
     let log = format!("{folder}.log");
     let words = "qdebug connect trunk-one --on trunk-one --yes";
+    Host::Laptop.sh(&format!("rm -f {log}")).ok();
     let _running = Host::Laptop.start(&[
         "env",
         &env,

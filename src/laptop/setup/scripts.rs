@@ -152,7 +152,8 @@ fi
 finish 0
 "#;
 
-#[cfg(all(test, unix))] // Scripts for the cluster's `sh`.
+#[cfg(unix)] // Scripts for the cluster's `sh`.
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     use std::path::Path;

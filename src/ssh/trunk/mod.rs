@@ -63,7 +63,12 @@ impl Trunk {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.relay.is_open() && !self.is_left.load(Ordering::Relaxed)
+        self.relay.is_open() && !self.is_left()
+    }
+
+    /// Whether another has taken its place.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
     }
 
     /// Whether it was just heard of, or answers when it is asked.
@@ -144,7 +149,7 @@ type Slot = tokio::sync::Mutex<Stage>;
 enum Stage {
     #[default]
     Down,
-    Begun(Shell),
+    Begun(Box<Shell>),
     Up(Arc<Trunk>),
 }
 
@@ -182,7 +187,7 @@ impl Client {
             Stage::Down => false,
         };
         if !is_there {
-            *stage = Stage::Begun(self.shell(login, prompt).await?);
+            *stage = Stage::Begun(Box::new(self.shell(login, prompt).await?));
         }
         Ok(())
     }
@@ -244,7 +249,7 @@ impl Client {
                             None => self.shell(login, prompt).await?,
                         };
                         let ran = shell.run(ask).await?;
-                        *stage = Stage::Begun(shell);
+                        *stage = Stage::Begun(Box::new(shell));
                         on_stdout(&ran.stdout);
                         return Ok((ran.status, ran.stderr));
                     }
