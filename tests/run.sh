@@ -138,7 +138,7 @@ podman_suite() {
         --skip two_nodes_that_ask --skip a_node_that_dies
         --skip blows:: --skip faults:: --skip last::)
     [[ -n ${QDEBUG_TEST_FULL:-} ]] ||
-        words+=(story:: images:: podman:: ends::qdebug_stop ends::the ends::kill_9)
+        words+=(story:: images:: podman:: ends::qdebug_stop ends::the ends::kill_9 reach::port)
     cargo test --locked --no-fail-fast --test cluster -- --test-threads=4 "${words[@]}"
 }
 

@@ -37,6 +37,7 @@ impl Debug {
         })?;
         let ask = laptop::Debug {
             job: self.wanted.job.clone(),
+            whose: super::enter::whose(global)?,
             command,
             folder: self.folder.clone(),
             port: self.port,

@@ -13,9 +13,9 @@ pub(super) fn of(
     ide: Option<Ide>,
     workspace: Option<PathBuf>,
     cluster: &Cluster,
+    config: &Config,
 ) -> Result<Option<Opening>, Failure> {
     let Some(ide) = ide else { return Ok(None) };
-    let config = Config::load()?;
     let scratch = match cluster.place() {
         Place::Here => None,
         Place::Login { login, .. } => {

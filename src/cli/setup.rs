@@ -60,6 +60,12 @@ impl Setup {
     }
 
     fn wanted(&self, config: &Config, global: &Global) -> Result<Wanted, Failure> {
+        if let (Some(cluster), Some(on)) = (&self.cluster, &global.on)
+            && cluster != on
+        {
+            let message = format!("two clusters are named: {cluster}, and --on {on}");
+            return Err(Failure::new(Exit::Usage, message).hint("name the one to set up"));
+        }
         let named = self.cluster.as_deref().or(global.on.as_deref());
         let Some(named) = named.or(config.default_cluster()) else {
             return Err(Failure::new(Exit::Usage, "which cluster?")

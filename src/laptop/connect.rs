@@ -15,6 +15,7 @@ use super::forwards::{self, Forward};
 use super::held::Held;
 use super::known::{self, Known};
 use super::opening::{self, Opening};
+use super::order::Order;
 use super::paths::Paths;
 use super::waiting::Watch;
 use super::{publish, reach, ways};
@@ -43,6 +44,8 @@ pub struct Connect {
     pub detach: bool,
     /// What it is opened in then.
     pub opening: Option<Opening>,
+    /// In which order the ways are tried, where the user says so; else the cluster does.
+    pub order: Option<Order>,
 }
 
 /// The user's side of it.
@@ -206,6 +209,9 @@ async fn settle(
     };
     known.port = listener.port();
     known.reach = ways::of(&known, paths);
+    if let Some(order) = &ask.order {
+        known.order = order.clone();
+    }
     known.write(&paths.sessions)?;
     publish::publish(paths).await?;
     Ok((known, listener, lock))

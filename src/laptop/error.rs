@@ -34,7 +34,18 @@ pub enum Error {
         cluster: String,
         /// How it broke.
         #[source]
-        source: ssh::Error,
+        source: Box<Error>,
+    },
+    /// The cluster has submitted the session, and what it said of it cannot be read.
+    #[error("{cluster} has submitted the session{}, and its answer cannot be read: {detail}",
+            job.as_ref().map_or_else(String::new, |job| format!(" as job {job}")))]
+    Submitted {
+        /// The cluster.
+        cluster: String,
+        /// The job, where it can be made out.
+        job: Option<String>,
+        /// What was not understood.
+        detail: String,
     },
     /// This laptop has never connected to such a session, or has swept it.
     #[error("no session `{name}` is known on this machine")]

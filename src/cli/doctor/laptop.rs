@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, Told, modes};
+use super::{Ladder, Told, modes, reach};
 use crate::cli::Failure;
 use crate::cli::args::Global;
 use crate::cli::setting::{Setting, user_home};
@@ -30,7 +30,7 @@ pub(super) async fn look(setting: &Setting, global: &Global, ladder: &Ladder) {
             let place = cluster.place().to_string();
             let told = format!("{place} lets you in");
             ladder.add(Rung::new("login", Verdict::Ok, told).took(began.elapsed()));
-            of_cluster(&cluster, &place, ladder).await;
+            of_cluster(setting, &cluster, &place, ladder).await;
         }
         Ok(None) => ladder.add(no_cluster()),
         Err(_) if global.on.is_none() && setting.config.default_cluster().is_none() => {
@@ -145,13 +145,18 @@ fn entries(paths: &Paths) -> Rung {
 }
 
 /// What the login node says of itself, and whether the two qdebugs fit.
-async fn of_cluster(cluster: &Cluster, place: &str, ladder: &Ladder) {
+async fn of_cluster(setting: &Setting, cluster: &Cluster, place: &str, ladder: &Ladder) {
     let began = Instant::now();
     let answer = cluster.run(&["doctor", "--json", "--login"], None).await;
     match answer.map(|answer| (serde_json::from_str::<Told>(&answer.stdout), answer.status)) {
         Ok((Ok(told), _)) => {
             ladder.add(versions(&told.version, place).took(began.elapsed()));
-            for mut rung in told.rungs {
+            ladder.add(reach::of_cluster(setting, place, told.ways));
+            for mut rung in told
+                .rungs
+                .into_iter()
+                .filter(|rung| rung.name != reach::NAME)
+            {
                 rung.name = format!("{} of login", rung.name);
                 ladder.add(rung);
             }

@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, modes};
+use super::{Ladder, modes, reach};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
+use crate::config::WAYS;
 use crate::kit::Kit;
 use crate::session::{Rung, Verdict, read_keys};
 
@@ -19,6 +20,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
         Err(failure) => ladder.add(failure.rung("sessions")),
     }
     ladder.add(kit());
+    ladder.add(ways(setting));
     match user_home() {
         Ok(home) => {
             if let Some(rung) = modes::of_server(&home) {
@@ -122,6 +124,15 @@ pub(super) fn free_rung(name: &str, what: &str, free_bytes: Option<u64>) -> Rung
         Some(free) => Rung::new(name, Verdict::Ok, format!("{what}: {} GB free", free >> 30)),
         None => Rung::new(name, Verdict::Ok, what),
     }
+}
+
+/// The order of ways that this cluster's configuration says.
+fn ways(setting: &Setting) -> Rung {
+    let told = match setting.ways() {
+        Some(ways) => reach::shown(&ways.order, &ways.from),
+        None => reach::shown(&WAYS, "built-in"),
+    };
+    Rung::new(reach::NAME, Verdict::Ok, told)
 }
 
 #[cfg(test)]

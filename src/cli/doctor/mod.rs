@@ -8,15 +8,17 @@ mod login;
 mod modes;
 #[cfg(target_os = "linux")]
 mod node;
+mod reach;
 
 use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 
 use super::args::{Doctor, Global};
+use super::failure::with_on;
 use super::setting::Setting;
 use super::{Exit, Failure, ladder, output};
-use crate::session::{FORMAT, Rung, Verdict};
+use crate::session::{FORMAT, Rung, Verdict, Ways};
 
 /// What `doctor --json` prints, and the laptop reads of a login node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ struct Told {
     /// `laptop`, `login` or `node`.
     place: String,
     rungs: Vec<Rung>,
+    /// The order of ways to sessions of here, where the configuration says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ways: Option<Ways>,
 }
 
 /// The rungs so far, told as they come.
@@ -34,11 +39,18 @@ struct Told {
 struct Ladder {
     /// They are data themselves, and no talk beside it.
     is_data: bool,
+    /// The `--on` that was given, for the commands in cures.
+    on: Option<String>,
     rungs: RefCell<Vec<Rung>>,
 }
 
 impl Ladder {
-    fn add(&self, rung: Rung) {
+    fn add(&self, mut rung: Rung) {
+        if let Some(on) = &self.on {
+            for cure in &mut rung.cures {
+                *cure = with_on(cure, on);
+            }
+        }
         match self.is_data {
             true => ladder::print(&rung),
             false => ladder::tell(&rung),
@@ -56,6 +68,7 @@ impl Doctor {
         }
         let ladder = Ladder {
             is_data: !global.json,
+            on: global.on.clone(),
             ..Ladder::default()
         };
         let setting = match Setting::load() {
@@ -84,6 +97,7 @@ impl Doctor {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 place: place.to_owned(),
                 rungs,
+                ways: setting.as_ref().and_then(Setting::ways),
             });
         } else {
             let failing = if well {

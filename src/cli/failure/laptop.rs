@@ -25,6 +25,16 @@ impl From<laptop::Error> for Failure {
             }
             E::Unsure { .. } => failure(Exit::ClusterUnreachable)
                 .hint("`qdebug list` tells, once the cluster answers; `qdebug connect` goes on"),
+            E::Submitted { job, .. } => {
+                let failure = failure(Exit::Versions);
+                match job {
+                    Some(job) => failure.hint(format!(
+                        "`qdebug connect {job}` goes on, `qdebug stop {job}` ends it"
+                    )),
+                    None => failure.hint("`qdebug list` tells its job"),
+                }
+                .hint("install the same qdebug on both sides")
+            }
             E::NotKnown { name } => {
                 failure(Exit::NoSuchSession).hint(format!("first: qdebug connect {name}"))
             }
@@ -39,7 +49,11 @@ impl From<laptop::Error> for Failure {
                     failure(Exit::HostKey).hint(HOST_KEY)
                 }
                 _ => failure(Exit::ClusterUnreachable)
-                    .hint("can you log in to the node from the login node while the job runs?"),
+                    .hint("can you log in to the node from the login node while the job runs?")
+                    .hint(
+                        "where nodes let no user in, the site opens the way `port`: `publish` in \
+                         its file (see \"No way leads to a session\" in the README)",
+                    ),
             },
             E::NotLetIn { .. } => failure(Exit::ClusterUnreachable)
                 .hint("`qdebug logs` of the session shows what its sshd said"),
@@ -115,7 +129,7 @@ impl Failure {
             E::Listen { port, .. } => failure(Exit::Failed).hint(format!(
                 "something else listens on {port}; choose another by `--port`"
             )),
-            E::Forward { .. } => failure(Exit::ClusterUnreachable),
+            E::Forward { .. } | E::NodePort { .. } => failure(Exit::ClusterUnreachable),
             E::Word(_) | E::Key(_) => failure(Exit::Usage),
             E::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),

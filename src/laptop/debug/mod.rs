@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::error::Error;
 use super::known::{self, Known};
 use super::paths::Paths;
+use super::whose::Whose;
 use crate::ide::Attach;
 use crate::process::{Interrupts, Program};
 use crate::ssh::command_line;
@@ -50,6 +51,8 @@ const SSH_FAILED: i32 = 255;
 pub struct Debug {
     /// A job id, a session's name or an alias.
     pub job: String,
+    /// Whose session that is.
+    pub whose: Whose,
     /// The program.
     pub command: PythonCommand,
     /// Its folder in the session; the session's project when not given.
@@ -118,7 +121,7 @@ pub async fn debug<E: From<Error>>(
     on_missing: impl FnOnce(),
     on_ready: impl AsyncFnOnce(&Ready) -> Result<(), E>,
 ) -> Result<Option<i32>, E> {
-    let known = Known::find(&paths.sessions, &ask.job)?;
+    let known = ask.whose.find(&paths.sessions, &ask.job)?;
     super::publish::publish(paths).await?;
     let port = match ask.port {
         Some(port) => port,
