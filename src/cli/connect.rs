@@ -9,7 +9,7 @@ use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, opening, output, show, wait};
-use crate::config::Profile;
+use crate::config::{KeptBy, Profile, keep_profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -117,7 +117,7 @@ impl Setting {
         let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
         if yes || output::confirm(&question) == Some(true) {
             let qdebug = std::path::Path::new(&qdebug);
-            let is_default = crate::config::keep_profile(path, &name, &login, Some(qdebug))?;
+            let is_default = keep_profile(path, &name, &login, Some(qdebug), KeptBy::Connect)?;
             output::talk(&match is_default {
                 true => format!("kept: from now on `qdebug connect JOB` asks {login}"),
                 false => format!("kept: `--on {name}` asks {login}"),
