@@ -40,4 +40,5 @@ mod time;
 mod trial;
 mod unseen;
 mod up;
+mod vscode;
 mod waits;
