@@ -76,7 +76,12 @@ impl Setting {
     pub(super) fn default_login(&self) -> Result<(), Failure> {
         match self.config.default_cluster() {
             None | Some("here") => Ok(()),
-            Some(named) => self.login_named(named).map(|_| ()),
+            Some(named) => match self.login_named(named)?.0.parse::<Destination>() {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    Err(Failure::of(Exit::Config, &error).about(&self.place(&["default_cluster"])))
+                }
+            },
         }
     }
 

@@ -26,8 +26,7 @@ async fn told(spoil: impl FnOnce(&std::path::Path)) -> Vec<Event> {
         confirm: Box::new(|_| true),
     };
     include(&paths, &ui).await.unwrap();
-    let events = events.lock().unwrap().clone();
-    events
+    events.lock().unwrap().clone()
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ def main(port, source, line, variable):
     thread = attribute("id", thread)
     program.send(EVALUATE, thread, attribute("id", frame), "FRAME", variable, "1")
     value = unquote(attribute("value", program.hear(EVALUATE)))
-    print("%s = %s" % (variable, value.split(": ", 1)[1]), flush=True)
+    print("%s = %s" % (variable, value.split(": ", 1)[-1]), flush=True)
     program.send(RESUME, thread)
     for _ in program.lines:
         pass

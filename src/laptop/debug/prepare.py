@@ -16,7 +16,8 @@ def look():
         module = importlib.import_module(ASK["module"])
     except Exception as error:
         return None, "%s: %s" % (type(error).__name__, error)
-    own = getattr(module, "__version__", None)
+    # PyCharm's pydevd has the number of the project that it was made from.
+    own = getattr(module, "__version__", None) if ASK["module"] != "pydevd" else None
     try:
         from importlib import metadata
     except ImportError:  # before Python 3.8
