@@ -38,7 +38,7 @@ as_alice() {
 
 on_node_half() { as_alice node1 python3 /tmp/benches/node_half.py "$pairs"; }
 on_second_node() { as_alice node2 python3 /tmp/benches/second_node.py "$pairs"; }
-on_idle() { as_alice node1 python3 /tmp/benches/idle.py; }
+on_idle() { as_alice node1 python3 /tmp/benches/idle.py node; }
 on_submit() { as_alice login python3 /tmp/benches/submit.py "$pairs"; }
 
 on_laptop() {
@@ -47,6 +47,7 @@ on_laptop() {
     # shellcheck disable=SC2016 # the laptop's shell counts
     as_alice laptop sh -c 'for try in $(seq 100); do
         ssh -o BatchMode=yes qdebug-bench true 2>/dev/null && exit; sleep 0.2; done; exit 1'
+    as_alice laptop python3 /tmp/benches/idle.py laptop bench
     as_alice laptop python3 /tmp/benches/laptop.py bench alice@login "$pairs"
     as_alice login qdebug stop bench
     wait
