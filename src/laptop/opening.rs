@@ -291,8 +291,6 @@ fn take_out(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -311,7 +309,8 @@ mod tests {
     }
 
     /// What happens when a session is opened in a VS Code that ends at once, its settings being so.
-    async fn opened_with(home: &Path, settings: &str) -> Vec<IdeEvent> {
+    #[cfg(unix)]
+    async fn opened_with(home: &std::path::Path, settings: &str) -> Vec<IdeEvent> {
         use super::super::known::tests::status;
         use super::super::{Place, paths};
         let plain = |path: &str| crate::ssh::PlainPath::new(home.join(path)).unwrap();
@@ -349,6 +348,7 @@ mod tests {
         events.into_inner()
     }
 
+    #[cfg(unix)]
     #[tokio::test]
     async fn settings_that_cannot_be_told_keep_no_ide_closed() {
         let home = tempfile::tempdir().unwrap();

@@ -64,6 +64,7 @@ impl Doctor {
                 "node" => node::look(setting, &ladder).await,
                 "login" => login::look(setting, &ladder).await,
                 _ => {
+                    #[cfg(target_os = "linux")]
                     if let Some(rung) = silent_scheduler(global, setting).await {
                         ladder.add(rung);
                     }
@@ -112,6 +113,7 @@ async fn is_login(global: &Global, setting: &Setting) -> bool {
 
 /// A scheduler of this machine that says nothing, where another cluster is the default: it may be a
 /// login node all the same.
+#[cfg(target_os = "linux")]
 async fn silent_scheduler(global: &Global, setting: &Setting) -> Option<Rung> {
     let default = setting.config.default_cluster()?;
     if global.on.is_some() {
