@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
-use super::{Exit, Failure, opening, output, show, wait};
+use super::{Exit, Failure, here, opening, output, show, wait};
 use crate::config::{KeptBy, Profile, keep_profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
@@ -38,10 +38,10 @@ impl Setting {
             (Some(on), _) => on.as_str(),
             // Where a scheduler is, the sessions are here: a login node needs no profile.
             (None, Some(default)) if !self.is_cluster().await? => default,
-            _ => return Ok(None),
+            _ => return here::sessions(),
         };
         if named == "here" {
-            return Ok(None);
+            return here::sessions();
         }
         let (login, profile) = self.login_named(named)?;
         let destination: Destination = login
@@ -82,16 +82,6 @@ impl Setting {
                     Err(Failure::of(Exit::Config, &error).about(&self.place(&["default_cluster"])))
                 }
             },
-        }
-    }
-
-    /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
-    /// laptop may have them, do not make it one.
-    pub(super) async fn is_cluster(&self) -> Result<bool, Failure> {
-        match (self.config.scheduler(), self.found().await?) {
-            (Some(_), _) => Ok(true),
-            (None, Some(kind)) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
-            (None, None) => Ok(false),
         }
     }
 
@@ -166,7 +156,7 @@ impl Connect {
         let setting = Setting::load()?;
         let cluster = match setting.cluster(global).await? {
             Some(cluster) => cluster,
-            None => Cluster::here()?,
+            None => here::cluster()?,
         };
         setting.keep(global, &cluster, self.way.yes)?;
         let job = &self.wanted.job;

@@ -7,7 +7,8 @@
 use clap::{Args, ValueEnum};
 
 use super::args::{Wanted, frame_mark};
-use super::setting::{Setting, own_path};
+use super::here::own_path;
+use super::setting::Setting;
 use super::{Exit, Failure};
 use crate::login::Login;
 use crate::relay;

@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::args::{Global, Setup};
 use super::setting::{Setting, user_home, who};
-use super::{Exit, Failure, connect, ladder, output};
+use super::{Exit, Failure, connect, here, ladder, output};
 use crate::config::{
     Config, KeptBy, Wrote, forget_profile, keep_profile, point_profile, profile_name, setup_wrote,
 };
-use crate::kit::Kit;
 use crate::laptop::setup::{Ask, Change, TakeBack, look};
 use crate::laptop::{Cluster, Paths};
 use crate::session::{FORMAT, GpuSupply, Rung, Verdict};
@@ -114,7 +113,7 @@ impl Setup {
             qdebug: wanted.qdebug.clone(),
             prompt: connect::prompt(),
             home: user_home()?,
-            has_kit: Kit::is_embedded(),
+            has_kit: here::has_kit(),
             identity: Paths::of_user()?.identity,
             who: who(),
         };

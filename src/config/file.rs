@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
@@ -14,6 +13,7 @@ use super::fields::{
     absolute, cache_folder, destination, engine, queue, scheduler, size, there, variables,
 };
 use super::origin::{self, Leaf};
+use crate::platform;
 use crate::text::nearest;
 
 /// Bytes that a file may have.
@@ -241,11 +241,10 @@ impl Layer {
 
 /// All of a small file. Neither a FIFO that nobody writes nor a device without an end holds it up.
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    platform::without_waiting(&mut options);
+    let file = options.open(path)?;
     let mut bytes = Vec::new();
     file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SIZE_LIMIT {

@@ -141,6 +141,7 @@ pub(super) fn again(
     Ok(Tunnel::new(client.clone(), route, port, prompt))
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::super::known::tests::status;

@@ -4,15 +4,15 @@
 //! `LC_ALL=C` so that texts can be parsed, a time limit, killed when dropped, and the whole
 //! command logged at debug. What a program's output means is the caller's business.
 
-mod interrupt;
-
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-pub use interrupt::{Interrupt, Interrupts};
+pub use crate::platform::{Interrupt, Interrupts};
+
+use crate::platform;
 
 /// How long a program may take unless told otherwise.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -290,9 +290,8 @@ impl Program {
             command.env("LC_ALL", "C");
         }
         command.envs(self.envs);
-        #[cfg(unix)]
         if self.own_group {
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+            platform::group_of_its_own(&mut command);
         }
         command
     }
@@ -307,22 +306,16 @@ fn spawn_error(program: &OsStr, command: String, source: std::io::Error) -> Erro
     }
 }
 
-/// Asks a child to end, by SIGTERM; one that has ended already is left.
-#[cfg(unix)]
+/// Asks a child to end, where that can be asked; one that has ended already is left.
 pub fn ask_to_end(child: &tokio::process::Child) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    if let Some(id) = child.id() {
+        platform::ask_to_end(id);
     }
 }
 
 /// The exit status as shells count it: 128 + N for a death by signal N.
 pub fn code(status: std::process::ExitStatus) -> i32 {
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal: Option<i32> = None;
-    match (status.code(), signal) {
+    match (status.code(), platform::signal_of(status)) {
         (Some(code), _) => code,
         (None, Some(signal)) => 128 + signal,
         (None, None) => 255,
@@ -330,4 +323,5 @@ pub fn code(status: std::process::ExitStatus) -> i32 {
 }
 
 #[cfg(test)]
+#[cfg_attr(windows, path = "tests_windows.rs")]
 mod tests;

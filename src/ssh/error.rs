@@ -117,6 +117,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// This system's ssh has no way of sharing a connection, which every way to a cluster needs.
+    #[error("qdebug cannot reach clusters from Windows itself yet")]
+    NoWay,
     /// A key is not one.
     #[error("not an ssh public key: {0}")]
     Key(String),
@@ -165,6 +168,7 @@ impl Error {
 
     /// Sorts what ssh said before it gave up on `host`. ssh has one exit status, 255, for all of
     /// it, so its words must tell; a word that is not known means "unreachable".
+    #[cfg(unix)]
     pub(super) fn of_ssh(host: &str, stderr: &str, asked: bool) -> Self {
         let host = host.to_owned();
         let lines: Vec<&str> = stderr
@@ -208,6 +212,7 @@ impl Error {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@
 //! | `remote` | qdebug's own commands on the login node |
 //! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
 //! | `access` | which keys of the user's are for a login node, and whether they let in |
+//! | `absent` | on Windows, the names of what is not there |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
@@ -26,8 +27,8 @@
 //! The user's ssh settings rule how login is reached. The user's own master is used and never
 //! closed, their `known_hosts` never written, their `config` only ever gets one `Include`.
 //!
-//! ControlMaster does not exist on Windows: what needs it stands behind `cfg(unix)` here, the rest
-//! is portable. This module knows neither sessions nor halves.
+//! ControlMaster does not exist on Windows: what needs it is left out there, and `absent` stands in
+//! for it. This module knows neither sessions nor halves.
 
 pub mod config_file;
 mod error;
@@ -38,14 +39,16 @@ pub mod known_hosts;
 mod quote;
 mod word;
 
-#[cfg(unix)]
 mod access;
+mod listener;
+mod script;
+
+#[cfg(windows)]
+mod absent;
 #[cfg(unix)]
 mod dial;
 #[cfg(unix)]
 mod link;
-#[cfg(unix)]
-mod listener;
 #[cfg(unix)]
 mod master;
 #[cfg(unix)]
@@ -59,28 +62,28 @@ mod route;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
-mod script;
-#[cfg(unix)]
 mod silence;
 #[cfg(unix)]
 mod stdio;
 #[cfg(unix)]
 mod why;
 
+#[cfg(windows)]
+use absent::{link, master, pipe, remote, route, runtime};
+
+pub use access::UserKey;
 pub use error::Error;
 pub use frame::Frame;
 pub use quote::command_line;
 pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
+pub use link::Route;
+pub use listener::{Event, Listener};
+pub use master::{Client, Master, Node, Prompt};
+pub use pipe::PipeCommand;
 #[cfg(unix)]
-pub use {
-    access::UserKey,
-    link::Route,
-    listener::{Event, Listener},
-    master::{Client, Master, Node, Prompt},
-    pipe::{PipeCommand, on_node},
-    remote::{Answer, Remote},
-    route::Tunnel,
-    runtime::RuntimeDir,
-    script::{LoginShell, script_text},
-};
+pub use pipe::on_node;
+pub use remote::{Answer, Remote};
+pub use route::Tunnel;
+pub use runtime::RuntimeDir;
+pub use script::{LoginShell, script_text};

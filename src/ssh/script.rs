@@ -97,6 +97,7 @@ pub fn script_text(script: &str) -> String {
 mod tests {
     use super::super::quote::command_line;
     use super::*;
+    #[cfg(unix)]
     use crate::process::Program;
 
     #[test]
@@ -105,6 +106,7 @@ mod tests {
         assert!(line.len() < 512 && !line.contains('\n') && !RECEIVE.contains('!'));
     }
 
+    #[cfg(unix)] // A script for the cluster's `sh`.
     #[tokio::test]
     async fn a_line_of_another_encoding_is_a_line() {
         let script = r"printf 'J\374rgen\nb\n' | grep -v x | wc -c; finish 0";

@@ -126,6 +126,8 @@ impl Failure {
                 "something else listens on {port}; choose another by `--port`"
             )),
             E::Forward { .. } => failure(Exit::ClusterUnreachable),
+            E::NoWay => failure(Exit::Failed)
+                .hint("run the qdebug for Linux in WSL (`wsl --install`): there all of it works"),
             E::Word(_) | E::Key(_) => failure(Exit::Usage),
             E::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),

@@ -21,6 +21,7 @@ pub(super) const NOTE: &str = include_str!("note.sh");
 /// Takes back what setup has done.
 pub(super) const TAKE_BACK: &str = include_str!("take_back.sh");
 
+#[cfg(unix)] // Scripts for the cluster's `sh`.
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
