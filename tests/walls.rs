@@ -20,7 +20,7 @@ const MAY_SEE: [(&str, &[&str]); 18] = [
     ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),
-    ("relay", &[]),
+    ("relay", &["process"]),
     ("ssh", &["process", "disk", "relay", "platform"]),
     ("ide", &["disk", "platform"]),
     ("config", &["disk", "text", "platform"]),

@@ -25,6 +25,7 @@ impl ClusterCommand {
             Self::Hooks(hooks) => hooks.run(global).await,
             Self::Node { session } => node::run(&session).await,
             Self::Pipe(pipe) => pipe.run().await,
+            Self::Trunk(trunk) => trunk.run().await,
             Self::Relay { port } => pipe::relay(port).await,
             Self::Authorize(wanted) => authorize::authorize(wanted).await,
             Self::Cleanup(cleanup) => cleanup.run().await,

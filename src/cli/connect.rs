@@ -9,12 +9,12 @@ use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, here, opening, output, show, wait};
-use crate::config::{KeptBy, Profile, keep_profile};
+use crate::config::{Config, KeptBy, Profile, keep_profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
 use crate::ssh::config_file::IncludePlan;
-use crate::ssh::{Client, Destination, Prompt, RuntimeDir};
+use crate::ssh::{Client, Destination, NoMasters, Prompt};
 
 /// Asks on the terminal when a person sits there.
 pub(super) fn prompt() -> Prompt {
@@ -25,9 +25,29 @@ pub(super) fn prompt() -> Prompt {
     }
 }
 
-/// The user's OpenSSH.
-pub(super) fn client() -> Result<Client, Failure> {
-    Ok(Client::new(RuntimeDir::new()?))
+/// The user's OpenSSH, and which clusters it makes no masters to.
+pub(super) fn client(config: &Config) -> Result<Client, Failure> {
+    let client = Client::of_user()?;
+    Ok(client.without_masters(no_masters(config)?))
+}
+
+/// `QDEBUG_MASTERS`, `yes` or `no`, over the profiles' `masters`.
+fn no_masters(config: &Config) -> Result<NoMasters, Failure> {
+    let said = std::env::var_os("QDEBUG_MASTERS").filter(|said| !said.is_empty());
+    let Some(said) = said else {
+        let logins = config.logins_without_masters().into_iter();
+        // One that is no destination is told where it is used.
+        let logins = logins.filter_map(|login| login.parse().ok());
+        return Ok(NoMasters::At(logins.collect()));
+    };
+    match said.to_str() {
+        Some("no") => Ok(NoMasters::Anywhere),
+        Some("yes") => Ok(NoMasters::Nowhere),
+        _ => Err(
+            Failure::new(Exit::Usage, format!("QDEBUG_MASTERS is {said:?}"))
+                .hint("write yes or no, or nothing for what the profiles say"),
+        ),
+    }
 }
 
 impl Setting {
@@ -49,7 +69,7 @@ impl Setting {
             .map_err(|error: crate::ssh::WordError| Failure::of(Exit::Usage, &error))?;
         let qdebug = profile.and_then(|profile| profile.qdebug.as_deref()?.to_str());
         Ok(Some(
-            Cluster::at(&client()?, &destination, qdebug, prompt()).await?,
+            Cluster::at(&client(&self.config)?, &destination, qdebug, prompt()).await?,
         ))
     }
 
@@ -201,7 +221,12 @@ pub(super) async fn connect(
         opening: opening::of(way.ide, way.workspace, cluster)?,
     };
     let ui = ui(global.json, way.yes, way.detach);
-    let outcome = laptop::connect(cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
+    // The cluster's own: what it has opened is asked for once.
+    let client = match cluster.client() {
+        Some(client) => client.clone(),
+        None => client(&Config::load()?)?,
+    };
+    let outcome = laptop::connect(cluster, &client, &Paths::of_user()?, &ask, &ui).await?;
     match outcome {
         Outcome::Ended(status) => {
             let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
@@ -216,7 +241,15 @@ pub(super) async fn connect(
                 Err(Failure::over(&status))
             }
         }
-        Outcome::Open => Ok(Ended::Over(0)),
+        Outcome::Open => {
+            if cluster.has_trunk() {
+                output::talk(
+                    "without masters nothing stays open: each `ssh` logs in anew, unless \
+                     `qdebug connect` is left running",
+                );
+            }
+            Ok(Ended::Over(0))
+        }
         Outcome::Never(status) => {
             let jobs = wait::Jobs::Of(cluster, global.on.as_deref());
             Err(wait::never(&jobs, &status).await?)
@@ -385,6 +418,7 @@ impl Forward {
 /// `qdebug proxy NAME`.
 pub(super) async fn proxy(name: &str) -> Result<u8, Failure> {
     // stdin and stdout are the connection; a person can be asked on stderr's terminal only.
-    laptop::proxy(&Paths::of_user()?, &client()?, name, prompt()).await?;
+    let client = client(&Config::load()?)?;
+    laptop::proxy(&Paths::of_user()?, &client, name, prompt()).await?;
     Ok(0)
 }

@@ -18,7 +18,7 @@
 //! | `opening`, `ide` | how an IDE is opened, and what was written for it |
 //! | `doctor`, `ladder` | checks, one line each |
 //! | `cluster` | the commands that only machines of a cluster have |
-//! | `pipe`, `authorize` | the cluster's half of a way without forwarding, and of the laptop's key |
+//! | `pipe`, `authorize` | the cluster's half of ways without forwarding or masters, and of the laptop's key |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
@@ -212,6 +212,10 @@ impl Command {
             Self::Debug(debug) => debug.run(global).await,
             Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
+            Self::Gate { file } => {
+                crate::ssh::go_through(&file).await?;
+                Ok(Exit::Done.code())
+            }
             #[cfg(target_os = "linux")]
             Self::Cluster(command) => command.run(global).await,
             Self::Completions { shell } => help::completions(shell),

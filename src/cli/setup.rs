@@ -52,7 +52,7 @@ impl Setup {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         let wanted = self.wanted(&setting.config, global)?;
-        let client = connect::client()?;
+        let client = connect::client(&setting.config)?;
         if self.remove {
             return self
                 .take_back(&setting.config, &client, &wanted, global)

@@ -44,7 +44,7 @@ const SUBMIT: [&str; 8] = [
     "account",
     "idle_timeout",
 ];
-const PROFILE: [&str; 3] = ["login", "qdebug", "scratch"];
+const PROFILE: [&str; 4] = ["login", "qdebug", "scratch", "masters"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
@@ -215,6 +215,9 @@ pub struct Profile {
     /// A folder there that sessions mount, for what IDEs put on the other side instead of the home.
     #[serde(default, deserialize_with = "there")]
     pub scratch: Option<PathBuf>,
+    /// `false`: no ssh masters there, but one connection of each qdebug that carries everything.
+    #[serde(default)]
+    pub masters: Option<bool>,
 }
 
 /// A file as it was read: what it says, and where it says so.

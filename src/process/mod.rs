@@ -27,6 +27,8 @@ pub struct Program {
     time_limit: Duration,
     own_group: bool,
     own_locale: bool,
+    outlives: bool,
+    deaf: bool,
 }
 
 /// What a program that ran to its end left behind.
@@ -90,6 +92,8 @@ impl Program {
             time_limit: DEFAULT_TIME_LIMIT,
             own_group: false,
             own_locale: false,
+            outlives: false,
+            deaf: false,
         }
     }
 
@@ -144,6 +148,21 @@ impl Program {
         self
     }
 
+    /// Lets it go on when its child is dropped, with its pipes closed.
+    #[must_use]
+    pub fn outlives(mut self) -> Self {
+        self.outlives = true;
+        self
+    }
+
+    /// Keeps Ctrl-C on the terminal from it, on which it may ask a person all the same: a program
+    /// in a process group of its own could not.
+    #[must_use]
+    pub fn deaf_to_keyboard(mut self) -> Self {
+        self.deaf = true;
+        self
+    }
+
     /// The command as a person would type it, quoted for `sh`.
     pub fn shown(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
@@ -194,7 +213,7 @@ impl Program {
     }
 
     /// Starts it with stdout and stderr piped and leaves the rest to the caller; it is killed
-    /// when the child is dropped.
+    /// when the child is dropped, unless it [outlives](Program::outlives) that.
     ///
     /// # Errors
     /// [`Error::NotFound`] and [`Error::Spawn`].
@@ -213,12 +232,13 @@ impl Program {
         stderr: Stdio,
     ) -> Result<tokio::process::Child, Error> {
         let (command, program) = (self.shown(), self.program.clone());
+        let outlives = self.outlives;
         tracing::debug!(command, "spawning");
         tokio::process::Command::from(self.into_command())
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
-            .kill_on_drop(true)
+            .kill_on_drop(!outlives)
             .spawn()
             .map_err(|source| spawn_error(&program, command, source))
     }
@@ -284,13 +304,23 @@ impl Program {
 
     #[allow(clippy::disallowed_methods)] // The one place.
     fn into_command(self) -> std::process::Command {
-        let mut command = std::process::Command::new(self.program);
+        let mut command = match self.deaf && cfg!(unix) {
+            // What is ignored stays so behind exec(2), and OpenSSH leaves it so.
+            true => {
+                let mut shell = std::process::Command::new("sh");
+                shell.args(["-c", "trap '' INT; exec \"$@\"", "qdebug"]);
+                shell.arg(self.program);
+                shell
+            }
+            false => std::process::Command::new(self.program),
+        };
         command.args(self.args);
         if !self.own_locale {
             command.env("LC_ALL", "C");
         }
         command.envs(self.envs);
-        if self.own_group {
+        // On Windows that keeps Ctrl-C from it, and not the console.
+        if self.own_group || (self.deaf && cfg!(windows)) {
             platform::group_of_its_own(&mut command);
         }
         command

@@ -75,6 +75,16 @@ pub enum Error {
         /// Where it was looked for.
         looked: String,
     },
+    /// The qdebug on the login node does not know how to carry what this one needs.
+    #[error(
+        "the qdebug on {host} ({qdebug}) does not fit this one: it cannot carry everything over one connection"
+    )]
+    Outdated {
+        /// The login node.
+        host: String,
+        /// Its path there.
+        qdebug: String,
+    },
     /// A remote command ended without the marks that qdebug puts round its answer.
     #[error("`{command}` on {host} ended with status {status:?} and no answer: {detail}")]
     NoAnswer {
@@ -117,9 +127,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// This system's ssh has no way of sharing a connection, which every way to a cluster needs.
-    #[error("qdebug cannot reach clusters from Windows itself yet")]
-    NoWay,
     /// A key is not one.
     #[error("not an ssh public key: {0}")]
     Key(String),
@@ -168,7 +175,6 @@ impl Error {
 
     /// Sorts what ssh said before it gave up on `host`. ssh has one exit status, 255, for all of
     /// it, so its words must tell; a word that is not known means "unreachable".
-    #[cfg(unix)]
     pub(super) fn of_ssh(host: &str, stderr: &str, asked: bool) -> Self {
         let host = host.to_owned();
         let lines: Vec<&str> = stderr

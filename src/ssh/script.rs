@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
 use super::frame::Frame;
-use super::master::{Client, Master, Prompt};
 use super::remote::{Answer, Remote};
 use super::word::Destination;
 
@@ -52,7 +52,7 @@ impl LoginShell {
     ///
     /// # Errors
     /// As [`Client::login`].
-    pub async fn dial(&self) -> Result<Master, Error> {
+    pub async fn dial(&self) -> Result<(), Error> {
         self.0.dial().await
     }
 

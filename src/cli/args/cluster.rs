@@ -30,6 +30,9 @@ pub(in crate::cli) enum ClusterCommand {
     /// Begin a relay on a session's node; connect runs it on the login node
     #[command(hide = true)]
     Pipe(crate::cli::pipe::Pipe),
+    /// Run commands and open connections over stdin and stdout; the laptop runs it on the login node
+    #[command(hide = true)]
+    Trunk(crate::cli::pipe::Trunk),
     /// Carry connections to a port of this machine over stdin and stdout; pipe runs it on the node
     #[command(hide = true)]
     Relay {

@@ -138,6 +138,12 @@ pub(super) enum Command {
         /// The session's host alias without `qdebug-`
         name: String,
     },
+    /// Carry one connection to a node on stdin and stdout; an ssh that connect runs begins it
+    #[command(hide = true)]
+    Gate {
+        /// What the connect has written for it
+        file: PathBuf,
+    },
 }
 
 /// A session by name or job id.

@@ -117,6 +117,8 @@ impl Failure {
                 "install qdebug there on PATH or as ~/.local/bin/qdebug, or set `qdebug` in the \
                  cluster's profile",
             ),
+            E::Outdated { host, .. } => failure(Exit::Versions)
+                .hint(format!("`qdebug setup {host}` brings this version there")),
             E::NoAnswer { .. } => failure(Exit::ClusterUnreachable)
                 .hint("the shell's start files on the cluster may end it early"),
             E::Busy { .. } | E::TimedOut { .. } | E::Lost { .. } | E::StillDown { .. } => {
@@ -126,8 +128,6 @@ impl Failure {
                 "something else listens on {port}; choose another by `--port`"
             )),
             E::Forward { .. } => failure(Exit::ClusterUnreachable),
-            E::NoWay => failure(Exit::Failed)
-                .hint("run the qdebug for Linux in WSL (`wsl --install`): there all of it works"),
             E::Word(_) | E::Key(_) => failure(Exit::Usage),
             E::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
