@@ -13,6 +13,7 @@ use super::fields::{
     absolute, cache_folder, destination, engine, queue, scheduler, size, there, variables,
 };
 use super::origin::{self, Leaf};
+use super::said::in_words;
 use crate::platform;
 use crate::text::nearest;
 
@@ -305,7 +306,7 @@ fn wrong(path: &Path, text: &str, leaves: &[Leaf], error: &toml::de::Error) -> E
         path: path.to_owned(),
         line: origin::line(text, at),
         key: origin::key_at(leaves, at),
-        reason: error.message().replace('\n', "; "),
+        reason: in_words(error.message()),
     }
 }
 

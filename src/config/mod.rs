@@ -14,6 +14,7 @@ mod fields;
 mod file;
 mod origin;
 mod profile;
+mod said;
 mod values;
 
 use std::collections::BTreeMap;
