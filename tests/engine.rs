@@ -147,7 +147,7 @@ async fn refusals_have_their_names() {
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut taken = spec(&image, "true");
     taken.publish = Some(Publish {
-        address: Ipv4Addr::LOCALHOST,
+        addresses: vec![Ipv4Addr::LOCALHOST],
         port: holder.local_addr().unwrap().port(),
         container_port: 2222,
     });

@@ -11,7 +11,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use common::block_on;
-use qdebug::laptop::{Error, Event, Outcome, connect, sweep};
+use qdebug::laptop::{Error, Event, Order, Outcome, connect, sweep};
 use qdebug::session::Standing;
 use scene::{Scene, ask, ui, until};
 
@@ -96,6 +96,46 @@ fn a_container_with_another_host_key_is_refused() {
         assert!(
             matches!(outcome, Err(Error::Ssh(qdebug::ssh::Error::HostKey { .. }))),
             "{outcome:?}"
+        );
+    });
+}
+
+#[test]
+fn the_clusters_order_of_ways_rules_and_the_users_before_it() {
+    block_on(async {
+        let mut scene = Scene::new().await;
+        scene.scheduler = "slurm";
+        // A word of a newer cluster's is no harm.
+        scene.ways = Some(vec!["port", "quantum", "exec", "jump"]);
+        let cluster = scene.cluster().await;
+        scene.says("ready", '1', None);
+        let (ui, _) = ui();
+        let mut asked = ask();
+        let outcome = connect(&cluster, &scene.client, &scene.paths, &asked, &ui).await;
+        let Err(Error::NoReach { tried, .. }) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let [exec, port, jump] = tried.as_slice() else {
+            panic!("{tried:?}");
+        };
+        assert!(exec.starts_with("by exec: "), "{exec}");
+        assert!(
+            port.starts_with("by port: its node publishes it on the loopback"),
+            "{port}"
+        );
+        assert!(
+            jump.starts_with("by jump: its node told no host key"),
+            "{jump}"
+        );
+
+        asked.order = Some(Order::of_words(&["nested"]));
+        let outcome = connect(&cluster, &scene.client, &scene.paths, &asked, &ui).await;
+        let Err(Error::NoReach { tried, .. }) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(
+            tried.len() == 1 && tried[0].starts_with("by nested: "),
+            "{tried:?}"
         );
     });
 }

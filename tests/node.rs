@@ -44,6 +44,7 @@ fn as_the_node_half() {
         may_pick_gpus: true,
         engine: Choice::Docker,
         pass_env: Vec::new(),
+        publish: node::Publish::Loopback,
         cache: std::env::var_os(CACHE).map(|folder| node::CacheOptions {
             folder: folder.into(),
             limit: 10 << 30,

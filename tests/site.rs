@@ -92,6 +92,17 @@ fn words_that_are_none_are_refused() {
         ("environment", r#"["LD\nPRELOAD"]"#, r#""LD\nPRELOAD""#),
         ("environment", r#"["1A"]"#, "names alone"),
         ("cache_size", r#""\u001b[2J""#, "size"),
+        (
+            "reach",
+            r#"["jump", "jmp\u001b"]"#,
+            "known are jump, nested",
+        ),
+        ("reach", r#"["exec", "exec"]"#, "exec stands there twice"),
+        ("reach", "[]", "at least one way"),
+        ("publish", r#""0.0.0.0/0""#, "never all addresses"),
+        ("publish", r#""10.0.0.300/8""#, "no IPv4 network"),
+        ("publish", r#""eth0\u001b""#, "no name of an interface"),
+        ("publish", r#""-p 0.0.0.0""#, "no name of an interface"),
     ];
     for (key, value, words) in odd {
         refused(format!("\n\n{key} = {value}\n").as_bytes(), 3, key, words);

@@ -1,15 +1,15 @@
-//! The laptop half's commands: `connect`, `ssh`, `forward`, and the hidden `proxy`.
+//! The laptop half's commands: `connect` and the hidden `proxy`.
 
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
-use super::args::{Connect, Forward, Global, Ssh, Way};
+use super::args::{Connect, Global, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, here, opening, output, show, wait};
-use crate::config::{Config, Profile};
+use crate::config::{Config, KeptBy, Profile, keep_profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -74,7 +74,7 @@ impl Setting {
     }
 
     /// The login node that a word of the user's names: a profile's, else the word itself.
-    fn login_named<'a>(
+    pub(super) fn login_named<'a>(
         &'a self,
         named: &'a str,
     ) -> Result<(&'a str, Option<&'a Profile>), Failure> {
@@ -96,7 +96,12 @@ impl Setting {
     pub(super) fn default_login(&self) -> Result<(), Failure> {
         match self.config.default_cluster() {
             None | Some("here") => Ok(()),
-            Some(named) => self.login_named(named).map(|_| ()),
+            Some(named) => match self.login_named(named)?.0.parse::<Destination>() {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    Err(Failure::of(Exit::Config, &error).about(&self.place(&["default_cluster"])))
+                }
+            },
         }
     }
 
@@ -127,7 +132,7 @@ impl Setting {
         let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
         if yes || output::confirm(&question) == Some(true) {
             let qdebug = std::path::Path::new(&qdebug);
-            let is_default = crate::config::keep_profile(path, &name, &login, Some(qdebug))?;
+            let is_default = keep_profile(path, &name, &login, Some(qdebug), KeptBy::Connect)?;
             output::talk(&match is_default {
                 true => format!("kept: from now on `qdebug connect JOB` asks {login}"),
                 false => format!("kept: `--on {name}` asks {login}"),
@@ -175,7 +180,7 @@ impl Connect {
         };
         setting.keep(global, &cluster, self.way.yes)?;
         let job = &self.wanted.job;
-        match connect(&cluster, global, job, self.way).await? {
+        match connect(&cluster, &setting, global, job, self.way).await? {
             Ended::Over(code) => Ok(code),
             Ended::Interrupted { by, until } => {
                 let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
@@ -203,6 +208,7 @@ pub(super) enum Ended {
 /// Connects, whoever asked for it: `connect` or `up`.
 pub(super) async fn connect(
     cluster: &Cluster,
+    setting: &Setting,
     global: &Global,
     job: &str,
     way: Way,
@@ -213,7 +219,13 @@ pub(super) async fn connect(
         forwards: way.local.into_iter().chain(way.remote).collect(),
         prompt: prompt(),
         detach: way.detach,
-        opening: opening::of(way.ide, way.workspace, cluster)?,
+        opening: opening::of(way.ide, way.workspace, cluster, &setting.config)?,
+        order: match cluster.place() {
+            laptop::Place::Here => None,
+            laptop::Place::Login { login, .. } => {
+                setting.profile_order(&login).map(|(order, _)| order)
+            }
+        },
     };
     let ui = ui(global.json, way.yes, way.detach);
     // The cluster's own: what it has opened is asked for once.
@@ -376,37 +388,6 @@ fn told(event: &Event, detach: bool) -> String {
         Event::Back => "connected again".to_owned(),
         Event::Ide(event) => opening::told(event),
         Event::ForwardLost(reason) => format!("a forwarded port is tried again: {reason}"),
-    }
-}
-
-impl Ssh {
-    pub(super) async fn run(self) -> Result<u8, Failure> {
-        let paths = Paths::of_user()?;
-        let status = laptop::shell(&paths, &self.wanted.job, &self.command).await?;
-        Ok(u8::try_from(status).unwrap_or(255))
-    }
-}
-
-impl Forward {
-    /// One more port: `connect -L` under another name, for as long as it runs.
-    pub(super) async fn run(self) -> Result<u8, Failure> {
-        let (here, there) = match self.port.split_once(':') {
-            Some((here, there)) => (here, there),
-            None => (self.port.as_str(), self.port.as_str()),
-        };
-        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-        let (Some(here), Some(there)) = (port(here), port(there)) else {
-            return Err(
-                Failure::new(Exit::Usage, format!("{:?} is no port", self.port))
-                    .hint("write PORT, or LOCAL:PORT, as in 8888 or 9999:8888"),
-            );
-        };
-        let forward = laptop::Forward::local(&format!("127.0.0.1:{here}:127.0.0.1:{there}"))
-            .map_err(|error| Failure::of(Exit::Usage, &error))?;
-        let told = || output::talk(&format!("http://127.0.0.1:{here} until Ctrl-C"));
-        let paths = Paths::of_user()?;
-        let status = laptop::forward(&paths, &self.wanted.job, &forward, told).await?;
-        Ok(u8::try_from(status).unwrap_or(255))
     }
 }
 

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use super::args::{Global, SchedulerFlag};
 use super::setting::{Setting, user_home};
 use super::{Exit, Failure, gpu_type};
+use crate::config;
 use crate::engine;
 use crate::kit::Kit;
 use crate::laptop::Cluster;
 use crate::login::{Submitter, Unreadable};
+use crate::node::Publish;
 use crate::scheduler::{self, Kind, Local, OpenPbs, Scheduler, Slurm, Torque};
 use crate::session::GpuSupply;
 
@@ -50,6 +52,16 @@ impl Setting {
             folder,
             limit: self.config.cache_size(),
         })
+    }
+
+    /// Where a session's port is published on a node beside its loopback.
+    pub(super) fn publish(&self) -> Publish {
+        match self.config.publish() {
+            config::Publish::Loopback => Publish::Loopback,
+            config::Publish::Login => Publish::Login,
+            config::Publish::Network { address, prefix } => Publish::Network(address, prefix),
+            config::Publish::Interface(name) => Publish::Interface(name),
+        }
     }
 
     /// The login half with every scheduler of here: the one that was found, and `local`.

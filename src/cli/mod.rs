@@ -14,7 +14,7 @@
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
 //! | `gpu_type` | what `-g TYPE` means |
 //! | `config` | what the configuration says, and where |
-//! | `connect`, `up`, `setup` | commands of the laptop half |
+//! | `connect`, `enter`, `up`, `setup` | commands of the laptop half |
 //! | `opening`, `ide` | how an IDE is opened, and what was written for it |
 //! | `doctor`, `ladder` | checks, one line each |
 //! | `cluster` | the commands that only machines of a cluster have |
@@ -28,6 +28,7 @@ mod config;
 mod connect;
 mod debug;
 mod doctor;
+mod enter;
 mod env_file;
 mod exit;
 mod failure;
@@ -167,6 +168,7 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
         Ok(code) => Ok(code),
         Err(failure) => {
             let failure = connect::or_of_a_cluster(failure, &global).await;
+            let failure = failure.on(global.on.as_deref());
             Err(failure.tell(json))
         }
     }
@@ -175,6 +177,9 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
 impl Command {
     /// Whether it is about the machine it runs on, whatever cluster is named.
     fn is_of_here(&self) -> bool {
+        if let Self::Doctor(doctor) = self {
+            return doctor.node || doctor.login;
+        }
         match self {
             Self::Submit(_) | Self::Config { .. } => true,
             #[cfg(target_os = "linux")]
@@ -200,6 +205,12 @@ impl Command {
             return Err(Failure::new(Exit::Usage, message)
                 .hint(format!("log in there and run it without `--on {on}`")));
         }
+        if let (Some(on), Self::Ide(_)) = (elsewhere, &self) {
+            let message = "--on: `qdebug ide` is about files of this machine, whatever the cluster";
+            return Err(Failure::new(Exit::Usage, message).hint(format!(
+                "run it without `--on {on}`; `qdebug ide list` names the sessions they are of"
+            )));
+        }
         match self {
             Self::Submit(submit) => submit.run(global).await,
             Self::List(list) => list.run(global).await,
@@ -212,8 +223,8 @@ impl Command {
             Self::Up(up) => up.run(global).await,
             Self::Doctor(doctor) => doctor.run(global).await,
             Self::Setup(setup) => setup.run(global).await,
-            Self::Ssh(ssh) => ssh.run().await,
-            Self::Forward(forward) => forward.run().await,
+            Self::Ssh(ssh) => ssh.run(global).await,
+            Self::Forward(forward) => forward.run(global).await,
             Self::Debug(debug) => debug.run(global).await,
             Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,

@@ -21,6 +21,7 @@ pub(super) async fn run(session: &Path) -> Result<u8, Failure> {
         engine: setting.engine(),
         pass_env: setting.config.environment().map(str::to_owned).collect(),
         cache: setting.cache(),
+        publish: setting.publish(),
         explain: failure::explain,
     };
     let exit = node::run(session, &options).await?;

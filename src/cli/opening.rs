@@ -13,9 +13,9 @@ pub(super) fn of(
     ide: Option<Ide>,
     workspace: Option<PathBuf>,
     cluster: &Cluster,
+    config: &Config,
 ) -> Result<Option<Opening>, Failure> {
     let Some(ide) = ide else { return Ok(None) };
-    let config = Config::load()?;
     let scratch = match cluster.place() {
         Place::Here => None,
         Place::Login { login, .. } => {
@@ -55,6 +55,13 @@ pub(super) fn told(event: &IdeEvent) -> String {
                     backup.display()
                 ),
             }
+        }
+        IdeEvent::NotWritten(ide, error) => {
+            let failure = Failure::from(&**error);
+            format!(
+                "warning: {ide} is not told of the session and will ask for its platform (Linux): {}",
+                failure.lines()
+            )
         }
         IdeEvent::NeedsExtension(ide, extension) => format!(
             "{ide} lacks its extension for this; install it: {} --install-extension {extension}",

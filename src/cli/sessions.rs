@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::args::{Global, List, Logs, Stop, Wanted};
+use super::failure::with_on;
 use super::here::{LogTail, Login, tell_unreadable};
 use super::setting::Setting;
 use super::{Exit, Failure, output, show};
@@ -53,7 +54,10 @@ pub(super) async fn status(wanted: Wanted, global: &Global) -> Result<u8, Failur
     let setting = Setting::load()?;
     let status = match setting.cluster(global).await? {
         Some(cluster) => cluster.status(&wanted.job).await?,
-        None => setting.login().await?.status(&wanted.job).await?,
+        None => Status {
+            ways: setting.ways(),
+            ..setting.login().await?.status(&wanted.job).await?
+        },
     };
     print(&status, global);
     Ok(0)
@@ -63,7 +67,11 @@ fn print(status: &Status, global: &Global) {
     if global.json {
         output::json(status);
     } else {
-        output::data(&show::picture(status, Timestamp::now()));
+        let picture = show::picture(status, Timestamp::now());
+        output::data(&match &global.on {
+            Some(on) => with_on(&picture, on),
+            None => picture,
+        });
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Exit, Failure, output, values};
 use crate::config::Config;
-use crate::session::Mount;
+use crate::laptop::Order;
+use crate::session::{Mount, Ways};
 use crate::text::{Reference, ReferenceError};
 
 /// What commands of every half start from.
@@ -35,8 +36,24 @@ impl Setting {
         Ok(Self { config })
     }
 
+    /// The order in which laptops are to try the ways to sessions of here, where a file says one.
+    pub(super) fn ways(&self) -> Option<Ways> {
+        Some(Ways {
+            order: self.config.reach()?.to_vec(),
+            from: self.config.origin(&["reach"]).to_string(),
+        })
+    }
+
+    /// The order of ways that this machine's own profile of a login says, and where.
+    pub(super) fn profile_order(&self, login: &str) -> Option<(Order, String)> {
+        let (name, profile) = self.config.profile_of_login(login)?;
+        let words = profile.reach.as_ref()?;
+        let from = self.config.origin(&["clusters", name, "reach"]);
+        Some((Order::of_words(words), from.to_string()))
+    }
+
     /// Where a value of the configuration is, for an error about it: `FILE:LINE: KEY`.
-    fn place(&self, key: &[&str]) -> String {
+    pub(super) fn place(&self, key: &[&str]) -> String {
         format!("{}: {}", self.config.origin(key), key.join("."))
     }
 

@@ -13,6 +13,7 @@ use super::fields::{
     absolute, cache_folder, destination, engine, queue, scheduler, size, there, variables,
 };
 use super::origin::{self, Leaf};
+use super::reach::{Publish, publish, ways};
 use super::said::in_words;
 use crate::platform;
 use crate::text::nearest;
@@ -21,7 +22,7 @@ use crate::text::nearest;
 const SIZE_LIMIT: u64 = 1 << 20;
 
 /// The keys of a file, for warnings about others.
-const TOP: [&str; 12] = [
+const TOP: [&str; 14] = [
     "home",
     "node_dir",
     "cache",
@@ -30,6 +31,8 @@ const TOP: [&str; 12] = [
     "engine",
     "environment",
     "gpu_pick",
+    "reach",
+    "publish",
     "default_cluster",
     "submit",
     "clusters",
@@ -45,7 +48,7 @@ const SUBMIT: [&str; 8] = [
     "account",
     "idle_timeout",
 ];
-const PROFILE: [&str; 4] = ["login", "qdebug", "scratch", "masters"];
+const PROFILE: [&str; 5] = ["login", "qdebug", "scratch", "reach", "masters"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
@@ -149,6 +152,10 @@ pub(super) struct File {
     #[serde(deserialize_with = "variables")]
     pub(super) environment: Vec<String>,
     pub(super) gpu_pick: Option<GpuPick>,
+    #[serde(deserialize_with = "ways")]
+    pub(super) reach: Option<Vec<String>>,
+    #[serde(deserialize_with = "publish")]
+    pub(super) publish: Option<Publish>,
     pub(super) default_cluster: Option<String>,
     pub(super) submit: SubmitDefaults,
     pub(super) clusters: BTreeMap<String, Profile>,
@@ -216,6 +223,9 @@ pub struct Profile {
     /// A folder there that sessions mount, for what IDEs put on the other side instead of the home.
     #[serde(default, deserialize_with = "there")]
     pub scratch: Option<PathBuf>,
+    /// The order in which the ways to its sessions are tried, over the site's own.
+    #[serde(default, deserialize_with = "ways")]
+    pub reach: Option<Vec<String>>,
     /// `false`: no ssh masters there, but one connection of each qdebug that carries everything.
     #[serde(default)]
     pub masters: Option<bool>,

@@ -14,6 +14,7 @@ mod fields;
 mod file;
 mod origin;
 mod profile;
+mod reach;
 mod said;
 mod values;
 
@@ -23,7 +24,10 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
-pub use profile::{forget_profile, keep_profile, point_profile, profile_name};
+pub use profile::{
+    KeptBy, Wrote, forget_profile, keep_profile, point_profile, profile_name, setup_wrote,
+};
+pub use reach::{Publish, WAYS};
 
 use file::{File, GpuPick, Layer};
 
@@ -63,6 +67,16 @@ impl Config {
             None => Layer::default(),
         };
         let mut catalogue = Catalogue::built_in();
+        if user
+            .file
+            .publish
+            .as_ref()
+            .is_some_and(|publish| *publish != Publish::Loopback)
+        {
+            let reason = "only the site's file opens sessions to its network; here it may say \
+                          \"loopback\", which keeps yours off it";
+            return Err(user.wrong(&["publish"], reason));
+        }
         catalogue.take(&site)?;
         catalogue.take(&user)?;
         Ok(Self {
@@ -117,6 +131,21 @@ impl Config {
         files
             .iter()
             .any(|file| file.gpu_pick == Some(GpuPick::Refuse))
+    }
+
+    /// The order in which the ways to sessions are tried, where a file says one: `reach`, of
+    /// [`WAYS`].
+    pub fn reach(&self) -> Option<&[String]> {
+        self.either(|file| file.reach.as_deref())
+    }
+
+    /// Where a session's port is published on a node beside its loopback: `publish` of the site's
+    /// file, unless the user's keeps it off.
+    pub fn publish(&self) -> Publish {
+        let chosen = self.user.file.publish.clone();
+        chosen
+            .or_else(|| self.site.file.publish.clone())
+            .unwrap_or_default()
     }
 
     /// The container engine of sessions that do not ask for one: `engine`, one of `docker`,
@@ -272,6 +301,53 @@ mod tests {
             error.contains("site.toml:1: gpu_pick: ") && error.contains("refuse"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_order_of_ways_is_the_users_before_the_sites() {
+        let of = |site: &str, user: &str| read(site, user).map(|c| c.reach().map(<[_]>::to_vec));
+        assert_eq!(of("", "").unwrap(), None);
+        let site = "reach = ['port', 'jump']\n";
+        assert_eq!(of(site, "").unwrap().unwrap(), ["port", "jump"]);
+        assert_eq!(of(site, "reach = ['exec']").unwrap().unwrap(), ["exec"]);
+        let config = read(site, "[clusters.x]\nlogin = 'a'\nreach = ['nested']\n").unwrap();
+        let profile = config.profile("x").unwrap();
+        assert_eq!(profile.reach.as_deref(), Some(&["nested".to_owned()][..]));
+        let line = config.origin(&["clusters", "x", "reach"]).to_string();
+        assert!(line.ends_with("user.toml:3"), "{line}");
+        for (text, cure) in [
+            ("reach = ['jumps']", "did you mean jump?"),
+            ("reach = ['direct']", "known are jump, nested, port, exec"),
+            (
+                "reach = ['port', 'jump', 'port']",
+                "port stands there twice",
+            ),
+            ("reach = []", "at least one"),
+            ("[clusters.x]\nlogin = 'a'\nreach = ['no']", "is no way"),
+        ] {
+            for (site, user) in [(text, ""), ("", text)] {
+                let told = of(site, user).unwrap_err().to_string();
+                assert!(told.contains("reach: ") && told.contains(cure), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_site_opens_a_node_to_its_network() {
+        let of = |site: &str, user: &str| read(site, user).map(|config| config.publish());
+        assert_eq!(of("", "").unwrap(), Publish::Loopback);
+        assert_eq!(of("publish = 'login'", "").unwrap(), Publish::Login);
+        let closed = of("publish = 'login'", "publish = 'loopback'").unwrap();
+        assert_eq!(closed, Publish::Loopback);
+        let told = of("", "# mine\npublish = 'login'\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            told.contains("user.toml:2: publish: only the site"),
+            "{told}"
+        );
+        let told = of("publish = '0.0.0.0/0'", "").unwrap_err().to_string();
+        assert!(told.contains("site.toml:1: publish: never all"), "{told}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::catalogue::{Catalogue, Dialect};
 use super::origin::{self, Leaf, Origin, Value};
-use super::{Config, Layer};
+use super::{Config, Layer, WAYS};
 
 /// Keys whose values of both files add up.
 const ADDED_UP: [&str; 2] = ["environment", "submit.mounts"];
@@ -100,6 +100,8 @@ fn built_in() -> Vec<Value> {
         value("engine".to_owned(), "auto".into()),
         value("cache".to_owned(), "".into()),
         value("cache_size".to_owned(), "100G".into()),
+        value("reach".to_owned(), WAYS.to_vec().into()),
+        value("publish".to_owned(), "loopback".into()),
     ];
     for kind in Catalogue::built_in().types() {
         let key = |name: &str| format!("gpus.{}.{name}", kind.name);

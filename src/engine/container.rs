@@ -109,11 +109,11 @@ impl Bind {
     }
 }
 
-/// A TCP port of the container, published on an address of this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A TCP port of the container, published on addresses of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
-    /// The address here.
-    pub address: Ipv4Addr,
+    /// The addresses here; each is named, or the engine would publish on all.
+    pub addresses: Vec<Ipv4Addr>,
     /// The port here.
     pub port: u16,
     /// The port there.
@@ -313,13 +313,13 @@ fn body(spec: &ContainerSpec, flavour: &Flavour, way: Option<Way>) -> ContainerC
         }),
         ..Mount::default()
     });
-    let port = spec.publish.map(|publish| {
+    let port = spec.publish.as_ref().map(|publish| {
         let key = format!("{}/tcp", publish.container_port);
-        let binding = PortBinding {
-            host_ip: Some(publish.address.to_string()),
+        let bindings = publish.addresses.iter().map(|address| PortBinding {
+            host_ip: Some(address.to_string()),
             host_port: Some(publish.port.to_string()),
-        };
-        (key, binding)
+        });
+        (key, bindings.collect::<Vec<_>>())
     });
     let mut security = Vec::new();
     if !spec.privileged_user {
@@ -337,7 +337,7 @@ fn body(spec: &ContainerSpec, flavour: &Flavour, way: Option<Way>) -> ContainerC
         mounts: Some(binds.chain(tmpfs).collect()),
         port_bindings: port
             .clone()
-            .map(|(key, binding)| HashMap::from([(key, Some(vec![binding]))])),
+            .map(|(key, bindings)| HashMap::from([(key, Some(bindings))])),
         cap_drop: (!spec.privileged_user).then(|| vec!["ALL".to_owned()]),
         cap_add: (!spec.capabilities.is_empty()).then(|| spec.capabilities.clone()),
         security_opt: Some(security),

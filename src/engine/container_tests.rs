@@ -19,7 +19,7 @@ fn a_session_container_is_hardened_and_on_the_loopback() {
         user: Some((2001, 100)),
         groups: vec![10, 20],
         publish: Some(Publish {
-            address: Ipv4Addr::LOCALHOST,
+            addresses: vec![Ipv4Addr::LOCALHOST, Ipv4Addr::new(10, 0, 0, 7)],
             port: 22000,
             container_port: 2222,
         }),
@@ -44,7 +44,10 @@ fn a_session_container_is_hardened_and_on_the_loopback() {
     assert_eq!(host["Memory"], host["MemorySwap"]);
     assert_eq!(
         host["PortBindings"]["2222/tcp"],
-        serde_json::json!([{"HostIp": "127.0.0.1", "HostPort": "22000"}])
+        serde_json::json!([
+            {"HostIp": "127.0.0.1", "HostPort": "22000"},
+            {"HostIp": "10.0.0.7", "HostPort": "22000"},
+        ])
     );
     assert_eq!(host["RestartPolicy"]["Name"], "no");
     assert!(host.get("Privileged").is_none());

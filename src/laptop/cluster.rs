@@ -9,23 +9,9 @@ use crate::session::{FORMAT, GpuSupply, SessionName, Status};
 use crate::ssh::{Client, Destination, Prompt, Remote};
 
 /// How long the cluster's qdebug may take; it may have to wait for its scheduler.
-const LIMIT: Duration = Duration::from_secs(90);
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
 
 pub use crate::ssh::Answer;
-
-/// A session that was submitted from here.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-pub struct Submitted {
-    /// The job's full id.
-    pub job: String,
-    /// The session's name.
-    pub name: SessionName,
-    /// The cluster, as it calls itself.
-    pub cluster: crate::session::Cluster,
-    /// What its qdebug had to say besides.
-    #[serde(skip)]
-    pub told: Vec<String>,
-}
 
 /// A cluster as this laptop sees it.
 #[derive(Debug, Clone)]
@@ -177,64 +163,6 @@ impl Cluster {
         self.read(&text)
     }
 
-    /// Runs `submit` with these words behind it, which read `input`. A Ctrl-C does not cut it short:
-    /// a job nobody knows of is the worst end.
-    async fn submit_with(&self, words: &[String], input: &[u8]) -> Result<Answer, Error> {
-        let begin = ["submit"].into_iter();
-        let args: Vec<&str> = begin.chain(words.iter().map(String::as_str)).collect();
-        match self {
-            Self::Login(remote) => Ok(remote.run_whole(&args, input, LIMIT).await?),
-            Self::Here { qdebug } => {
-                let program = of_here(qdebug).args(args).stdin(input).own_group();
-                let output = program.time_limit(LIMIT).output().await?;
-                Ok(Answer {
-                    status: output.status,
-                    stdout: output.stdout,
-                    stderr: output.stderr,
-                })
-            }
-        }
-    }
-
-    /// What `submit --dry-run` prints there.
-    ///
-    /// # Errors
-    /// As [`Cluster::status`].
-    pub async fn plan(&self, words: &[String], input: &[u8]) -> Result<String, Error> {
-        let answer = self.submit_with(words, input).await?;
-        match answer.status {
-            0 => Ok(answer.stdout),
-            _ => Err(refusal(&answer)),
-        }
-    }
-
-    /// Submits, and tells what became of it.
-    ///
-    /// # Errors
-    /// [`Error::Cluster`] when it was refused, [`Error::Versions`], [`Error::Unsure`] when it is
-    /// not known whether there is a job now.
-    pub async fn submit(&self, words: &[String], input: &[u8]) -> Result<Submitted, Error> {
-        let json = ["--json".to_owned()];
-        let words = [&json[..], words].concat();
-        let answer = self.submit_with(&words, input).await;
-        let answer = answer.map_err(|error| match error {
-            Error::Ssh(source) if source.is_of_the_way() => Error::Unsure {
-                cluster: self.place().to_string(),
-                source,
-            },
-            error => error,
-        })?;
-        if answer.status != 0 {
-            return Err(refusal(&answer));
-        }
-        let mut submitted: Submitted = self.read(&answer.stdout)?;
-        // The noise of shell start files may stand among them.
-        let is_told = |line: &&str| line.starts_with("note: ") || line.starts_with("warning: ");
-        let told = answer.stderr.lines().filter(is_told).map(str::to_owned);
-        submitted.told = told.collect();
-        Ok(submitted)
-    }
-
     /// Ends a session in the name of `by` and tells where it stands then; waits for its end
     /// unless `no_wait`.
     ///
@@ -302,13 +230,13 @@ impl Cluster {
 }
 
 /// This qdebug, asked about this machine whatever cluster is the default.
-fn of_here(qdebug: &std::path::Path) -> Program {
+pub(super) fn of_here(qdebug: &std::path::Path) -> Program {
     Program::new(qdebug).args(["--on", "here"])
 }
 
 /// What the cluster's qdebug said when it refused: as JSON on stdout where that was asked for,
 /// else on stderr, where the noise of shell start files may stand before it.
-fn refusal(answer: &Answer) -> Error {
+pub(super) fn refusal(answer: &Answer) -> Error {
     #[derive(serde::Deserialize)]
     struct Told {
         error: String,
@@ -340,7 +268,7 @@ fn refusal(answer: &Answer) -> Error {
 }
 
 /// Reads an answer, its format first: a newer one may have any shape.
-fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     let value: serde_json::Value =
         serde_json::from_str(text).map_err(|error| format!("its answer is no JSON ({error})"))?;
     let first = match &value {

@@ -4,10 +4,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
+use super::order::Order;
 use crate::session::{ConnectionDetails, SessionName, Status, Token};
 use crate::ssh::{Alias, files};
 
@@ -92,8 +93,17 @@ pub struct Known {
     /// How to reach it, as the cluster said last.
     pub details: ConnectionDetails,
     /// The way that worked last.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_way")]
     pub reach: Option<Reach>,
+    /// In which order the ways are tried.
+    #[serde(default)]
+    pub order: Order,
+}
+
+/// A way that only a newer qdebug knows is as good as none.
+fn known_way<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Reach>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// A way to a session's port.
@@ -106,6 +116,8 @@ pub enum Reach {
     Jump,
     /// Through login's own ssh client and a relay on the node.
     Nested,
+    /// Over the login node to the session's own port, which its node publishes, as its site chose.
+    Port,
     /// Through a step of the job, which the scheduler begins, and a relay in it.
     Exec,
     /// The port is one of this machine or of the login node.
@@ -113,6 +125,12 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// A word of `reach` in the configuration: the ways to a scheduler's sessions.
+    pub(super) fn of_scheduler(word: &str) -> Option<Self> {
+        let all = [Self::Jump, Self::Nested, Self::Port, Self::Exec];
+        all.into_iter().find(|reach| reach.to_string() == word)
+    }
+
     /// Whether all connections go over a relay, which belongs to one process, as a master does not.
     pub(super) fn is_relayed(self) -> bool {
         matches!(self, Self::Nested | Self::Exec)
@@ -124,6 +142,7 @@ impl fmt::Display for Reach {
         f.write_str(match self {
             Self::Jump => "jump",
             Self::Nested => "nested",
+            Self::Port => "port",
             Self::Exec => "exec",
             Self::Direct => "direct",
         })
@@ -166,6 +185,7 @@ impl Known {
             port,
             details,
             reach: before.and_then(|known| known.reach),
+            order: Order::of_cluster(status),
         })
     }
 
@@ -202,10 +222,7 @@ impl Known {
                 return Ok(known);
             }
         }
-        let is_meant = |known: &Self| {
-            let id = known.job.as_deref().unwrap_or_default();
-            !word.is_empty() && (id == word || id.split('.').next() == Some(word))
-        };
+        let is_meant = |known: &Self| known.is_of_job(word);
         let mut all = Self::all(dir).into_iter().filter(is_meant);
         match (all.next(), all.next()) {
             (Some(known), None) => Ok(known),
@@ -213,6 +230,12 @@ impl Known {
                 name: word.to_owned(),
             }),
         }
+    }
+
+    /// Whether that is its job's id, short or full.
+    pub(super) fn is_of_job(&self, word: &str) -> bool {
+        let id = self.job.as_deref().unwrap_or_default();
+        !word.is_empty() && (id == word || id.split('.').next() == Some(word))
     }
 
     fn read(path: &Path) -> Result<Option<Self>, Error> {

@@ -2,6 +2,7 @@
 //!
 //! What the cluster said of it is checked here, before any of it comes near ssh.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::error::Error;
@@ -10,30 +11,73 @@ use super::paths::Paths;
 use crate::ssh::{self, Client, Destination, Node, PipeCommand, Prompt, Route, Tunnel};
 
 /// The ways to try, in order; the one that worked last comes first.
-pub(super) fn routes(known: &Known, paths: &Paths) -> Result<Vec<(Reach, Route)>, Error> {
+#[derive(Debug)]
+struct Ways {
+    routes: Vec<(Reach, Route)>,
+    /// Those that were wanted and cannot be tried, and why.
+    shut: Vec<(Reach, &'static str)>,
+}
+
+fn ways(known: &Known, paths: &Paths) -> Result<Ways, Error> {
     let login: Option<Destination> = match &known.place {
         Place::Here => None,
         Place::Login { login, .. } => Some(login.parse()?),
     };
     let node = node(known, paths)?;
     let is_local = known.scheduler == "local";
-    let mut routes = Vec::new();
-    if is_local {
-        let direct = match &login {
-            None => Route::Here,
-            Some(login) => Route::Login(login.clone()),
-        };
-        routes.push((Reach::Direct, direct));
+    // Of a local session the machine itself has the port. Behind a name that stands for several
+    // login nodes it may be on another one.
+    let wanted: &[Reach] = match (is_local, &login) {
+        (true, None) => &[Reach::Direct],
+        (true, Some(_)) => &[Reach::Direct, Reach::Jump, Reach::Nested],
+        (false, _) => &known.order.ways,
+    };
+    let (mut routes, mut shut) = (Vec::new(), Vec::new());
+    for reach in wanted {
+        match route(*reach, known, login.as_ref(), &node) {
+            Ok(route) => routes.push((*reach, route)),
+            Err(why) => shut.push((*reach, why)),
+        }
     }
-    // A local session behind a name that stands for several login nodes may be on another one.
-    if (!is_local || login.is_some()) && !known.details.node_host_keys.is_empty() {
-        let (login, node) = (login.clone(), node.clone());
-        routes.push((Reach::Jump, Route::Jump { login, node }));
-    }
-    if let (Some(login), Place::Login { qdebug, .. }) = (login, &known.place) {
-        let is_slurm = known.scheduler == "slurm";
-        let relayed = [Some(Reach::Nested), is_slurm.then_some(Reach::Exec)];
-        for reach in relayed.into_iter().flatten() {
+    // What nobody asked for and the cluster does not have needs no word.
+    let is_told = |reach: &Reach| *reach == Reach::Jump || known.order.chosen;
+    shut.retain(|(reach, _)| !is_local && is_told(reach));
+    routes.sort_by_key(|(reach, _)| Some(*reach) != known.reach);
+    Ok(Ways { routes, shut })
+}
+
+/// One way to a session; else why there is none.
+fn route(
+    reach: Reach,
+    known: &Known,
+    login: Option<&Destination>,
+    node: &Node,
+) -> Result<Route, &'static str> {
+    let login = || login.cloned();
+    Ok(match reach {
+        Reach::Direct => login().map_or(Route::Here, Route::Login),
+        Reach::Jump if known.details.node_host_keys.is_empty() => {
+            return Err("its node told no host key of its own sshd, so it cannot be trusted");
+        }
+        Reach::Jump => Route::Jump {
+            login: login(),
+            node: node.clone(),
+        },
+        Reach::Port => match known.details.published {
+            Some(address) if is_a_nodes(address) => Route::Port {
+                login: login(),
+                address,
+            },
+            Some(_) => return Err("the address that its node told is none of a node"),
+            None => return Err("its node publishes it on the loopback alone"),
+        },
+        Reach::Exec if known.scheduler != "slurm" => {
+            return Err("its scheduler lets no step into a job from login");
+        }
+        Reach::Nested | Reach::Exec => {
+            let (Some(login), Place::Login { qdebug, .. }) = (login(), &known.place) else {
+                return Err("there is no login node in between");
+            };
             let by = format!("--by={reach}");
             let words = ["pipe", &by, "--", known.name.as_str()];
             let command = PipeCommand {
@@ -41,12 +85,16 @@ pub(super) fn routes(known: &Known, paths: &Paths) -> Result<Vec<(Reach, Route)>
                 words: words.map(str::to_owned).into(),
                 node: node.name.clone(),
             };
-            let login = login.clone();
-            routes.push((reach, Route::Pipe { login, command }));
+            Route::Pipe { login, command }
         }
-    }
-    routes.sort_by_key(|(reach, _)| Some(*reach) != known.reach);
-    Ok(routes)
+    })
+}
+
+/// Whether an address can be that of one node. A loopback would be login's own.
+fn is_a_nodes(address: IpAddr) -> bool {
+    let mapped = address.to_canonical();
+    let every = mapped == IpAddr::V4(Ipv4Addr::BROADCAST);
+    !mapped.is_loopback() && !mapped.is_unspecified() && !mapped.is_multicast() && !every
 }
 
 fn node(known: &Known, paths: &Paths) -> Result<Node, Error> {
@@ -70,7 +118,7 @@ pub(super) async fn reach(
     paths: &Paths,
     prompt: Prompt,
 ) -> Result<(Reach, Arc<Tunnel>), Error> {
-    let routes = routes(known, paths)?;
+    let Ways { routes, shut } = ways(known, paths)?;
     let (mut tried, mut asking) = (Vec::new(), Vec::new());
     for (reach, route) in &routes {
         let tunnel = tunnel(client, known, route.clone(), prompt);
@@ -105,11 +153,7 @@ pub(super) async fn reach(
         .iter()
         .map(|(reach, error)| format!("by {reach}: {error}"))
         .collect();
-    let is_tried = |wanted: Reach| routes.iter().any(|(reach, _)| *reach == wanted);
-    if known.scheduler != "local" && !is_tried(Reach::Jump) {
-        let untold = "its node told no host key of its own sshd, so it cannot be trusted";
-        reasons.push(format!("by {}: {untold}", Reach::Jump));
-    }
+    reasons.extend(shut.iter().map(|(reach, why)| format!("by {reach}: {why}")));
     // A key that does not match outweighs whatever else was wrong.
     let is_key = |(_, error): &(Reach, ssh::Error)| matches!(error, ssh::Error::HostKey { .. });
     let at = tried.iter().position(is_key);
@@ -131,10 +175,13 @@ pub(super) fn again(
     paths: &Paths,
     prompt: Prompt,
 ) -> Result<Arc<Tunnel>, Error> {
-    let route = routes(known, paths)?.into_iter().next();
-    let (_, route) = route.ok_or_else(|| Error::NoReach {
+    let Ways { routes, shut } = ways(known, paths)?;
+    let (_, route) = routes.into_iter().next().ok_or_else(|| Error::NoReach {
         name: known.name.to_string(),
-        tried: vec!["nothing is known to try".to_owned()],
+        tried: shut
+            .iter()
+            .map(|(reach, why)| format!("by {reach}: {why}"))
+            .collect(),
         source: None,
     })?;
     Ok(tunnel(client, known, route, prompt))
@@ -152,6 +199,7 @@ fn tunnel(client: &Client, known: &Known, route: Route, prompt: Prompt) -> Arc<T
 #[cfg(test)]
 mod tests {
     use super::super::known::tests::status;
+    use super::super::order::Order;
     use super::super::paths::tests::paths;
     use super::*;
 
@@ -168,15 +216,20 @@ mod tests {
         }
     }
 
-    fn ways(known: &Known) -> Vec<Reach> {
-        let routes = routes(known, &paths()).unwrap();
+    fn tried(known: &Known) -> Vec<Reach> {
+        let Ways { routes, .. } = ways(known, &paths()).unwrap();
         routes.into_iter().map(|(reach, _)| reach).collect()
+    }
+
+    fn shut(known: &Known) -> Vec<Reach> {
+        let Ways { shut, .. } = ways(known, &paths()).unwrap();
+        shut.into_iter().map(|(reach, _)| reach).collect()
     }
 
     #[test]
     fn a_batch_session_is_reached_through_its_node() {
         let mut known = known("slurm", login());
-        let routes = routes(&known, &paths()).unwrap();
+        let Ways { routes, .. } = ways(&known, &paths()).unwrap();
         let [
             (
                 Reach::Jump,
@@ -198,9 +251,86 @@ mod tests {
         let Ok(node) = node_of(&known) else { panic!() };
         assert_eq!(node.address.as_ref(), "node1");
         known.details.node_host_keys.clear();
-        assert_eq!(ways(&known), [Reach::Nested, Reach::Exec]);
+        assert_eq!(tried(&known), [Reach::Nested, Reach::Exec]);
+        assert_eq!(shut(&known), [Reach::Jump]);
         known.scheduler = "openpbs".into();
-        assert_eq!(ways(&known), [Reach::Nested]);
+        assert_eq!(tried(&known), [Reach::Nested]);
+        assert_eq!(shut(&known), [Reach::Jump]);
+    }
+
+    #[test]
+    fn the_sites_order_is_kept_and_what_led_there_last_comes_first() {
+        let mut known = known("slurm", login());
+        known.details.published = Some("10.0.0.7".parse().unwrap());
+        let all = [Reach::Jump, Reach::Nested, Reach::Port, Reach::Exec];
+        assert_eq!(tried(&known), all);
+        known.order = Order::of_words(&["exec", "port", "jump"]);
+        assert_eq!(tried(&known), [Reach::Exec, Reach::Port, Reach::Jump]);
+        known.reach = Some(Reach::Jump);
+        assert_eq!(tried(&known), [Reach::Jump, Reach::Exec, Reach::Port]);
+        // What the site no longer wants is not tried for having led there once.
+        known.reach = Some(Reach::Nested);
+        assert_eq!(tried(&known), [Reach::Exec, Reach::Port, Reach::Jump]);
+        known.scheduler = "torque".into();
+        known.details.published = None;
+        assert_eq!(tried(&known), [Reach::Jump]);
+        assert_eq!(shut(&known), [Reach::Exec, Reach::Port]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn where_no_way_can_be_tried_each_says_why() {
+        let mut known = known("torque", login());
+        known.order = Order::of_words(&["port"]);
+        let Err(Error::NoReach { tried, .. }) = again_of(&known) else {
+            panic!();
+        };
+        assert_eq!(
+            tried,
+            ["by port: its node publishes it on the loopback alone"]
+        );
+    }
+
+    #[cfg(unix)]
+    fn again_of(known: &Known) -> Result<Arc<Tunnel>, Error> {
+        let runtime = tempfile::tempdir().unwrap();
+        let runtime = ssh::RuntimeDir::at(runtime.path().join("run")).unwrap();
+        again(&Client::new(runtime), known, &paths(), Prompt::Never)
+    }
+
+    #[test]
+    fn a_published_port_is_a_nodes_and_never_logins_own() {
+        let mut known = known("openpbs", login());
+        known.order = Order::of_words(&["port"]);
+        let route = |known: &Known| ways(known, &paths()).unwrap().routes;
+        known.details.published = Some("10.0.0.7".parse().unwrap());
+        let routes = route(&known);
+        let [
+            (
+                Reach::Port,
+                Route::Port {
+                    login: Some(_),
+                    address,
+                },
+            ),
+        ] = routes.as_slice()
+        else {
+            panic!("{routes:?}");
+        };
+        assert_eq!(address.to_string(), "10.0.0.7");
+        for odd in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "255.255.255.255",
+        ] {
+            known.details.published = Some(odd.parse().unwrap());
+            assert!(tried(&known).is_empty(), "{odd}");
+            assert_eq!(shut(&known), [Reach::Port], "{odd}");
+        }
     }
 
     fn node_of(known: &Known) -> Result<Node, Error> {
@@ -209,11 +339,11 @@ mod tests {
 
     #[test]
     fn a_local_session_is_a_port_of_its_machine() {
-        assert_eq!(ways(&known("local", Place::Here)), [Reach::Direct]);
+        assert_eq!(tried(&known("local", Place::Here)), [Reach::Direct]);
         let mut there = known("local", login());
-        assert_eq!(ways(&there), [Reach::Direct, Reach::Jump, Reach::Nested]);
+        assert_eq!(tried(&there), [Reach::Direct, Reach::Jump, Reach::Nested]);
         there.reach = Some(Reach::Nested);
-        assert_eq!(ways(&there), [Reach::Nested, Reach::Direct, Reach::Jump]);
+        assert_eq!(tried(&there), [Reach::Nested, Reach::Direct, Reach::Jump]);
     }
 
     #[test]
@@ -228,7 +358,7 @@ mod tests {
             let mut known = known("slurm", login());
             known.details.node = node.into();
             known.details.user = user.into();
-            assert!(routes(&known, &paths()).is_err(), "{node} {user}");
+            assert!(ways(&known, &paths()).is_err(), "{node} {user}");
         }
     }
 }

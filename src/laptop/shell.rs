@@ -8,6 +8,7 @@ use super::forwards::Forward;
 use super::known::{Known, Place, Reach};
 use super::paths::Paths;
 use super::reach;
+use super::whose::Whose;
 use crate::process::Program;
 use crate::ssh::files::Lock;
 use crate::ssh::{self, Client, Destination, Prompt, Route, Tunnel};
@@ -68,8 +69,13 @@ async fn is_served(known: &Known, paths: &Paths) -> bool {
 ///
 /// # Errors
 /// [`Error::NotKnown`], [`Error::Program`].
-pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32, Error> {
-    let known = Known::find(&paths.sessions, name)?;
+pub async fn shell(
+    paths: &Paths,
+    whose: &Whose,
+    name: &str,
+    command: &[String],
+) -> Result<i32, Error> {
+    let known = whose.find(&paths.sessions, name)?;
     super::publish::publish(paths).await?;
     let program = Program::new("ssh")
         .arg("-F")
@@ -90,11 +96,12 @@ pub async fn shell(paths: &Paths, name: &str, command: &[String]) -> Result<i32,
 /// [`Error::NotKnown`], [`Error::Program`].
 pub async fn forward(
     paths: &Paths,
+    whose: &Whose,
     name: &str,
     forward: &Forward,
     found: impl FnOnce(),
 ) -> Result<i32, Error> {
-    let known = Known::find(&paths.sessions, name)?;
+    let known = whose.find(&paths.sessions, name)?;
     super::publish::publish(paths).await?;
     found();
     let program = Program::new("ssh")

@@ -47,11 +47,14 @@ fn read(paths: &Paths) -> Option<Ways> {
 pub(super) fn of(known: &Known, paths: &Paths) -> Option<Reach> {
     match (&known.reach, &known.place) {
         (Some(reach), _) => Some(*reach),
-        (None, Place::Login { login, .. }) if known.scheduler != "local" => {
-            read(paths)?.clusters.get(login).copied()
-        }
+        (None, Place::Login { login, .. }) if known.scheduler != "local" => last_way(login, paths),
         _ => None,
     }
+}
+
+/// The way that led to the sessions of a login last.
+pub fn last_way(login: &str, paths: &Paths) -> Option<Reach> {
+    read(paths)?.clusters.get(login).copied()
 }
 
 /// Remembers what led there.

@@ -41,6 +41,7 @@ mod memory;
 mod place;
 mod poll;
 mod port;
+mod publish;
 mod report;
 mod rootless;
 mod run;
@@ -57,6 +58,7 @@ pub use image::{
     ImageStores, Images, PruneBounds, image_build, image_list, image_prune,
 };
 pub use kit_build::kit_build;
+pub use publish::{Publish, find as published_address};
 pub use run::{Exit, Explanation, Options, run};
 
 /// The labels of our containers. They are claims: whoever may talk to the engine can forge them.

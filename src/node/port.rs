@@ -1,4 +1,4 @@
-//! A free port on the loopback, and knowing when sshd answers through it.
+//! A free port of the node, and knowing when sshd answers through it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -25,9 +25,9 @@ pub(super) fn pick() -> Option<u16> {
 
 /// Waits until an ssh server answers at the port; its banner, or `None` at the deadline. The
 /// engine's proxy takes connections before anybody listens behind it, so only the banner counts.
-pub(super) async fn banner(port: u16, deadline: Instant) -> Option<String> {
+pub(super) async fn banner(address: Ipv4Addr, port: u16, deadline: Instant) -> Option<String> {
     while Instant::now() < deadline {
-        let answer = tokio::time::timeout(ANSWER_LIMIT, read_banner(port)).await;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, read_banner(address, port)).await;
         if let Ok(Ok(Some(banner))) = answer {
             return Some(banner);
         }
@@ -36,8 +36,8 @@ pub(super) async fn banner(port: u16, deadline: Instant) -> Option<String> {
     None
 }
 
-async fn read_banner(port: u16) -> std::io::Result<Option<String>> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+async fn read_banner(address: Ipv4Addr, port: u16) -> std::io::Result<Option<String>> {
+    let mut stream = TcpStream::connect((address, port)).await?;
     let mut line = Vec::new();
     while line.len() < 255 && !line.ends_with(b"\n") {
         match stream.read_u8().await {
@@ -76,10 +76,10 @@ mod tests {
         });
         let deadline = Instant::now() + Duration::from_secs(5);
         assert_eq!(
-            banner(port, deadline).await.as_deref(),
+            banner(Ipv4Addr::LOCALHOST, port, deadline).await.as_deref(),
             Some("SSH-2.0-OpenSSH_10.0")
         );
         let soon = Instant::now() + Duration::from_millis(100);
-        assert_eq!(banner(port, soon).await, None);
+        assert_eq!(banner(Ipv4Addr::LOCALHOST, port, soon).await, None);
     }
 }

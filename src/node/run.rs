@@ -11,6 +11,7 @@ use super::end::Made;
 use super::image::CacheOptions;
 use super::interrupt::Interruptions;
 use super::job::OwnJob;
+use super::publish::Publish;
 use super::report::Reporter;
 use super::supervise::{Heard, SIGNAL_LIMIT, Supervision, first_end};
 use super::{Error, host, launch, log};
@@ -33,6 +34,8 @@ pub struct Options {
     pub pass_env: Vec<String>,
     /// The shared cache of images, where it is switched on.
     pub cache: Option<CacheOptions>,
+    /// On which address of the node a session's port is published beside the loopback.
+    pub publish: Publish,
     /// Says what the user can do about an error; made in `cli`, once for all.
     pub explain: fn(&Error) -> Explanation,
 }
@@ -222,6 +225,7 @@ mod tests {
             engine: engine::Choice::Auto,
             pass_env: Vec::new(),
             cache: None,
+            publish: Publish::Loopback,
             explain: |_| Explanation::default(),
         }
     }

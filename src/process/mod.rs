@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 pub use crate::platform::{Interrupt, Interrupts};
 
@@ -27,6 +27,7 @@ pub struct Program {
     time_limit: Duration,
     own_group: bool,
     own_locale: bool,
+    most: Option<u64>,
     outlives: bool,
     deaf: bool,
 }
@@ -70,6 +71,14 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
+    /// It wrote more than is taken.
+    #[error("`{command}` wrote more than {most} bytes")]
+    TooMuch {
+        /// The whole command, quoted.
+        command: String,
+        /// The bound.
+        most: u64,
+    },
     /// Reading its output or writing its input failed.
     #[error("lost contact with `{command}`")]
     Io {
@@ -92,6 +101,7 @@ impl Program {
             time_limit: DEFAULT_TIME_LIMIT,
             own_group: false,
             own_locale: false,
+            most: None,
             outlives: false,
             deaf: false,
         }
@@ -148,6 +158,14 @@ impl Program {
         self
     }
 
+    /// Bounds what [`Program::output`] takes of each of its two streams, in bytes: one that writes
+    /// more is an error.
+    #[must_use]
+    pub fn at_most(mut self, bytes: u64) -> Self {
+        self.most = Some(bytes);
+        self
+    }
+
     /// Lets it go on when its child is dropped, with its pipes closed.
     #[must_use]
     pub fn outlives(mut self) -> Self {
@@ -175,7 +193,7 @@ impl Program {
     /// [`Error`] when it could not be started, hung, or its pipes broke.
     pub async fn output(self) -> Result<Output, Error> {
         let command = self.shown();
-        let (limit, stdin) = (self.time_limit, self.stdin.clone());
+        let (limit, stdin, most) = (self.time_limit, self.stdin.clone(), self.most);
         let mut child = self.spawn(if stdin.is_some() {
             Stdio::piped()
         } else {
@@ -189,18 +207,25 @@ impl Program {
                     let _ = pipe.write_all(&bytes).await;
                 }
             };
-            let (output, ()) = tokio::join!(child.wait_with_output(), feeding);
-            output
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            // A stream that is read no more is closed, so that nobody waits for it.
+            let reading = async { tokio::try_join!(read(stdout, most), read(stderr, most)) };
+            let (status, streams, ()) = tokio::join!(child.wait(), reading, feeding);
+            Ok((status?, streams?))
         };
-        let output = match tokio::time::timeout(limit, run).await {
+        let (status, (stdout, stderr)) = match tokio::time::timeout(limit, run).await {
             Err(_) => return Err(Error::TimedOut { command, limit }),
             Ok(Err(source)) => return Err(Error::Io { command, source }),
-            Ok(Ok(output)) => output,
+            Ok(Ok(ended)) => ended,
         };
+        let is_over = |stream: &Vec<u8>| most.is_some_and(|most| stream.len() as u64 > most);
+        if let Some(most) = most.filter(|_| is_over(&stdout) || is_over(&stderr)) {
+            return Err(Error::TooMuch { command, most });
+        }
         let output = Output {
-            status: code(output.status),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            status: code(status),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
             command,
         };
         tracing::debug!(
@@ -325,6 +350,16 @@ impl Program {
         }
         command
     }
+}
+
+/// All of a stream; where it is bounded, not more than one byte above that.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, most: Option<u64>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        let most = most.map_or(u64::MAX, |most| most.saturating_add(1));
+        pipe.take(most).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
 }
 
 fn spawn_error(program: &OsStr, command: String, source: std::io::Error) -> Error {

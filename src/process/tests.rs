@@ -71,3 +71,20 @@ fn shows_words_quoted() {
         "a 'b c' '$d'"
     );
 }
+
+#[test]
+fn what_writes_without_an_end_is_stopped() {
+    let bounded = |line: &str| {
+        let program = Program::new("sh").args(["-c", line]).at_most(100_000);
+        block_on(program.output())
+    };
+    for line in ["yes", "yes >&2", "yes & yes >&2; wait"] {
+        let error = bounded(line).unwrap_err();
+        assert!(
+            matches!(error, Error::TooMuch { most: 100_000, .. }),
+            "{error:?}"
+        );
+    }
+    let all = bounded("head -c 100000 /dev/zero").unwrap();
+    assert_eq!(all.stdout.len(), 100_000);
+}

@@ -56,6 +56,6 @@ pub use request::{
 pub use rung::{Rung, Verdict};
 pub use standing::{JobWord, Standing};
 pub use state::{ConnectionDetails, Deadline, End, EndReason, Gpu, Limits, Phase, State};
-pub use status::Status;
+pub use status::{Status, Ways};
 pub use store::Store;
 pub use token::Token;

@@ -134,6 +134,7 @@ impl Record {
             details: state.and_then(|state| state.details.clone()),
             doubts: Vec::new(),
             keys: keys.iter().map(PublicKey::without_comment).collect(),
+            ways: None,
         };
         let forgotten = *word == JobWord::Forgotten && self.is_unheard_of(now);
         match (state, word_or_record(word, end.as_ref())) {

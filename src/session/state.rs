@@ -212,6 +212,11 @@ pub struct ConnectionDetails {
     pub node_host_keys: Vec<String>,
     /// The port of the session's sshd on the node's loopback.
     pub port: u16,
+    /// The node's own address on which that port is published beside the loopback, where the site
+    /// chose so: other hosts of the cluster reach the session's sshd there. An older reader goes by
+    /// the loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<IpAddr>,
     /// The user to log in as.
     pub user: String,
     /// The session's own ssh host public key, likewise.
@@ -322,6 +327,25 @@ mod tests {
         );
         let reason: EndReason = serde_json::from_str(r#"{"why":"meteor","size":3}"#).unwrap();
         assert_eq!(reason, EndReason::Other);
+    }
+
+    #[test]
+    fn details_of_before_a_port_could_be_published_are_read_and_written_as_they_were() {
+        let text = r#"{"node":"node1","port":40022,"user":"alice","host_key":"k","container":"c",
+            "image":"i","started":"2026-01-01T00:00:00Z","project":"/home/alice"}"#;
+        let mut details: ConnectionDetails = serde_json::from_str(text).unwrap();
+        assert_eq!(details.published, None);
+        assert!(
+            !serde_json::to_string(&details)
+                .unwrap()
+                .contains("published")
+        );
+        details.published = Some("10.0.0.7".parse().unwrap());
+        let json = serde_json::to_value(&details).unwrap();
+        assert_eq!(
+            (&json["published"], &json["port"]),
+            (&"10.0.0.7".into(), &40022.into())
+        );
     }
 
     #[test]

@@ -81,6 +81,18 @@ pub struct Status {
     pub doubts: Vec<String>,
     /// The public keys that may enter, without their comments: `TYPE BASE64`.
     pub keys: Vec<String>,
+    /// The order in which the cluster's configuration wants the ways to it tried, where it says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ways: Option<Ways>,
+}
+
+/// An order of ways to sessions: what `reach` of a configuration says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ways {
+    /// Their words, such as `jump`; a newer qdebug may know more of them.
+    pub order: Vec<String>,
+    /// Where it is written, for people.
+    pub from: String,
 }
 
 /// From when on a session without a job is sure to have none to come.

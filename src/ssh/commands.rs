@@ -15,6 +15,9 @@ use super::said::keep_end;
 /// How much of what a command wrote on stderr is kept, in bytes.
 const KEPT: usize = 64 * 1024;
 
+/// How much may be written, noise and all, by a command whose answer is taken whole, in bytes.
+const WHOLE: u64 = 4 << 20;
+
 impl Remote {
     pub(super) async fn master(&self) -> Result<Master, Error> {
         self.client.login(&self.login, self.prompt).await
@@ -32,7 +35,8 @@ impl Remote {
         let line = command_line(&words)?;
         tracing::debug!(host = %self.login, command = line, "running on the cluster");
         let program = master.client(&["-T"]).arg(&line).stdin(stdin);
-        let output = program.time_limit(limit).own_group().output().await?;
+        let program = program.time_limit(limit).at_most(WHOLE);
+        let output = program.own_group().output().await?;
         let mut stdout = frame.feed(output.stdout.as_bytes());
         stdout.extend(frame.finish());
         if let Some(status) = frame.status() {

@@ -67,6 +67,16 @@ pub enum Error {
         /// What was said.
         detail: String,
     },
+    /// The last hop does not get through to the session's own port on its node.
+    #[error("{host} does not connect to {target}: {detail}")]
+    NodePort {
+        /// The last hop.
+        host: String,
+        /// The node's address and the port.
+        target: String,
+        /// What was said.
+        detail: String,
+    },
     /// No qdebug on the login node.
     #[error("no qdebug on {host} (looked for {looked})")]
     QdebugMissing {
@@ -155,7 +165,9 @@ impl Error {
             Self::Lost { .. } | Self::NoAnswer { .. } | Self::TimedOut { .. } => true,
             Self::Program(error) => matches!(
                 error,
-                process::Error::TimedOut { .. } | process::Error::Io { .. }
+                process::Error::TimedOut { .. }
+                    | process::Error::TooMuch { .. }
+                    | process::Error::Io { .. }
             ),
             _ => false,
         }

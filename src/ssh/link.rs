@@ -1,5 +1,6 @@
 //! The ways to a session's port: as they are named, and as they stand once they are dialled.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 #[cfg(unix)]
@@ -22,6 +23,13 @@ pub enum Route {
         /// The node.
         node: Node,
     },
+    /// It is a port of a node's own address, which login connects to, or this machine.
+    Port {
+        /// The login node; `None` when this machine sees the node itself.
+        login: Option<Destination>,
+        /// The address.
+        address: IpAddr,
+    },
     /// It is a port of a machine to which a command of the login node leads, over whose stdin and
     /// stdout all connections go.
     Pipe {
@@ -33,12 +41,34 @@ pub enum Route {
 }
 
 impl Route {
+    /// What the last hop connects to for a session's port.
+    pub(super) fn target(&self, port: u16) -> SocketAddr {
+        let address = match self {
+            Self::Port { address, .. } => *address,
+            _ => Ipv4Addr::LOCALHOST.into(),
+        };
+        (address, port).into()
+    }
+
+    /// The last hop, for people.
+    pub(super) fn end(&self) -> String {
+        match self {
+            Self::Here | Self::Port { login: None, .. } => "this machine".to_owned(),
+            Self::Login(login)
+            | Self::Port {
+                login: Some(login), ..
+            } => login.host.to_string(),
+            Self::Jump { node, .. } => node.name.to_string(),
+            Self::Pipe { command, .. } => command.node.to_string(),
+        }
+    }
+
     /// The login node that it begins with.
     pub(super) fn login(&self) -> Option<&Destination> {
         match self {
             Self::Here => None,
             Self::Login(login) | Self::Pipe { login, .. } => Some(login),
-            Self::Jump { login, .. } => login.as_ref(),
+            Self::Jump { login, .. } | Self::Port { login, .. } => login.as_ref(),
         }
     }
 }
@@ -73,6 +103,30 @@ impl Link {
             #[cfg(unix)]
             Self::Master(master) => master.still_answers().await,
             Self::Pipe(pipe) => pipe.answers().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_published_port_is_looked_for_elsewhere_than_on_the_loopback() {
+        let login: Destination = "alice@login".parse().unwrap();
+        let port = |login: Option<&Destination>, address: &str| Route::Port {
+            login: login.cloned(),
+            address: address.parse().unwrap(),
+        };
+        for (route, target, end) in [
+            (Route::Here, "127.0.0.1:7", "this machine"),
+            (Route::Login(login.clone()), "127.0.0.1:7", "login"),
+            (port(Some(&login), "10.0.0.7"), "10.0.0.7:7", "login"),
+            (port(None, "10.0.0.7"), "10.0.0.7:7", "this machine"),
+            (port(None, "fd00::7"), "[fd00::7]:7", "this machine"),
+        ] {
+            assert_eq!(route.target(7).to_string(), target);
+            assert_eq!(route.end(), end);
         }
     }
 }

@@ -58,6 +58,7 @@ impl Client {
         let (login, node) = match route {
             Route::Here => return Ok(false),
             Route::Login(login) | Route::Pipe { login, .. } => (Some(login), None),
+            Route::Port { login, .. } => (login.as_ref(), None),
             Route::Jump { login, node } => (login.as_ref(), Some(node)),
         };
         let via = match login {

@@ -184,12 +184,12 @@ impl Tunnel {
             return Ok(Link::Pipe(Arc::new(self.by_trunk(login).await?)));
         }
         match &self.route {
-            Route::Here => Ok(Link::Here),
+            Route::Here | Route::Port { login: None, .. } => Ok(Link::Here),
             #[cfg(unix)]
             _ => self.by_master().await,
             // All that has a login has a trunk there.
             #[cfg(not(unix))]
-            _ => Err(self.refused(self.end(), "no way leads there from here")),
+            _ => Err(self.refused(&self.route.end(), "no way leads there from here")),
         }
     }
 
@@ -206,7 +206,9 @@ impl Tunnel {
                 let (trunk, gate) = client.trunk_beyond(&via, node, prompt).await?;
                 Ok(self.pipe_of(trunk, Some((via, gate))))
             }
-            Route::Here | Route::Login(_) => Ok(self.pipe_of(self.trunk(login).await?, None)),
+            Route::Here | Route::Login(_) | Route::Port { .. } => {
+                Ok(self.pipe_of(self.trunk(login).await?, None))
+            }
         }
     }
 
@@ -221,7 +223,8 @@ impl Tunnel {
     }
 
     fn pipe_of(&self, trunk: Arc<Trunk>, via: Option<(Arc<Trunk>, Gate)>) -> Pipe {
-        let (host, port) = ("127.0.0.1".to_owned(), self.port);
+        let target = self.route.target(self.port);
+        let (host, port) = (target.ip().to_string(), target.port());
         Pipe::Trunk {
             trunk,
             host,
@@ -235,7 +238,7 @@ impl Tunnel {
     /// # Errors
     /// What dialling gave, or [`Error::Forward`].
     pub async fn probe(&self) -> Result<String, Error> {
-        let refused = |detail: &str| self.refused(self.end(), detail);
+        let refused = |detail: &str| self.refused(&self.route.end(), detail);
         // It may ask a person, and has limits of its own.
         let link = self.link().await?;
         let read = async {
@@ -321,31 +324,26 @@ impl Tunnel {
     }
 
     pub(super) async fn connect_here(&self) -> Result<TcpStream, Error> {
-        let stream = TcpStream::connect(("127.0.0.1", self.port))
+        let stream = TcpStream::connect(self.route.target(self.port))
             .await
-            .map_err(|error| self.refused("this machine", &error.to_string()))?;
+            .map_err(|error| self.refused(&self.route.end(), &error.to_string()))?;
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
     pub(super) fn not_carried(&self, error: &relay::Error) -> Error {
-        self.refused(self.end(), &error.to_string())
-    }
-
-    pub(super) fn end(&self) -> &str {
-        match &self.route {
-            Route::Here => "this machine",
-            Route::Login(login) => login.host.as_ref(),
-            Route::Jump { node, .. } => node.name.as_ref(),
-            Route::Pipe { command, .. } => command.node.as_ref(),
-        }
+        self.refused(&self.route.end(), &error.to_string())
     }
 
     pub(super) fn refused(&self, host: &str, detail: &str) -> Error {
-        Error::Forward {
-            host: host.to_owned(),
-            port: self.port,
-            detail: detail.to_owned(),
+        let (host, detail, port) = (host.to_owned(), detail.to_owned(), self.port);
+        match &self.route {
+            Route::Port { .. } => Error::NodePort {
+                host,
+                target: self.route.target(port).to_string(),
+                detail,
+            },
+            _ => Error::Forward { host, port, detail },
         }
     }
 }

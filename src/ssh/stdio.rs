@@ -61,7 +61,7 @@ impl Tunnel {
         let opened = pipe.connect().await;
         let opened = opened.map_err(|error| self.not_carried(&error))?;
         // Between its threads and the relay: a connection of this process to itself.
-        let lost = |_| self.refused(self.end(), "its connection went away at once");
+        let lost = |_| self.refused(&self.route.end(), "its connection went away at once");
         let (mine, theirs) = pair().await.map_err(lost)?;
         let sending = mine.try_clone().map_err(lost)?;
         let (from, to) = theirs.into_split();

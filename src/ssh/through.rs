@@ -40,8 +40,11 @@ impl Tunnel {
     pub(super) async fn by_master(&self) -> Result<Link, Error> {
         let client = &self.client;
         let master = match &self.route {
-            Route::Here => return Ok(Link::Here),
-            Route::Login(login) => client.login(login, self.prompt).await?,
+            Route::Here | Route::Port { login: None, .. } => return Ok(Link::Here),
+            Route::Login(login)
+            | Route::Port {
+                login: Some(login), ..
+            } => client.login(login, self.prompt).await?,
             Route::Jump { login: None, node } => {
                 client.node(None, node, self.last_prompt()).await?
             }
@@ -78,7 +81,7 @@ impl Tunnel {
             return Ok(());
         }
         Err(match self.outcome(master, &mut child).await {
-            Outcome::Done => self.refused(self.end(), "it closed the connection"),
+            Outcome::Done => self.refused(&self.route.end(), "it closed the connection"),
             Outcome::NoMaster => self.lost(master),
             Outcome::Failed(error) => error,
         })
@@ -150,7 +153,7 @@ impl Tunnel {
         stdin: Stdio,
         stdout: Stdio,
     ) -> Result<Child, Error> {
-        let target = format!("127.0.0.1:{}", self.port);
+        let target = self.route.target(self.port).to_string();
         let program = master.client(&["-W", &target]);
         Ok(program.spawn_with(stdin, stdout, Stdio::piped())?)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::hooked::{self, command};
 use crate::host::{Host, within};
+use crate::reach::{self, Closed};
 use crate::scheduler::{Scheduler, here};
 use crate::session::Session;
 use crate::trial::{GRANTED, HERE, KNOWN, Trial, v100s};
@@ -27,6 +28,70 @@ fn no_job_is_left() {
             "" => Ok(()),
             some => Err(some.to_owned()),
         },
+    );
+}
+
+/// Nodes whose sshd lets alice in no more, as one with pam_slurm or AllowUsers does.
+struct Shut;
+
+impl Shut {
+    const FILE: &str = "/etc/ssh/sshd_config.d/shut.conf";
+
+    #[track_caller]
+    fn nodes() -> Self {
+        for node in Host::NODES {
+            node.root(&format!("echo 'DenyUsers alice' >{}", Self::FILE))
+                .ok();
+            node.root("pkill -HUP -o -x sshd").ok();
+        }
+        Self
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        for node in Host::NODES {
+            node.root(&format!("rm {}; pkill -HUP -o -x sshd", Self::FILE));
+        }
+    }
+}
+
+#[test]
+fn a_published_port_where_nodes_let_no_user_in() {
+    let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    let (session, at) = reach::published("last-port");
+    let _shut = Shut::nodes();
+    let to_node = "ssh -o BatchMode=yes node1 true; ssh -o BatchMode=yes node2 true";
+    let refused = || match Host::Login.sh(to_node) {
+        ran if ran.code == 255 && ran.err.matches("Permission denied").count() == 2 => Ok(()),
+        ran => Err(ran.to_string()),
+    };
+    within(Duration::from_secs(20), "nodes let nobody in", refused);
+    // Login forwards what it is asked for; only the ways into the node are shut.
+    let closed = Closed::but_to(2227, &[reach::NO_STEP], "any");
+    closed.door.connect(&session, &["--detach"]).ok();
+    closed.door.led_by("port");
+    assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
+
+    // Without it each way says why it leads nowhere.
+    let (_, port) = at.split_once(':').unwrap_or_default();
+    let other = format!("localhost:{port}");
+    let closed = Closed::but_to(2228, &[reach::NO_STEP], &other);
+    let ran = closed.door.connect(&session, &["--detach"]);
+    let ran = ran.fails(
+        6,
+        &[
+            "by jump: ",
+            "by nested: ",
+            "Permission denied",
+            "by port: ",
+            &at,
+        ],
+    );
+    assert_eq!(
+        ran.err.contains("by exec: "),
+        here() == Scheduler::Slurm,
+        "{ran}"
     );
 }
 

@@ -37,7 +37,15 @@ impl Door {
         format!("alice@login:{}", self.port)
     }
 
-    fn connect(&self, session: &Session, more: &[&str]) -> Ran {
+    /// Fails unless that way is remembered as the one that led through it.
+    #[track_caller]
+    pub(crate) fn led_by(&self, way: &str) {
+        let ways = Host::Laptop.sh("cat .local/state/qdebug/reach.json");
+        let ways = ways.ok().json();
+        assert_eq!(ways["clusters"][self.name()], way, "{ways:#}");
+    }
+
+    pub(crate) fn connect(&self, session: &Session, more: &[&str]) -> Ran {
         let on = self.name();
         let words = ["qdebug", "connect", &session.name, "--on", &on, "--yes"];
         Host::Laptop.run(&[&words[..], more].concat())
@@ -54,6 +62,15 @@ impl Drop for Door {
 }
 
 #[test]
+fn jump_where_login_has_no_way_of_its_own() {
+    let closed = Closed::but_to(2225, &[NO_KEY, NO_STEP], "any");
+    let session = Session::ready("reach-jump", &SMALL);
+    closed.door.connect(&session, &["--detach"]).ok();
+    closed.door.led_by("jump");
+    assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
+}
+
+#[test]
 fn nested_where_login_forwards_nothing() {
     let door = Door::open(
         2222,
@@ -66,11 +83,7 @@ fn nested_where_login_forwards_nothing() {
     let session = Session::ready("reach-nested", &SMALL);
     let ran = door.connect(&session, &["--detach", "-v"]).ok();
     assert!(ran.err.contains("nested"), "{ran}");
-    let ways = Host::Laptop
-        .sh("cat .local/state/qdebug/reach.json")
-        .ok()
-        .json();
-    assert_eq!(ways["clusters"][door.name()], "nested", "{ways:#}");
+    door.led_by("nested");
 
     // By the proxy alone, each connection with a relay of its own.
     assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
@@ -118,14 +131,25 @@ fn nested_where_login_forwards_nothing() {
 }
 
 /// A door whose users find these tools as refusals.
-struct Closed {
-    door: Door,
+pub(crate) struct Closed {
+    pub(crate) door: Door,
     folder: String,
 }
 
 impl Closed {
     #[track_caller]
     fn open(port: u16, tools: &[(&str, &str)]) -> Self {
+        Self::with(port, tools, "AllowTcpForwarding=no")
+    }
+
+    /// The same that forwards to these targets alone.
+    #[track_caller]
+    pub(crate) fn but_to(port: u16, tools: &[(&str, &str)], targets: &str) -> Self {
+        Self::with(port, tools, &format!("PermitOpen={targets}"))
+    }
+
+    #[track_caller]
+    fn with(port: u16, tools: &[(&str, &str)], rule: &str) -> Self {
         let folder = format!("/opt/closed-{port}");
         let mut line = format!("set -e; install -d {folder}");
         for (tool, says) in tools {
@@ -134,9 +158,18 @@ impl Closed {
             line.push_str(&format!("; printf '{script}' > {path}; chmod 755 {path}"));
         }
         Host::Login.root(&line).ok();
-        let path = format!("SetEnv=PATH={folder}:/usr/local/bin:/usr/bin:/bin");
-        let door = Door::open(port, &["AllowTcpForwarding=no", &path]);
+        let environment = format!(
+            "SetEnv=PATH={folder}:/usr/local/bin:/usr/bin:/bin QDEBUG_SITE={folder}/site.toml"
+        );
+        let door = Door::open(port, &[rule, &environment]);
         Self { door, folder }
+    }
+
+    /// What its users' qdebug is to read as the site's file.
+    #[track_caller]
+    fn site(&self, text: &str) {
+        let line = format!("echo '{text}' >{}/site.toml", self.folder);
+        Host::Login.root(&line).ok();
     }
 }
 
@@ -146,7 +179,10 @@ impl Drop for Closed {
     }
 }
 
-const NO_KEY: (&str, &str) = ("ssh", "alice@node: Permission denied (publickey).");
+pub(crate) const NO_KEY: (&str, &str) = ("ssh", "alice@node: Permission denied (publickey).");
+
+pub(crate) const NO_STEP: (&str, &str) =
+    ("srun", "srun: error: Unable to create step: Access denied");
 
 #[test]
 fn exec_where_no_key_leads_to_a_node() {
@@ -172,8 +208,7 @@ fn exec_where_no_key_leads_to_a_node() {
 
 #[test]
 fn when_no_way_leads_there_each_says_why() {
-    let denied = ("srun", "srun: error: Unable to create step: Access denied");
-    let closed = Closed::open(2223, &[NO_KEY, denied]);
+    let closed = Closed::open(2223, &[NO_KEY, NO_STEP]);
     let session = Session::ready("reach-none", &SMALL);
     let ran = closed.door.connect(&session, &["--detach"]);
     let ran = ran.fails(
@@ -188,4 +223,92 @@ fn when_no_way_leads_there_each_says_why() {
     if here() == Scheduler::Slurm {
         ran.fails(6, &["by exec: ", "Access denied"]);
     }
+}
+
+/// Nodes whose site file publishes sessions' ports, until this is dropped.
+pub(crate) struct Publishing;
+
+impl Publishing {
+    #[track_caller]
+    pub(crate) fn to_login() -> Self {
+        for node in Host::NODES {
+            node.root("mkdir -p /etc/qdebug; echo 'publish = \"login\"' >>/etc/qdebug/site.toml")
+                .ok();
+        }
+        Self
+    }
+}
+
+impl Drop for Publishing {
+    fn drop(&mut self) {
+        for node in Host::NODES {
+            node.root(
+                "sed -i '/^publish = /d' /etc/qdebug/site.toml; find /etc/qdebug -empty -delete",
+            );
+        }
+    }
+}
+
+/// A session whose port its node publishes: the address with the port.
+#[track_caller]
+pub(crate) fn published(name: &str) -> (Session, String) {
+    let publishing = Publishing::to_login();
+    let session = Session::ready(name, &SMALL);
+    drop(publishing);
+    let details = session.status()["details"].clone();
+    let address = details["published"].as_str().unwrap_or_default();
+    assert!(!address.is_empty(), "{details:#}\n{}", session.logs());
+    let at = format!("{address}:{}", details["port"]);
+    (session, at)
+}
+
+#[test]
+fn port_where_login_forwards_to_nothing_else() {
+    let (session, at) = published("reach-port");
+    let (address, port) = at.split_once(':').unwrap_or_default();
+    // On the loopback and on that one address, and nowhere else.
+    let listening = format!("ss -Hltn 'sport = {port}' | awk '{{print $4}}' | sort");
+    let expected = [format!("127.0.0.1:{port}"), at.clone()];
+    let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    let listens = session.node().root(&listening).ok();
+    assert_eq!(listens.text(), expected.join("\n"));
+    // Whoever comes there without a key that the session knows stays outside.
+    let stranger = format!(
+        "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+         -p {port} alice@{address} true"
+    );
+    let refused = Host::Login.run_as("bob", &["bash", "-c", &stranger]);
+    refused.fails(255, &["Permission denied (publickey)"]);
+
+    let closed = Closed::but_to(2226, &[NO_KEY, NO_STEP], &at);
+    let door = &closed.door;
+    door.connect(&session, &["--detach"]).ok();
+    door.led_by("port");
+    assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
+    let alias = format!("qdebug-{}", session.name);
+    let copy = format!(
+        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
+         scp -q big {alias}:reach-port; scp -q {alias}:reach-port back; cmp big back
+         ssh {alias} rm reach-port"
+    );
+    Host::Laptop.sh(&copy).ok();
+
+    // The site's order rules, and the user's profile before it.
+    closed.site("reach = [\"jump\"]");
+    let ran = door.connect(&session, &["--detach"]);
+    let ran = ran.fails(6, &["by jump: ", "does not forward to it"]);
+    assert!(!ran.err.contains("by port"), "{ran}");
+    let on = door.name();
+    let mine = format!(
+        "d=$(mktemp -d); printf '[clusters.shut]\\nlogin = \"{on}\"\\nreach = [\"port\"]\\n' >$d/c
+         export QDEBUG_CONFIG=$d/c; set -e
+         qdebug connect {} --on shut --yes --detach; qdebug doctor --on shut; rm -r $d",
+        session.name
+    );
+    let ran = Host::Laptop.sh(&mine).ok();
+    assert!(ran.out.contains("tried: port alone"), "{ran}");
+    closed.site("reach = [\"jmp\"]");
+    let ran = door.connect(&session, &["--detach"]);
+    ran.fails(14, &["site.toml:1: reach: ", "did you mean jump?"]);
 }

@@ -25,6 +25,9 @@ pub struct Scene {
     pub host_key: String,
     /// What the image lacks.
     pub notices: Vec<String>,
+    /// Whose session it is said to be, and the order of ways that the cluster says.
+    pub scheduler: &'static str,
+    pub ways: Option<Vec<&'static str>>,
 }
 
 impl Scene {
@@ -58,6 +61,8 @@ impl Scene {
             port,
             host_key,
             notices: Vec::new(),
+            scheduler: "local",
+            ways: None,
         };
         scene.script();
         scene
@@ -93,9 +98,11 @@ impl Scene {
                 "notices": self.notices,
             })
         });
+        let ways = self.ways.as_ref();
+        let ways = ways.map(|order| serde_json::json!({"order": order, "from": "site.toml:3"}));
         let status = serde_json::json!({
-            "format": 1, "name": "v100-otter", "token": token.to_string().repeat(32),
-            "job": "7", "cluster": {"scheduler": "local", "server": "login"},
+            "ways": ways, "format": 1, "name": "v100-otter", "token": token.to_string().repeat(32),
+            "job": "7", "cluster": {"scheduler": self.scheduler, "server": "login"},
             "state": state, "reason": reason, "hint": null, "code": null, "never": false,
             "position": 2, "estimate": null, "progress": null,
             "created": "2026-01-01T00:00:00Z", "began": [], "deadline": null, "node": null,
@@ -133,6 +140,7 @@ pub fn ask() -> Connect {
         prompt: Prompt::Never,
         detach: false,
         opening: None,
+        order: None,
     }
 }
 

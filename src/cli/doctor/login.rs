@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, modes};
+use super::{Ladder, modes, reach};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
+use crate::config::WAYS;
 use crate::kit::Kit;
 use crate::session::{Rung, Verdict, read_keys};
 
@@ -19,6 +20,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
         Err(failure) => ladder.add(failure.rung("sessions")),
     }
     ladder.add(kit());
+    ladder.add(ways(setting));
     match user_home() {
         Ok(home) => {
             if let Some(rung) = modes::of_server(&home) {
@@ -59,9 +61,9 @@ fn sessions(home: &Path) -> Rung {
     };
     let private = std::fs::metadata(home).map(|meta| meta.permissions().mode() & 0o077);
     if let Ok(1..) = private {
-        let home = home.display();
-        return Rung::new(name, Verdict::Fail, format!("{home} is open to others"))
-            .cure(format!("chmod 700 '{home}'"));
+        let told = format!("{} is open to others", home.display());
+        let quoted = shell_words::quote(&home.to_string_lossy()).into_owned();
+        return Rung::new(name, Verdict::Fail, told).cure(format!("chmod 700 {quoted}"));
     }
     let written = tempfile::NamedTempFile::new_in(place).and_then(|mut file| {
         file.write_all(&[0; 64 << 10])?;
@@ -122,6 +124,15 @@ pub(super) fn free_rung(name: &str, what: &str, free_bytes: Option<u64>) -> Rung
         Some(free) => Rung::new(name, Verdict::Ok, format!("{what}: {} GB free", free >> 30)),
         None => Rung::new(name, Verdict::Ok, what),
     }
+}
+
+/// The order of ways that this cluster's configuration says.
+fn ways(setting: &Setting) -> Rung {
+    let told = match setting.ways() {
+        Some(ways) => reach::shown(&ways.order, &ways.from),
+        None => reach::shown(&WAYS, "built-in"),
+    };
+    Rung::new(reach::NAME, Verdict::Ok, told)
 }
 
 #[cfg(test)]

@@ -8,15 +8,17 @@ mod login;
 mod modes;
 #[cfg(target_os = "linux")]
 mod node;
+mod reach;
 
 use std::cell::RefCell;
 
 use serde::{Deserialize, Serialize};
 
 use super::args::{Doctor, Global};
+use super::failure::with_on;
 use super::setting::Setting;
 use super::{Exit, Failure, ladder, output};
-use crate::session::{FORMAT, Rung, Verdict};
+use crate::session::{FORMAT, Rung, Verdict, Ways};
 
 /// What `doctor --json` prints, and the laptop reads of a login node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ struct Told {
     /// `laptop`, `login` or `node`.
     place: String,
     rungs: Vec<Rung>,
+    /// The order of ways to sessions of here, where the configuration says one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ways: Option<Ways>,
 }
 
 /// The rungs so far, told as they come.
@@ -34,11 +39,18 @@ struct Told {
 struct Ladder {
     /// They are data themselves, and no talk beside it.
     is_data: bool,
+    /// The `--on` that was given, for the commands in cures.
+    on: Option<String>,
     rungs: RefCell<Vec<Rung>>,
 }
 
 impl Ladder {
-    fn add(&self, rung: Rung) {
+    fn add(&self, mut rung: Rung) {
+        if let Some(on) = &self.on {
+            for cure in &mut rung.cures {
+                *cure = with_on(cure, on);
+            }
+        }
         match self.is_data {
             true => ladder::print(&rung),
             false => ladder::tell(&rung),
@@ -56,6 +68,7 @@ impl Doctor {
         }
         let ladder = Ladder {
             is_data: !global.json,
+            on: global.on.clone(),
             ..Ladder::default()
         };
         let setting = match Setting::load() {
@@ -73,7 +86,13 @@ impl Doctor {
                 "node" => node::look(setting, &ladder).await,
                 #[cfg(target_os = "linux")]
                 "login" => login::look(setting, &ladder).await,
-                _ => laptop::look(setting, global, &ladder).await,
+                _ => {
+                    #[cfg(target_os = "linux")]
+                    if let Some(rung) = silent_scheduler(global, setting).await {
+                        ladder.add(rung);
+                    }
+                    laptop::look(setting, global, &ladder).await;
+                }
             }
         }
         let rungs = ladder.rungs.into_inner();
@@ -84,6 +103,7 @@ impl Doctor {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 place: place.to_owned(),
                 rungs,
+                ways: setting.as_ref().and_then(Setting::ways),
             });
         } else {
             let failing = if well {
@@ -105,6 +125,24 @@ impl Doctor {
             _ => "laptop",
         }
     }
+}
+
+/// A scheduler of this machine that says nothing, where another cluster is the default: it may be a
+/// login node all the same.
+#[cfg(target_os = "linux")]
+async fn silent_scheduler(global: &Global, setting: &Setting) -> Option<Rung> {
+    let default = setting.config.default_cluster()?;
+    if global.on.is_some() {
+        return None;
+    }
+    let kind = setting.found().await.ok()??;
+    let silent = setting.scheduler(kind).ok()?.cluster().await.err()?;
+    let told = format!(
+        "{kind} is installed here and does not answer ({silent}); this machine is taken for a \
+         laptop, since {default:?} is the default cluster"
+    );
+    let rung = Rung::new("scheduler here", Verdict::Warn, told);
+    Some(rung.cure("if it is a login node: qdebug doctor --login"))
 }
 
 /// The files say what can be; what is odd in them was told when they were read.

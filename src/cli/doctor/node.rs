@@ -9,7 +9,9 @@ use crate::cli::setting::Setting;
 use crate::gpu::{self, Gpu, inventory};
 use crate::kit::Kit;
 use crate::node::hooks::{Found, PlainPath, Target};
-use crate::node::{EngineFound, FolderFound, engine_found, folder_found};
+use crate::node::{
+    EngineFound, FolderFound, Publish, engine_found, folder_found, published_address,
+};
 use crate::session::{Rung, Verdict};
 
 /// How long a driver may take: one that hangs never answers.
@@ -28,6 +30,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
         Ok(found) => engine(&found).took(began.elapsed()),
         Err(error) => Failure::from(error).rung("engine").took(began.elapsed()),
     });
+    ladder.add(published(setting).await);
     let began = Instant::now();
     let looked = tokio::time::timeout(DRIVER_LIMIT, tokio::task::spawn_blocking(inventory)).await;
     ladder.add(match looked {
@@ -116,6 +119,32 @@ fn hooks(found: &Found) -> Rung {
             Rung::new(name, Verdict::Warn, problem).cure("qdebug hooks status")
         }
         (Some(version), None) => Rung::new(name, Verdict::Ok, format!("of qdebug {version}")),
+    }
+}
+
+/// On which address of this node sessions are published.
+async fn published(setting: &Setting) -> Rung {
+    let wanted = setting.publish();
+    let lookup = |name: &str| std::env::var(name).ok();
+    let found = published_address(&wanted, lookup).await;
+    let rung = |verdict, told: String| Rung::new("publish", verdict, told);
+    let from = setting.config.origin(&["publish"]);
+    match (wanted, found) {
+        (_, Ok(None)) => rung(
+            Verdict::Ok,
+            format!("sessions' ports are on the loopback alone ({from})"),
+        ),
+        (_, Ok(Some(address))) => rung(
+            Verdict::Ok,
+            format!("sessions' ports are published on {address} ({from})"),
+        ),
+        // What a job has, this shell may not have.
+        (Publish::Login, Err(why)) => rung(Verdict::Skipped, format!("{why} ({from})"))
+            .cure("within a job this tells the address; a network names it without")
+            .cure("publish = \"10.0.0.0/8\" (yours) in the site file"),
+        (_, Err(why)) => rung(Verdict::Warn, format!("{why} ({from})"))
+            .cure("name one network or interface of this node as publish in the site file")
+            .cure("of several addresses a job takes the one that leads to its login node"),
     }
 }
 

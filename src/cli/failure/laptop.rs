@@ -25,6 +25,16 @@ impl From<laptop::Error> for Failure {
             }
             E::Unsure { .. } => failure(Exit::ClusterUnreachable)
                 .hint("`qdebug list` tells, once the cluster answers; `qdebug connect` goes on"),
+            E::Submitted { job, .. } => {
+                let failure = failure(Exit::Versions);
+                match job {
+                    Some(job) => failure.hint(format!(
+                        "`qdebug connect {job}` goes on, `qdebug stop {job}` ends it"
+                    )),
+                    None => failure.hint("`qdebug list` tells its job"),
+                }
+                .hint("install the same qdebug on both sides")
+            }
             E::NotKnown { name } => {
                 failure(Exit::NoSuchSession).hint(format!("first: qdebug connect {name}"))
             }
@@ -39,7 +49,11 @@ impl From<laptop::Error> for Failure {
                     failure(Exit::HostKey).hint(HOST_KEY)
                 }
                 _ => failure(Exit::ClusterUnreachable)
-                    .hint("can you log in to the node from the login node while the job runs?"),
+                    .hint("can you log in to the node from the login node while the job runs?")
+                    .hint(
+                        "where nodes let no user in, the site opens the way `port`: `publish` in \
+                         its file (see \"No way leads to a session\" in the README)",
+                    ),
             },
             E::NotLetIn { .. } => failure(Exit::ClusterUnreachable)
                 .hint("`qdebug logs` of the session shows what its sshd said"),
@@ -48,12 +62,24 @@ impl From<laptop::Error> for Failure {
                 "what there is: qdebug ssh {name} -- 'ls /usr/bin/python* /opt/*/bin/python*'; \
                  another folder: --folder"
             )),
-            E::NoDebugpy { .. } => failure(Exit::Image)
-                .hint("add it to the image: RUN pip install debugpy")
-                .hint(
-                    "or install it where there is internet, into your folder of this image: \
-                     pip install --user debugpy in a session on such a node",
-                ),
+            E::NoDebugger { package, .. } => {
+                // PyCharm's debugger is to be that of its version.
+                let package = match *package {
+                    "pydevd-pycharm" => "pydevd-pycharm~=BUILD, as PyCharm's debug server shows it",
+                    package => package,
+                };
+                failure(Exit::Image)
+                    .hint(format!("add it to the image: RUN pip install {package}"))
+                    .hint(
+                        "or install it where there is internet, into your folder of this image: \
+                         pip install --user in a session on such a node",
+                    )
+            }
+            E::NobodyListens { port } => failure(Exit::Failed)
+                .hint(format!(
+                    "PyCharm: Run, Edit Configurations, Python Debug Server, port {port}; start it"
+                ))
+                .hint("then run this again"),
             E::PortTaken { .. } => failure(Exit::Failed).hint(
                 "another `qdebug debug` of this session may run; choose another port by `--port`",
             ),
@@ -115,7 +141,7 @@ impl Failure {
             E::Listen { port, .. } => failure(Exit::Failed).hint(format!(
                 "something else listens on {port}; choose another by `--port`"
             )),
-            E::Forward { .. } => failure(Exit::ClusterUnreachable),
+            E::Forward { .. } | E::NodePort { .. } => failure(Exit::ClusterUnreachable),
             E::Word(_) | E::Key(_) => failure(Exit::Usage),
             E::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),

@@ -2,6 +2,7 @@
 //! typed errors of the halves here and nowhere else: `login`, `node` and `laptop` say what each
 //! of their errors means.
 
+mod hint;
 mod ide;
 mod laptop;
 #[cfg(target_os = "linux")]
@@ -9,6 +10,7 @@ mod login;
 #[cfg(target_os = "linux")]
 mod node;
 
+pub(super) use hint::with_on;
 #[cfg(target_os = "linux")]
 pub(super) use node::explain;
 use serde::Serialize;
@@ -105,6 +107,25 @@ impl Failure {
     /// Adds what to do about it.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// The same with the `--on` that was given in every command that it names: without it they would
+    /// be about another cluster.
+    pub(super) fn on(mut self, on: Option<&str>) -> Self {
+        let Some(on) = on else { return self };
+        for hint in &mut self.hints {
+            *hint = with_on(hint, on);
+        }
+        // A cluster's own hints stand behind what it said.
+        let lines = self
+            .message
+            .split('\n')
+            .map(|line| match line.trim_start() {
+                told if told.starts_with("hint: ") => with_on(line, on),
+                _ => line.to_owned(),
+            });
+        self.message = lines.collect::<Vec<_>>().join("\n");
         self
     }
 

@@ -56,7 +56,8 @@ impl Up {
         if let Some(by) = interrupted {
             return wait::interrupted(&jobs, &submitted.job, by).await;
         }
-        match connect(&cluster, global, submitted.name.as_str(), self.way).await? {
+        let name = submitted.name.as_str();
+        match connect(&cluster, &setting, global, name, self.way).await? {
             Ended::Over(code) => Ok(code),
             Ended::Interrupted { by, until } => match until {
                 Until::Asked | Until::Waited(_) => {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::start::Port;
 use super::{Launching, Plan};
 use crate::gpu::Mode;
 use crate::node::end::Made;
@@ -17,7 +18,7 @@ impl Launching<'_> {
     pub(super) fn details(
         &self,
         made: &Made,
-        port: u16,
+        port: Port,
         mut notices: Vec<String>,
         address: Option<IpAddr>,
     ) -> ConnectionDetails {
@@ -41,6 +42,12 @@ impl Launching<'_> {
                 self.node_dir.shown()
             ));
         }
+        if let Some(address) = port.silent {
+            notices.push(format!(
+                "the session's port does not answer on {address}, where the site's file wants it \
+                 published: a firewall of the node may forbid that"
+            ));
+        }
         let exclusive = gpus.iter().filter(|gpu| gpu.mode == Mode::Exclusive);
         notices.extend(exclusive.map(|gpu| {
             format!(
@@ -54,7 +61,8 @@ impl Launching<'_> {
             node: host::node_name(),
             address,
             node_host_keys: host::ssh_host_keys(Path::new("/etc/ssh")),
-            port,
+            port: port.number,
+            published: port.published.map(IpAddr::V4),
             user: self.user.name.clone(),
             host_key: made
                 .server

@@ -11,6 +11,7 @@ mod details;
 mod spec;
 mod start;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use super::host::{self, User};
 use super::image::{self, Known, Lookup};
 use super::job::OwnJob;
 use super::place::{DEFAULT_BASE, NodeDir};
+use super::publish;
 use super::report::Reporter;
 use super::run::Options;
 use super::server::{self, Server};
@@ -150,6 +152,7 @@ impl Launching<'_> {
     async fn container(&self, made: &mut Made) -> Result<ConnectionDetails, Error> {
         let request = self.plan.request;
         let address = host::address_in_background();
+        let published = self.published().await;
         let lookup = |name: &str| std::env::var(name).ok();
         let uuids = self.gpu_uuids();
         let environment = environment::of_session(
@@ -215,7 +218,8 @@ impl Launching<'_> {
                 None => lookup.look(&looking).await,
             }
         };
-        let ((port, looked), mut known) = tokio::try_join!(self.start(made, spec), look)?;
+        let at = published.as_ref().ok().copied().flatten();
+        let ((port, looked), mut known) = tokio::try_join!(self.start(made, spec, at), look)?;
         let mut notices = Vec::new();
         match looked.look().await {
             Some(look) => {
@@ -231,7 +235,22 @@ impl Launching<'_> {
             lookup.keep(&known);
         }
         notices.append(&mut unmet);
+        notices.extend(published.err());
         Ok(self.details(made, port, notices, address.await))
+    }
+
+    /// The address of this node to publish on beside the loopback, as the site chose; else why not,
+    /// in words for the user: the other ways may lead here all the same.
+    async fn published(&self) -> Result<Option<Ipv4Addr>, String> {
+        let lookup = |name: &str| std::env::var(name).ok();
+        let found = publish::find(&self.plan.options.publish, lookup).await;
+        found.map_err(|why| {
+            tracing::warn!(why, "not published");
+            format!(
+                "the session's port is on the node's loopback alone, although the site's file wants \
+                 it published: {why}; `qdebug doctor --node` on this node tells more"
+            )
+        })
     }
 
     /// Gives a running container what was found in its image while it started.

@@ -17,6 +17,18 @@ use crate::node::{Error, folders, look, port};
 const PORT_TRIES: u32 = 8;
 /// How long sshd may take to answer, on a node under load.
 const SERVING_LIMIT: Duration = Duration::from_secs(60);
+/// How long it may take on the node's other address, when it answers on the loopback.
+const PUBLISHED_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where a session's sshd answers: on the loopback, and on what else there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Port {
+    pub(super) number: u16,
+    /// The node's own address on which it answers, too.
+    pub(super) published: Option<Ipv4Addr>,
+    /// That on which it should and does not.
+    pub(super) silent: Option<Ipv4Addr>,
+}
 
 impl Launching<'_> {
     /// Makes and starts the container on a port that is free in the end, and waits for sshd. What is
@@ -25,7 +37,8 @@ impl Launching<'_> {
         &self,
         made: &mut Made,
         mut spec: ContainerSpec,
-    ) -> Result<(u16, look::Awaited), Error> {
+        published: Option<Ipv4Addr>,
+    ) -> Result<(Port, look::Awaited), Error> {
         let request = self.plan.request;
         let mut taken = String::new();
         for attempt in 1..=PORT_TRIES {
@@ -33,7 +46,10 @@ impl Launching<'_> {
                 break;
             };
             spec.publish = Some(Publish {
-                address: Ipv4Addr::LOCALHOST,
+                // The loopback always: what runs on the node itself goes by it.
+                addresses: std::iter::once(Ipv4Addr::LOCALHOST)
+                    .chain(published)
+                    .collect(),
                 port,
                 container_port: SSH_PORT,
             });
@@ -89,7 +105,7 @@ impl Launching<'_> {
             let exit = made.exit.insert(exit);
             let deadline = Instant::now() + SERVING_LIMIT;
             let banner = tokio::select! {
-                banner = port::banner(port, deadline) => banner,
+                banner = port::banner(Ipv4Addr::LOCALHOST, port, deadline) => banner,
                 exit = exit.exited() => return Err(Error::Died {
                     exit: exit?,
                     lines: output.tail().await,
@@ -114,6 +130,19 @@ impl Launching<'_> {
             heard.watch(self.gpu_uuids());
             made.devices = Some(heard);
             output.detach();
+            let (mut published, mut silent) = (published, None);
+            if let Some(address) = published {
+                let deadline = Instant::now() + PUBLISHED_LIMIT;
+                if port::banner(address, port, deadline).await.is_none() {
+                    tracing::warn!(%address, port, "sshd does not answer there");
+                    (published, silent) = (None, Some(address));
+                }
+            }
+            let port = Port {
+                number: port,
+                published,
+                silent,
+            };
             return Ok((port, looked));
         }
         Err(Error::NoPort {
