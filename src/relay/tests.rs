@@ -32,6 +32,7 @@ fn relay(port: u16) -> (Arc<Relay>, tokio::task::JoinHandle<()>) {
     (Arc::new(Relay::over(from, to)), served)
 }
 
+#[cfg(unix)]
 fn relay_to_all() -> Arc<Relay> {
     let (near, far) = duplex(4096);
     let (from, to) = tokio::io::split(far);
@@ -46,6 +47,7 @@ fn sh(script: &str) -> Wanted {
 }
 
 /// A command through it: its status and what it wrote.
+#[cfg(unix)]
 async fn run(relay: &Relay, script: &str, stdin: &[u8]) -> (i32, Vec<u8>, String) {
     let (mut out, mut said) = (Vec::new(), Vec::new());
     let stream = relay.open(&sh(script)).await.unwrap();
@@ -212,6 +214,7 @@ async fn a_far_side_that_breaks_the_rules_ends_the_link() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn commands_have_their_input_both_outputs_and_their_status() {
     let relay = relay_to_all();
@@ -231,6 +234,7 @@ async fn commands_have_their_input_both_outputs_and_their_status() {
     assert!(String::from_utf8_lossy(&said).contains("not installed"));
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn commands_and_connections_go_side_by_side() {
     let relay = relay_to_all();
@@ -274,6 +278,7 @@ async fn a_relay_to_one_port_runs_nothing_and_dials_nowhere_else() {
     soon(there_and_back(&relay, 7, 1000)).await;
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_command_whose_client_goes_away_is_not_killed() {
     let folder = tempfile::tempdir().unwrap();

@@ -109,6 +109,7 @@ pub fn on_node(node: &Node, is_pinned: bool, words: &[String]) -> Result<Program
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::DRIVE;
 
     #[test]
     fn login_goes_on_with_pinned_keys_and_asks_nobody() {
@@ -118,7 +119,7 @@ mod tests {
             port: 22,
             user: "alice".parse().unwrap(),
             host_key_alias: "qdebug-node-node1".parse().unwrap(),
-            known_hosts: PlainPath::new("/tmp/a b").unwrap(),
+            known_hosts: PlainPath::new(format!("{DRIVE}/tmp/a b")).unwrap(),
         };
         let words = ["/opt/q d".to_owned(), "relay".to_owned()];
         let shown = |is_pinned| on_node(&node, is_pinned, &words).unwrap().shown();

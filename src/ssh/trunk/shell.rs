@@ -315,6 +315,7 @@ fn last_line(said: &str) -> String {
     last.unwrap_or("it wrote nothing").to_owned()
 }
 
+#[cfg(unix)] // A script for the cluster's `sh`.
 #[cfg(test)]
 mod tests {
     use super::*;
