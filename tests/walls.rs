@@ -63,10 +63,11 @@ const MAY_SEE: [(&str, &[&str]); 18] = [
 ];
 
 /// The one place of each outside crate.
-const HOME_OF: [(&str, &str); 7] = [
+const HOME_OF: [(&str, &str); 8] = [
     ("bollard", "engine"),
     ("openssh", "ssh"),
     ("nvml_wrapper", "gpu"),
+    ("qdebug_mig", "gpu"),
     ("clap", "cli"),
     ("portpicker", "node"),
     ("zstd", "cache"),
@@ -77,8 +78,8 @@ fn sources(module: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(module).expect("a module's folder") {
         let path = entry.expect("an entry").path();
-        // Init is a program of its own, build.rs runs before there is a crate.
-        if path.is_dir() && !path.ends_with("kit/init") {
+        // Members of their own are others' house, build.rs runs before there is a crate.
+        if path.is_dir() && !path.join("Cargo.toml").exists() {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("kit/build.rs") {
             found.push(path);

@@ -1,13 +1,19 @@
 //! What `-g TYPE` of submit means: the catalogue's type, else one that the cluster's own nodes report,
 //! else a refusal that names the known ones.
 
+use std::time::Duration;
+
 use super::output::harmless;
 use super::{Exit, Failure};
 use crate::config::{Catalogue, Dialect, GpuType};
+use crate::gpu::TypePattern;
 use crate::login::{Login, ReportedType, Submission};
 use crate::scheduler::Kind;
 use crate::session::GpuRequest;
 use crate::text::nearest;
+
+/// How long the driver of this machine may take to name its GPUs.
+const DRIVER_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn type_of(catalogue: &Catalogue, word: &str) -> Option<String> {
     catalogue.of_word(word).map(|kind| kind.name.clone())
@@ -41,15 +47,21 @@ pub(super) fn asked(catalogue: &Catalogue, text: &str, count: u32) -> (GpuReques
 }
 
 /// Finds the scheduler's words for the GPUs of a submission: what a file says; else the word that
-/// the nodes use for the type; else the built-in words. `local` has no nodes: there the node half
-/// asks the machine itself.
+/// the nodes use for the type; else the built-in words. `local` has no nodes: there the machine itself is
+/// asked, and by the node half once more.
 pub(super) async fn settle(
     submission: &mut Submission,
     catalogue: &Catalogue,
     login: &Login,
 ) -> Result<(), Failure> {
-    let (Some(gpu), Some(dialect)) = (&mut submission.gpu, dialect(login.kind())) else {
+    let Some(gpu) = &mut submission.gpu else {
         return Ok(());
+    };
+    let Some(dialect) = dialect(login.kind()) else {
+        return match catalogue.find(&gpu.kind) {
+            Some(_) => Ok(()),
+            None => is_here(&gpu.kind, catalogue).await,
+        };
     };
     let kind = catalogue.find(&gpu.kind);
     let configured = kind
@@ -82,6 +94,26 @@ pub(super) async fn settle(
     Ok(())
 }
 
+/// Whether a type that is in no catalogue may be one of this machine's GPUs, by their names. Where the
+/// driver does not tell, the node half says why.
+async fn is_here(kind: &str, catalogue: &Catalogue) -> Result<(), Failure> {
+    let asking = tokio::task::spawn_blocking(crate::gpu::inventory);
+    let Ok(Ok(Ok(gpus))) = tokio::time::timeout(DRIVER_LIMIT, asking).await else {
+        return Ok(());
+    };
+    let names: Vec<String> = gpus.into_iter().map(|gpu| gpu.name).collect();
+    is_one_of(kind, &names, catalogue)
+}
+
+fn is_one_of(kind: &str, names: &[String], catalogue: &Catalogue) -> Result<(), Failure> {
+    let pattern = TypePattern::of_type(kind);
+    if names.iter().any(|name| pattern.matches(name)) {
+        return Ok(());
+    }
+    let names: Vec<String> = names.iter().map(|name| harmless(name)).collect();
+    Err(not_known(kind, catalogue, &[]).hint(format!("this machine has {}", names.join(", "))))
+}
+
 fn dialect(kind: Kind) -> Option<Dialect> {
     match kind {
         Kind::OpenPbs => Some(Dialect::OpenPbs),
@@ -112,8 +144,20 @@ fn reported_as<'a>(
     reported.iter().find(named).or(only)
 }
 
-/// What is said of a type that nobody knows.
+/// What is said of a type that nobody knows, with what the cluster's nodes have.
 fn unknown(asked: &str, catalogue: &Catalogue, reported: &[ReportedType]) -> Failure {
+    let failure = not_known(asked, catalogue, reported);
+    let here: Vec<String> = reported.iter().map(|one| harmless(&one.word)).collect();
+    match here.is_empty() {
+        true => failure.hint("the cluster's nodes tell of no type; `qdebug gpus` asks them"),
+        false => failure.hint(format!(
+            "types of this cluster's nodes: {}",
+            here.join(", ")
+        )),
+    }
+}
+
+fn not_known(asked: &str, catalogue: &Catalogue, reported: &[ReportedType]) -> Failure {
     let of_nodes = || reported.iter().map(|one| one.word.as_str());
     let built = catalogue.types();
     let names = built.iter().flat_map(|kind| {
@@ -125,16 +169,8 @@ fn unknown(asked: &str, catalogue: &Catalogue, reported: &[ReportedType]) -> Fai
         Some(near) => Failure::new(Exit::Usage, format!("{message}; did you mean {near}?")),
         None => Failure::new(Exit::Usage, message),
     };
-    let here: Vec<String> = of_nodes().map(harmless).collect();
     let listed: Vec<String> = built.iter().map(ToString::to_string).collect();
-    let failure = failure.hint(format!("types that qdebug knows: {}", listed.join(", ")));
-    match here.is_empty() {
-        true => failure.hint("the cluster's nodes tell of no type; `qdebug gpus` asks them"),
-        false => failure.hint(format!(
-            "types of this cluster's nodes: {}",
-            here.join(", ")
-        )),
-    }
+    failure.hint(format!("types that qdebug knows: {}", listed.join(", ")))
 }
 
 #[cfg(test)]
@@ -186,5 +222,19 @@ mod tests {
             assert!(told.contains(word), "{word}: {told}");
         }
         assert!(!format!("{:?}", unknown("xyz", &catalogue, &[])).contains("did you mean"));
+    }
+    #[test]
+    fn on_a_workstation_a_type_is_a_part_of_a_gpus_name() {
+        let catalogue = Catalogue::built_in();
+        let names = ["NVIDIA GeForce RTX 4090".to_owned()];
+        assert!(is_one_of("RTX 4090", &names, &catalogue).is_ok());
+        let told = format!("{:?}", is_one_of("V10", &names, &catalogue));
+        for word in [
+            "no GPU type V10",
+            "did you mean V100?",
+            "this machine has NVIDIA GeForce",
+        ] {
+            assert!(told.contains(word), "{word}: {told}");
+        }
     }
 }

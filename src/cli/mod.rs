@@ -87,12 +87,17 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
+            if !error.use_stderr() {
+                return Exit::Done.into();
             }
-            .into();
+            let words = std::env::args_os().skip(1);
+            if words
+                .take_while(|word| word != "--")
+                .any(|word| word == "--json")
+            {
+                Failure::of_usage(&error.render().to_string()).tell_json();
+            }
+            return Exit::Usage.into();
         }
     };
     let log = start_log(&cli);
@@ -231,7 +236,7 @@ impl Command {
             Self::Cluster(command) => command.run(global).await,
             Self::Completions { shell } => help::completions(shell),
             Self::Man => help::man(),
-            Self::Help { topic } => help::topic(topic.as_deref()),
+            Self::Help { topic } => help::topic(&topic),
         }
     }
 }

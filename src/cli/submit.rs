@@ -12,7 +12,9 @@ use crate::laptop;
 use crate::login::{Login, Submission, Submitted};
 use crate::process::Interrupts;
 use crate::scheduler::Kind;
-use crate::session::{EngineChoice, GpuRequest, ImageSource, Mount, Sshd, Standing, Status};
+use crate::session::{
+    EngineChoice, EnvName, GpuRequest, ImageSource, Mount, Sshd, Standing, Status,
+};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -106,7 +108,9 @@ impl Submit {
             Failure::new(Exit::Usage, "for how long? there is no default for it")
                 .hint("add a walltime such as `-w 4h`")
         })?;
-        let image = match self.recipe.source()? {
+        let mut env: Vec<_> = self.variables().cloned().collect();
+        let args = env.split_off(env.len().saturating_sub(self.build_args_behind));
+        let image = match self.recipe.source(args)? {
             Some(recipe) => recipe,
             None => {
                 let image = self.image.clone().or(defaults.image).ok_or_else(|| {
@@ -119,7 +123,6 @@ impl Submit {
                 }
             }
         };
-        let env = self.variables().cloned().collect();
         let catalogue = setting.config.catalogue();
         let gpu = (!gpu.eq_ignore_ascii_case("none"))
             .then(|| gpu_type::asked(catalogue, &gpu, self.count))
@@ -154,7 +157,7 @@ impl Submit {
                 Some(EngineFlag::Podman) => EngineChoice::Podman,
             },
             mounts,
-            env,
+            env: env.into_iter().collect(),
             cpus: self.cpus.or(limits.cpus),
             memory_bytes: self.memory.or(limits.memory_bytes),
             shm_bytes: self.shm_size,
@@ -174,15 +177,16 @@ impl Submit {
 }
 
 impl Recipe {
-    /// The recipe as a session names it, with absolute paths; `None` where none was given.
-    fn source(&self) -> Result<Option<ImageSource>, Failure> {
+    /// The recipe as a session names it, with absolute paths, and with more build arguments; `None` where
+    /// none was given.
+    fn source(&self, more: Vec<(EnvName, String)>) -> Result<Option<ImageSource>, Failure> {
         let Some((recipe, context)) = self.paths()? else {
             return Ok(None);
         };
         Ok(Some(ImageSource::Recipe {
             recipe,
             context,
-            args: self.build_arg.iter().cloned().collect(),
+            args: self.build_arg.iter().cloned().chain(more).collect(),
         }))
     }
 

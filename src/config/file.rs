@@ -14,6 +14,7 @@ use super::fields::{
 };
 use super::origin::{self, Leaf};
 use super::reach::{Publish, publish, ways};
+use super::said::in_words;
 use crate::platform;
 use crate::text::nearest;
 
@@ -315,7 +316,7 @@ fn wrong(path: &Path, text: &str, leaves: &[Leaf], error: &toml::de::Error) -> E
         path: path.to_owned(),
         line: origin::line(text, at),
         key: origin::key_at(leaves, at),
-        reason: error.message().replace('\n', "; "),
+        reason: in_words(error.message()),
     }
 }
 

@@ -15,6 +15,7 @@ mod file;
 mod origin;
 mod profile;
 mod reach;
+mod said;
 mod values;
 
 use std::collections::BTreeMap;

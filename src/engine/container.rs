@@ -172,7 +172,7 @@ impl Engine {
             .docker
             .create_container(options, body(spec, &self.flavour, way))
             .await
-            .map_err(|error| from_api(DOING, error))?;
+            .map_err(|error| self.about_gpus(from_api(DOING, error)))?;
         for warning in &made.warnings {
             tracing::warn!(warning, "the engine warned while making the container");
         }
@@ -192,7 +192,7 @@ impl Engine {
         self.docker
             .start_container(id.as_str(), None)
             .await
-            .map_err(|error| from_api("starting the container", error))
+            .map_err(|error| self.about_gpus(from_api("starting the container", error)))
     }
 
     /// Asks it to end, and kills it after `grace` (whole seconds). A container that has ended or

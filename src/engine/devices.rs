@@ -32,6 +32,8 @@ pub(super) enum Way {
     Runtime,
     /// By a device request that docker serves through NVIDIA's hook, as `docker run --gpus` does.
     Request,
+    /// The same, where CDI specs describe other GPUs of NVIDIA's than these: they may be out of date.
+    RequestBesideCdi,
     /// By the environment alone: NVIDIA's hook for OCI runtimes reads it.
     Environment,
 }
@@ -79,8 +81,10 @@ impl Way {
             Self::Runtime
         } else if says.cdi && says.api < API_THAT_TELLS_DEVICES {
             Self::Cdi
-        } else {
+        } else if says.devices.is_empty() {
             Self::Request
+        } else {
+            Self::RequestBesideCdi
         }
     }
 
@@ -97,7 +101,9 @@ impl Way {
         match self {
             Self::Cdi => "by CDI (nvidia.com/gpu)",
             Self::Runtime => "by NVIDIA's container runtime",
-            Self::Request => "by a device request (nvidia), as `docker run --gpus` does",
+            Self::Request | Self::RequestBesideCdi => {
+                "by a device request (nvidia), as `docker run --gpus` does"
+            }
             Self::Environment => "by NVIDIA's OCI hook",
         }
     }
@@ -122,7 +128,7 @@ impl Way {
                     ..DeviceRequest::default()
                 })
             }
-            Self::Request => Asked::device(DeviceRequest {
+            Self::Request | Self::RequestBesideCdi => Asked::device(DeviceRequest {
                 driver: Some("nvidia".to_owned()),
                 device_ids: Some(uuids.to_vec()),
                 capabilities: Some(vec![vec!["gpu".to_owned()]]),
@@ -150,6 +156,24 @@ impl Engine {
     /// How it was asked for GPUs, in words for the user.
     pub fn gpu_way(&self) -> &'static str {
         self.gpu_way.get().map_or("not at all", |way| way.words())
+    }
+
+    /// An error of asking for GPUs, with what the engine said of its CDI before: where specs describe
+    /// others, it is not the toolkit that is missing.
+    pub(super) fn about_gpus(&self, error: Error) -> Error {
+        match (error, self.gpu_way.get()) {
+            (
+                Error::Devices {
+                    lack: GpuLack::Toolkit,
+                    detail,
+                },
+                Some(Way::RequestBesideCdi),
+            ) => Error::Devices {
+                lack: GpuLack::CdiSpec,
+                detail: format!("{detail}; its CDI specs describe other GPUs than the session's"),
+            },
+            (error, _) => error,
+        }
     }
 
     /// How it is to be asked for these GPUs; it is asked about itself the first time.
@@ -282,6 +306,8 @@ mod tests {
         assert_eq!(way(CDI_TOLD, (1, 51), &["GPU-1", "MIG-2"]), Way::Cdi);
         // One that no spec describes spoils it for all: ways are not mixed.
         assert_eq!(way(CDI_TOLD, (1, 51), &["GPU-1", "GPU-3"]), Way::Runtime);
+        let others = CDI_TOLD.replace("nvidia\":{", "other\":{");
+        assert_eq!(way(&others, (1, 51), &["GPU-9"]), Way::RequestBesideCdi);
         assert_eq!(way("{}", (1, 40), &["GPU-1"]), Way::Request);
         assert_eq!(Way::of_podman(4), Way::Environment);
         assert_eq!(Way::of_podman(5), Way::Cdi);
@@ -302,6 +328,8 @@ mod tests {
         let ids = asked.requests.unwrap().remove(0).device_ids.unwrap();
         assert_eq!(ids, ["nvidia.com/gpu=GPU-1", "nvidia.com/gpu=MIG-2"]);
         assert_eq!(env, ["A=b", "NVIDIA_VISIBLE_DEVICES=void"]);
+        let beside = ask(Way::RequestBesideCdi, &[]);
+        assert_eq!(beside, ask(Way::Request, &[]));
         let (asked, env) = ask(Way::Request, &[]);
         let request = asked.requests.unwrap().remove(0);
         assert_eq!(request.driver.as_deref(), Some("nvidia"));

@@ -3,21 +3,43 @@
 //! Problem: which parts a container may use, its `/dev/nvidiaN` does not show: all parts of a GPU share
 //! it. Evidence (NVIDIA's MIG user guide): each part is opened by `/dev/nvidia-caps/nvidia-capN` of its
 //! compute instance and of the GPU instance around that, and the driver lists these numbers in
-//! `/proc/driver/nvidia-caps/mig-minors`, under the GPU's own device number. Solution: the list, parsed.
-//! Which UUID has which instance NVML tells, its wrapper does not: so parts are counted, GPU by GPU.
+//! `/proc/driver/nvidia-caps/mig-minors`, under the GPU's own device number and the instances' numbers.
+//! Solution: the list, parsed. Which instances a UUID is, NVML tells ([`Gpu::instances`]).
+//!
+//! [`Gpu::instances`]: super::Gpu::instances
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
+
+pub use qdebug_mig::Instances;
 
 /// Where the driver lists them, below `/`.
 const LIST: &str = "proc/driver/nvidia-caps/mig-minors";
 /// A longer list is none of the driver's, in bytes.
 const LIST_LIMIT: usize = 1 << 20;
 
-/// The capabilities of compute instances: the device's number, and the GPU's.
+/// A MIG part by its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// The number of its GPU's device, `/dev/nvidiaN`.
+    pub minor: u32,
+    /// Its place in that.
+    pub instances: Instances,
+}
+
+impl fmt::Display for Part {
+    /// As the driver writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Instances { gpu, compute } = self.instances;
+        write!(f, "gi{gpu}/ci{compute} of /dev/nvidia{}", self.minor)
+    }
+}
+
+/// The capabilities of compute instances: the device's number, and the part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    gpu_of: BTreeMap<u32, u32>,
+    part_of: BTreeMap<u32, Part>,
 }
 
 impl Capabilities {
@@ -31,37 +53,44 @@ impl Capabilities {
     pub fn parse(text: &str) -> Self {
         let number = |word: &str, before: &str| word.strip_prefix(before)?.parse::<u32>().ok();
         let line = |line: &str| {
-            let (path, minor) = line.trim().split_once(' ')?;
+            let (path, device) = line.trim().split_once(' ')?;
             let parts: Vec<&str> = path.split('/').collect();
             let [gpu, gi, ci, "access"] = parts[..] else {
                 return None;
             };
-            number(gi, "gi")?;
-            number(ci, "ci")?;
-            Some((minor.trim().parse().ok()?, number(gpu, "gpu")?))
+            let instances = Instances {
+                gpu: number(gi, "gi")?,
+                compute: number(ci, "ci")?,
+            };
+            let minor = number(gpu, "gpu")?;
+            Some((device.trim().parse().ok()?, Part { minor, instances }))
         };
         Self {
-            gpu_of: text.lines().filter_map(line).collect(),
+            part_of: text.lines().filter_map(line).collect(),
         }
     }
 
     /// Whether nothing is known of parts.
     pub fn is_empty(&self) -> bool {
-        self.gpu_of.is_empty()
+        self.part_of.is_empty()
     }
 
-    /// How many parts of which GPU, by its device's number, these devices below `/dev` open.
-    pub fn parts<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeMap<u32, usize> {
-        let mut counts = BTreeMap::new();
-        for name in names {
-            let number = name.strip_prefix("nvidia-caps/nvidia-cap");
-            let number = number.and_then(|number| number.parse().ok());
-            if let Some(gpu) = number.and_then(|number: u32| self.gpu_of.get(&number)) {
-                *counts.entry(*gpu).or_insert(0) += 1;
-            }
-        }
-        counts
+    /// The parts that these devices below `/dev` open.
+    pub fn parts<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeSet<Part> {
+        let part = |name: &str| {
+            let number = name.strip_prefix("nvidia-caps/nvidia-cap")?;
+            self.part_of.get(&number.parse().ok()?).copied()
+        };
+        names.filter_map(part).collect()
     }
+}
+
+/// The instances in a UUID of the old form, `MIG-GPU-<UUID of the GPU>/<GPU instance>/<compute
+/// instance>`, which drivers before 470 give.
+pub(super) fn in_uuid(uuid: &str) -> Option<Instances> {
+    let mut words = uuid.strip_prefix("MIG-GPU-")?.split('/').skip(1);
+    let (gpu, compute) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some(Instances { gpu, compute })
 }
 
 #[cfg(test)]
@@ -73,18 +102,25 @@ mod tests {
         gpu0/gi0/ci1/access 5\ngpu0/gi1/access 12\ngpu0/gi1/ci0/access 13\ngpu1/gi0/access 138\n\
         gpu1/gi0/ci0/access 139\n";
 
+    fn part(minor: u32, gpu: u32, compute: u32) -> Part {
+        let instances = Instances { gpu, compute };
+        Part { minor, instances }
+    }
+
     #[test]
-    fn parts_are_counted_by_their_own_capability() {
+    fn parts_are_known_by_their_own_capability() {
         let capabilities = Capabilities::parse(LISTED);
-        let counts = |names: &str| capabilities.parts(names.split(' '));
-        assert_eq!(counts("nvidia0 nvidiactl"), BTreeMap::new());
+        let parts = |names: &str| Vec::from_iter(capabilities.parts(names.split(' ')));
+        assert_eq!(parts("nvidia0 nvidiactl"), []);
         // A GPU instance alone is no part.
-        assert_eq!(counts("nvidia-caps/nvidia-cap3"), BTreeMap::new());
+        assert_eq!(parts("nvidia-caps/nvidia-cap3"), []);
         let one = "nvidia0 nvidia-caps/nvidia-cap12 nvidia-caps/nvidia-cap13";
-        assert_eq!(counts(one), BTreeMap::from([(0, 1)]));
+        assert_eq!(parts(one), [part(0, 1, 0)]);
         let shared = "nvidia-caps/nvidia-cap3 nvidia-caps/nvidia-cap4 nvidia-caps/nvidia-cap5 \
                       nvidia-caps/nvidia-cap139";
-        assert_eq!(counts(shared), BTreeMap::from([(0, 2), (1, 1)]));
+        let three = [part(0, 0, 0), part(0, 0, 1), part(1, 0, 0)];
+        assert_eq!(parts(shared), three);
+        assert_eq!(three[1].to_string(), "gi0/ci1 of /dev/nvidia0");
     }
 
     #[test]
@@ -104,6 +140,22 @@ mod tests {
             "a/b/c/access 3",
         ] {
             assert!(Capabilities::parse(odd).is_empty(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_old_uuid_says_its_place_and_a_new_one_does_not() {
+        let old = in_uuid("MIG-GPU-3b1cf1dc-0f1a-4b5c-8d7e-aaaaaaaaaaaa/7/0");
+        assert_eq!(old, Some(part(0, 7, 0).instances));
+        for other in [
+            "MIG-5aa1c2d4-1111-2222-3333-444444444444",
+            "MIG-GPU-3b1c",
+            "MIG-GPU-3b1c/7",
+            "MIG-GPU-3b1c/7/x",
+            "MIG-GPU-3b1c/7/0/1",
+            "GPU-3b1c/7/0",
+        ] {
+            assert_eq!(in_uuid(other), None, "{other}");
         }
     }
 }

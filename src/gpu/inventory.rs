@@ -10,6 +10,7 @@ use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper::{Device, Nvml};
 
 use super::Error;
+use super::capabilities::{self, Instances};
 use super::health::{self, Fault};
 use super::process::{self, GpuProcess};
 
@@ -34,6 +35,8 @@ pub struct Gpu {
     pub mig: bool,
     /// Its MIG parts.
     pub parts: Vec<Gpu>,
+    /// A part's place in its GPU, where the driver tells.
+    pub instances: Option<Instances>,
     /// Who may compute on it.
     pub mode: Mode,
     /// What is wrong with it.
@@ -146,6 +149,7 @@ fn gpu(device: &Device<'_>, index: u32) -> Result<Gpu, NvmlError> {
         minor: device.minor_number().ok(),
         mig,
         parts: Vec::new(),
+        instances: None,
         mode: match device.compute_mode() {
             Ok(ComputeMode::Prohibited) => Mode::Prohibited,
             Ok(ComputeMode::ExclusiveProcess | ComputeMode::ExclusiveThread) => Mode::Exclusive,
@@ -163,11 +167,17 @@ fn gpu(device: &Device<'_>, index: u32) -> Result<Gpu, NvmlError> {
 /// The MIG parts of a GPU. They share its health, mode and device.
 fn parts(device: &Device<'_>, whole: &Gpu) -> Vec<Gpu> {
     let places = device.mig_device_count().unwrap_or(0).min(PARTS_LIMIT);
+    let library = qdebug_mig::Library::open();
     let part = |place| {
         // A place without a part says "not found".
         let part = device.mig_device_by_index(place).ok()?;
+        let uuid = part.uuid().ok()?;
+        let told = library
+            .as_ref()
+            .and_then(|library| library.instances(&part));
         Some(Gpu {
-            uuid: part.uuid().ok()?,
+            instances: told.or_else(|| capabilities::in_uuid(&uuid)),
+            uuid,
             name: part.name().unwrap_or_else(|_| whole.name.clone()),
             memory_bytes: part.memory_info().map_or(0, |memory| memory.total),
             mig: true,

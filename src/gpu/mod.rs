@@ -21,7 +21,7 @@ mod select;
 mod watch;
 mod work;
 
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Instances, Part};
 pub use grant::{GrantError, Granted, Sources};
 pub use health::Fault;
 pub use inventory::{Gpu, Mode, inventory};

@@ -4,6 +4,7 @@
 //! joining the session's files with the scheduler's word ([`Login::statuses`]). It knows neither
 //! the node nor the laptop: those meet it in the session.
 
+mod check;
 mod error;
 mod gpus;
 mod logs;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::check::{check, plain_path};
 use super::{Error, Login, Submitter};
 use crate::scheduler::{self, JobId, JobName, JobSpec, Kind, torque};
 use crate::session::{
@@ -96,6 +97,10 @@ impl Login {
     /// As submit's checks.
     pub async fn plan(&self, submission: &Submission, by: &Submitter) -> Result<Plan, Error> {
         let (cluster, scheduler) = self.target().await?;
+        check(submission)?;
+        if let Some(name) = &submission.name {
+            self.namesake(name).await?;
+        }
         let request = self.request(submission, by, &cluster)?;
         let session = self.store.place(&request.name);
         let script = job_script(&by.qdebug, &session)?;
@@ -116,11 +121,11 @@ impl Login {
         by: &Submitter,
     ) -> Result<Submitted, Error> {
         let (cluster, scheduler) = self.target().await?;
-        check_mounts(&submission.mounts)?;
-        check_workdir(submission.workdir.as_deref())?;
-        check_image(&submission.image)?;
-        if let Some(name) = &submission.name {
-            self.free_name(name).await?;
+        check(submission)?;
+        if let Some(name) = &submission.name
+            && let Some((session, token)) = self.namesake(name).await?
+        {
+            self.store.retire(&session, &token)?;
         }
         let request = self.request(submission, by, &cluster)?;
         let place = self.store.place(&request.name);
@@ -246,10 +251,10 @@ impl Login {
         free.unwrap_or_else(|| SessionName::invent(kind, seed))
     }
 
-    /// Makes a chosen name free: an ended namesake gives it up, a live one keeps it.
-    async fn free_name(&self, name: &SessionName) -> Result<(), Error> {
+    /// The session that has a chosen name and gives it up, since it is over; a live one keeps it.
+    async fn namesake(&self, name: &SessionName) -> Result<Option<(SessionDir, Token)>, Error> {
         let Ok(session) = self.store.by_name(name) else {
-            return Ok(());
+            return Ok(None);
         };
         let status = self.status_of(&session).await?;
         if !status.state.is_final() {
@@ -258,8 +263,7 @@ impl Login {
                 state: status.state.name(),
             });
         }
-        self.store.retire(&session, &status.token)?;
-        Ok(())
+        Ok(Some((session, status.token)))
     }
 }
 
@@ -326,71 +330,6 @@ fn job_spec(
 /// The name by which the scheduler knows a session's job.
 pub(super) fn job_name(name: &SessionName) -> Result<JobName, Error> {
     Ok(format!("qdebug-{name}").parse::<JobName>()?)
-}
-
-/// A path as text, when it can stand in a script and in a JSON file.
-fn plain_path<'a>(what: &'static str, path: &'a Path) -> Result<&'a str, Error> {
-    let bad = |reason| Error::BadPath {
-        what,
-        path: path.to_string_lossy().into_owned(),
-        reason,
-    };
-    let text = path.to_str().ok_or_else(|| bad("it is not UTF-8"))?;
-    if text.chars().any(char::is_control) {
-        return Err(bad("it holds a line break or control character"));
-    }
-    if !path.is_absolute() {
-        return Err(bad("it is not absolute"));
-    }
-    Ok(text)
-}
-
-fn check_mounts(mounts: &[Mount]) -> Result<(), Error> {
-    match mounts.iter().find(|mount| !mount.source().exists()) {
-        Some(mount) => Err(Error::MountMissing {
-            mount: mount.clone(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// A recipe and its folder must be there and readable, and their paths fit to be written down.
-fn check_image(image: &ImageSource) -> Result<(), Error> {
-    let ImageSource::Recipe {
-        recipe, context, ..
-    } = image
-    else {
-        return Ok(());
-    };
-    plain_path("the Dockerfile", recipe)?;
-    plain_path("the build context", context)?;
-    let unreadable = |what, path: &Path, reason: String| Error::Recipe {
-        what,
-        path: path.to_owned(),
-        reason,
-    };
-    let what = "the Dockerfile";
-    // Looked at before it is opened: opening a pipe would wait for its writer.
-    match recipe.metadata() {
-        Ok(metadata) if metadata.is_file() => std::fs::File::open(recipe)
-            .map(|_| ())
-            .map_err(|error| unreadable(what, recipe, error.to_string()))?,
-        Ok(_) => return Err(unreadable(what, recipe, "it is no file".to_owned())),
-        Err(error) => return Err(unreadable(what, recipe, error.to_string())),
-    }
-    match std::fs::read_dir(context) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(unreadable("the build context", context, error.to_string())),
-    }
-}
-
-fn check_workdir(workdir: Option<&Path>) -> Result<(), Error> {
-    match workdir.filter(|path| !path.is_dir()) {
-        Some(path) => Err(Error::NoWorkdir {
-            path: path.to_owned(),
-        }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

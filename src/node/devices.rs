@@ -6,15 +6,15 @@
 //! are device nodes, `/dev/nvidiaN` by the driver's own number; `/proc/driver/nvidia` shows all of
 //! the node's under CDI, and the image may have no tool to ask with. Solution: the container's first
 //! process, ours, says which nodes it has before it starts sshd, and later whether it may still open
-//! the driver's. MIG parts come as their GPU's node and nodes of capabilities, which the driver lists.
+//! the driver's. Whether these are the session's `arrival` judges.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::arrival::check;
 use crate::gpu::{self, Capabilities, Gpu};
 use crate::kit::report;
 
@@ -47,82 +47,6 @@ pub(super) fn parse(line: &str) -> Option<Report> {
     } else {
         (line == report::BACK).then_some(Report::Back)
     }
-}
-
-/// Whether exactly these GPUs, and as many of their MIG parts, are among the devices; `way` is how the
-/// engine was asked.
-fn check(
-    names: &[String],
-    gpus: &[Gpu],
-    capabilities: &Capabilities,
-    way: &'static str,
-) -> Result<(), gpu::Error> {
-    let mut seen: Vec<u32> = names
-        .iter()
-        .filter_map(|name| name.strip_prefix("nvidia")?.parse().ok())
-        .collect();
-    seen.sort_unstable();
-    let mut wanted: Vec<Option<u32>> = gpus.iter().map(|gpu| gpu.minor).collect();
-    wanted.sort_unstable();
-    // The parts of one GPU share its node.
-    wanted.dedup();
-    let known: Option<Vec<u32>> = wanted.iter().copied().collect();
-    let fits = match &known {
-        Some(known) => seen == *known,
-        // An old driver does not tell its numbers: then how many there are must do.
-        None => seen.len() == gpus.len(),
-    };
-    let parts = parts_that_do_not_fit(names, gpus, capabilities);
-    if fits && parts.is_none() {
-        return Ok(());
-    }
-    let list = |numbers: &[u32]| match numbers {
-        [] => "no GPU".to_owned(),
-        some => {
-            let names: Vec<String> = some.iter().map(|n| format!("/dev/nvidia{n}")).collect();
-            names.join(", ")
-        }
-    };
-    let mut lacks = list(&seen);
-    if let Some(parts) = parts.filter(|_| fits) {
-        lacks.push_str(&parts);
-    }
-    Err(gpu::Error::NotArrived {
-        seen: lacks,
-        wanted: known.map_or_else(|| format!("{} GPUs", gpus.len()), |known| list(&known)),
-        way,
-    })
-}
-
-/// What is wrong with the MIG parts among the devices, as it follows the GPUs' names; nothing where
-/// they are as many as the session's, GPU by GPU.
-fn parts_that_do_not_fit(
-    names: &[String],
-    gpus: &[Gpu],
-    capabilities: &Capabilities,
-) -> Option<String> {
-    let parts = gpus.iter().filter(|gpu| gpu.mig);
-    let minors: Option<Vec<u32>> = parts.map(|part| part.minor).collect();
-    let Some(minors) = minors.filter(|_| !capabilities.is_empty()) else {
-        // The driver does not tell its numbers: then it must do that there are some.
-        let has_some = names.iter().any(|name| name.starts_with("nvidia-caps/"));
-        let needs_some = gpus.iter().any(|gpu| gpu.mig);
-        return (needs_some && !has_some)
-            .then(|| " without the capabilities of its MIG parts (/dev/nvidia-caps)".to_owned());
-    };
-    let mut wanted = BTreeMap::new();
-    for minor in minors {
-        *wanted.entry(minor).or_insert(0) += 1;
-    }
-    let seen = capabilities.parts(names.iter().map(String::as_str));
-    let count = |counts: BTreeMap<u32, usize>| counts.into_values().sum::<usize>();
-    (seen != wanted).then(|| {
-        format!(
-            " with {} of MIG parts, of {} that are the session's",
-            count(seen),
-            count(wanted)
-        )
-    })
 }
 
 /// What is heard of the container's devices.
@@ -245,74 +169,8 @@ async fn keep_looking(uuids: Vec<String>, sender: mpsc::UnboundedSender<String>)
 mod tests {
     use super::*;
 
-    fn gpu(minor: u32) -> Gpu {
-        Gpu {
-            minor: Some(minor),
-            ..Gpu::default()
-        }
-    }
-
     fn names(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
-    }
-
-    fn says(text: &str, gpus: &[Gpu]) -> Option<String> {
-        says_with("", text, gpus)
-    }
-
-    fn says_with(listed: &str, text: &str, gpus: &[Gpu]) -> Option<String> {
-        let checked = check(&names(text), gpus, &Capabilities::parse(listed), "x");
-        checked.err().map(|error| error.to_string())
-    }
-
-    #[test]
-    fn these_and_no_others() {
-        let gpus = [gpu(3), gpu(0)];
-        assert_eq!(says("nvidia0 nvidia3 nvidiactl nvidia-uvm", &gpus), None);
-        let few = says("nvidia0 nvidiactl", &gpus).unwrap();
-        assert!(few.contains("/dev/nvidia0, /dev/nvidia3"), "{few}");
-        assert!(says("", &gpus).unwrap().contains("no GPU"));
-        assert!(says("nvidia0 nvidia1 nvidia3", &gpus).is_some());
-        assert_eq!(says("nvidiactl", &[]), None);
-        assert!(says("nvidia0", &[]).is_some(), "one that nobody granted");
-        let silent = [Gpu::default(), Gpu::default()];
-        assert!(says("nvidia4 nvidia5", &silent[..1]).is_some());
-    }
-
-    #[test]
-    fn parts_need_their_capabilities() {
-        let part = || Gpu {
-            mig: true,
-            ..gpu(1)
-        };
-        let both = [part(), part()];
-        assert_eq!(says("nvidia1 nvidia-caps/nvidia-cap3", &both), None);
-        let lacks = says("nvidia1", &both).unwrap();
-        assert!(lacks.contains("nvidia-caps"), "{lacks}");
-    }
-
-    #[test]
-    fn parts_are_as_many_as_the_sessions() {
-        let part = |minor| Gpu {
-            mig: true,
-            ..gpu(minor)
-        };
-        let listed = "gpu0/gi0/access 3\ngpu0/gi0/ci0/access 4\ngpu0/gi1/access 12\n\
-                      gpu0/gi1/ci0/access 13\ngpu1/gi0/ci0/access 139\n";
-        let says = |text, gpus: &[Gpu]| says_with(listed, text, gpus);
-        let one = "nvidia0 nvidia-caps/nvidia-cap3 nvidia-caps/nvidia-cap4";
-        assert_eq!(says(one, &[part(0)]), None);
-        let few = says(one, &[part(0), part(0)]).unwrap();
-        assert!(few.contains("1 of MIG parts, of 2"), "{few}");
-        let many = "nvidia0 nvidia-caps/nvidia-cap4 nvidia-caps/nvidia-cap13";
-        assert_eq!(says(many, &[part(0), part(0)]), None);
-        assert!(says(many, &[part(0)]).is_some(), "one that nobody granted");
-        let others = "nvidia0 nvidia-caps/nvidia-cap139";
-        assert!(says(others, &[part(0)]).is_some(), "one of another GPU");
-        // Whole GPUs beside parts of others.
-        let both = "nvidia0 nvidia1 nvidia-caps/nvidia-cap4";
-        assert_eq!(says(both, &[part(0), gpu(1)]), None);
-        assert!(says(both, &[gpu(0), gpu(1)]).is_some());
     }
 
     #[test]

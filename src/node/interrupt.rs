@@ -1,6 +1,7 @@
 //! What can end a session from outside: signals, `stop.json`, its own clock. And what it hears
-//! meanwhile: fresh keys, and that the end was moved.
+//! meanwhile: fresh keys, that the end was moved, that memory ran out.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Error;
 use super::clock::Clock;
 use super::deadline::{self, Words};
+use super::kills::Kills;
 use super::poll::{News, Poller};
 use crate::session::{EndReason, SessionDir, Token};
 
@@ -44,6 +46,8 @@ pub(super) enum Interruption {
     Keys(Vec<u8>),
     /// The scheduler ends the job at another time than was known, on the own clock.
     Deadline(Timestamp),
+    /// The kernel killed a process of the job for want of memory.
+    Killed,
 }
 
 impl Interruptions {
@@ -61,7 +65,11 @@ impl Interruptions {
                     ("SIGINT", signal(SignalKind::interrupt())?),
                     ("SIGHUP", signal(SignalKind::hangup())?),
                 ],
-                poller: Poller::start(session.clone(), token.clone())?,
+                poller: Poller::start(
+                    session.clone(),
+                    token.clone(),
+                    Kills::of_this_process(Path::new("/")),
+                )?,
                 session: session.clone(),
                 token,
                 clock,
@@ -88,6 +96,7 @@ impl Interruptions {
                         }
                         News::Over(reason) => return Interruption::End(reason),
                         News::Keys(keys) => return Interruption::Keys(keys),
+                        News::Killed => return Interruption::Killed,
                         News::Deadline(until) => until,
                     },
                     until = self.words.next() => until,

@@ -16,6 +16,7 @@
 
 use std::path::Path;
 
+use super::cgroup;
 use crate::session;
 
 /// Processes and threads where the job's cgroup has no limit: far above what data loaders and
@@ -29,6 +30,12 @@ pub(super) struct Asked {
     pub(super) memory: Option<u64>,
     /// Cores.
     pub(super) cpus: Option<u32>,
+}
+
+/// What the kernel tells of this process's control groups.
+struct Groups {
+    own: String,
+    mounts: String,
 }
 
 /// The limits for the container.
@@ -57,7 +64,10 @@ impl Limits {
         let machine_memory = field(&text("proc/meminfo"), "MemTotal:")
             .and_then(|value| value.trim_end_matches("kB").trim().parse::<u64>().ok())
             .map_or(0, |kilobytes| kilobytes * 1024);
-        let groups = text("proc/self/cgroup");
+        let groups = Groups {
+            own: text("proc/self/cgroup"),
+            mounts: text("proc/self/mountinfo"),
+        };
         let smallest = |v2: &str, v1: &str, controller: &str| {
             let files = limit_files(&groups, controller, v2, v1);
             let values = files
@@ -113,7 +123,7 @@ impl Limits {
 }
 
 /// The tightest share of CPU time on the way up, in thousandths of a CPU.
-fn quota(groups: &str, text: &impl Fn(&str) -> String) -> Option<u64> {
+fn quota(groups: &Groups, text: &impl Fn(&str) -> String) -> Option<u64> {
     let share = |quota: &str, period: &str| {
         let (quota, period): (u64, u64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
         let share = quota.checked_mul(1000)?.checked_div(period)?;
@@ -138,45 +148,15 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(str::trim)
 }
 
-/// The files that may hold a limit, from the process's own group up to the root. In a container
-/// the path of `/proc/self/cgroup` may be the host's: what is not there is passed over.
-fn limit_files(groups: &str, controller: &str, v2: &str, v1: &str) -> Vec<String> {
-    let mut files = Vec::new();
-    for line in groups.lines() {
-        let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) =
-            (fields.next(), fields.next(), fields.next())
-        else {
-            continue;
-        };
-        if path.split('/').any(|part| part == "..") {
-            continue;
-        }
-        let (bases, file): (&[&str], &str) = if controllers.is_empty() {
-            (&["sys/fs/cgroup", "sys/fs/cgroup/unified"], v2)
-        } else if controllers.split(',').any(|one| one == controller) {
-            let base: &[&str] = match controller {
-                "memory" => &["sys/fs/cgroup/memory"],
-                "cpu" => &["sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"],
-                _ => &["sys/fs/cgroup/pids"],
-            };
-            (base, v1)
-        } else {
-            continue;
-        };
-        for base in bases {
-            let mut path = path.trim_matches('/');
-            loop {
-                let slash = if path.is_empty() { "" } else { "/" };
-                files.push(format!("{base}{slash}{path}/{file}"));
-                if path.is_empty() {
-                    break;
-                }
-                path = path.rsplit_once('/').map_or("", |(above, _)| above);
-            }
-        }
-    }
-    files
+/// The files that may hold a limit, from the process's own group up to the root.
+fn limit_files(groups: &Groups, controller: &str, v2: &str, v1: &str) -> Vec<String> {
+    let chains = cgroup::chains(&groups.own, &groups.mounts, controller);
+    let files = chains.into_iter().flat_map(|chain| {
+        let file = if chain.is_v2 { v2 } else { v1 };
+        let folders = chain.folders.into_iter();
+        folders.map(move |folder| format!("{folder}/{file}"))
+    });
+    files.collect()
 }
 
 /// The CPUs this process may use, where that is less than the machine has. The kernel's list may

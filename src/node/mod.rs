@@ -11,7 +11,9 @@
 //! dead), and `gc` at the next start. A fourth is the scheduler's: its [`hooks`] run [`cleanup`].
 
 mod accounts;
+mod arrival;
 mod asked;
+mod cgroup;
 mod cleanup;
 mod clock;
 mod deadline;
@@ -29,6 +31,7 @@ mod idle;
 mod image;
 mod interrupt;
 mod job;
+mod kills;
 mod kit_build;
 mod launch;
 mod limits;

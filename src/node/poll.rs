@@ -1,5 +1,6 @@
 //! Looking into the session once a second: whether somebody asked for the end or heard the scheduler
-//! call the job over, fresh keys, and a deadline that was moved.
+//! call the job over, fresh keys, and a deadline that was moved. And into the job's own control group,
+//! whether the kernel killed a process of it.
 //!
 //! A thread of its own, for two reasons. The session lies on a shared file system that may hang,
 //! and then only this thread hangs with it. And the node half shall wake up at most once a second
@@ -16,6 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::kills::Kills;
 use crate::session::{EndReason, SessionDir, Token};
 
 /// How often is looked.
@@ -39,6 +41,8 @@ pub(super) enum News {
     Keys(Vec<u8>),
     /// The scheduler will end the job then, as somebody heard who could ask it.
     Deadline(Timestamp),
+    /// The kernel killed a process of the job for want of memory.
+    Killed,
 }
 
 /// The looking thread; it ends soon after this is dropped.
@@ -50,7 +54,11 @@ pub(super) struct Poller {
 
 impl Poller {
     /// Begins to look.
-    pub(super) fn start(session: SessionDir, token: Token) -> std::io::Result<Self> {
+    pub(super) fn start(
+        session: SessionDir,
+        token: Token,
+        mut kills: Option<Kills>,
+    ) -> std::io::Result<Self> {
         let (sender, news) = mpsc::unbounded_channel();
         let over = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&over);
@@ -60,6 +68,11 @@ impl Poller {
                 let mut look = Look::new(session, token);
                 for turn in 0u64.. {
                     if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    // First: the session's file system may hang.
+                    if kills.as_mut().is_some_and(Kills::grew) && sender.send(News::Killed).is_err()
+                    {
                         return;
                     }
                     if turn % RENEW == 0
@@ -272,9 +285,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
-        let mut poller = Poller::start(session.clone(), token.clone()).unwrap();
+        let mut poller = Poller::start(session.clone(), token.clone(), None).unwrap();
         session.write_stop(&stop(&token)).unwrap();
         let news = tokio::time::timeout(Duration::from_secs(5), poller.next()).await;
         assert!(matches!(news, Ok(News::Stop { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_kill_in_the_jobs_group_reaches_the_node_half() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("proc/self/cgroup", "0::/job\n");
+        write("sys/fs/cgroup/job/memory.max", "1000000\n");
+        write("sys/fs/cgroup/job/memory.events", "oom_kill 1\n");
+        let kills = Kills::of_this_process(root.path());
+        assert_ne!(kills, None);
+        let session = SessionDir::at(root.path().join("session"));
+        let mut poller = Poller::start(session, Token::random().unwrap(), kills).unwrap();
+        let limit = Duration::from_secs(5);
+        let early = tokio::time::timeout(Duration::from_millis(1300), poller.next()).await;
+        assert_eq!(early.ok(), None, "what was before is not told");
+        write("sys/fs/cgroup/job/memory.events", "oom_kill 2\n");
+        let news = tokio::time::timeout(limit, poller.next()).await;
+        assert_eq!(news, Ok(News::Killed));
     }
 }

@@ -1,5 +1,6 @@
 //! Watching over a session that is ready, until something ends it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +13,8 @@ use super::end::Made;
 use super::idle::{Idle, IdleWatch};
 use super::image::Saving;
 use super::interrupt::{Interruption, Interruptions};
-use super::memory::Memory;
+use super::kills::Kills;
+use super::memory::{JobMemory, Memory};
 use super::report::Reporter;
 use crate::session::EndReason;
 use crate::{engine, kit};
@@ -31,6 +33,7 @@ const EXIT_BY_TERM: i64 = 128 + 15;
 pub(super) struct Heard {
     keys: Option<Vec<u8>>,
     deadline: Option<Timestamp>,
+    killed: bool,
 }
 
 /// The first reason to end; what else comes meanwhile is kept for later.
@@ -40,6 +43,7 @@ pub(super) async fn first_end(interruptions: &mut Interruptions, heard: &mut Hea
             Interruption::End(reason) => return reason,
             Interruption::Keys(fresh) => heard.keys = Some(fresh),
             Interruption::Deadline(at) => heard.deadline = Some(at),
+            Interruption::Killed => heard.killed = true,
         }
     }
 }
@@ -68,6 +72,9 @@ impl Supervision<'_> {
         if let Some(at) = heard.deadline {
             self.move_deadline(at).await;
         }
+        if heard.killed {
+            self.tell_of_kill(&mut memory).await;
+        }
         let mut notices = deadline::notices(self.deadline, self.clock.now());
         loop {
             let next_notice = notices.last().map_or(Timestamp::MAX, |(at, _)| *at);
@@ -85,7 +92,14 @@ impl Supervision<'_> {
                     seen => {
                         let mut late = Heard::default();
                         let outside = timeout(SIGNAL_LIMIT, first_end(interruptions, &mut late));
-                        outside.await.unwrap_or_else(|_| reason_of_exit(seen))
+                        match (outside.await, seen) {
+                            (Ok(reason), _) => reason,
+                            (Err(_), Err(error)) => {
+                                let ran_out = memory.reason_of_lost_engine();
+                                ran_out.unwrap_or_else(|| reason_of_exit(Err(error)))
+                            }
+                            (Err(_), exit) => reason_of_exit(exit),
+                        }
                     }
                 }),
                 () = self.clock.until(next_notice) => if let Some((_, text)) = notices.pop() {
@@ -105,6 +119,7 @@ impl Supervision<'_> {
                 next = interruptions.next() => match next {
                     Interruption::End(reason) => return Ok(reason),
                     Interruption::Keys(fresh) => self.replace_keys(&fresh).await,
+                    Interruption::Killed => self.tell_of_kill(&mut memory).await,
                     Interruption::Deadline(at) => {
                         self.move_deadline(at).await;
                         notices = deadline::notices(at, self.clock.now());
@@ -190,10 +205,21 @@ impl Supervision<'_> {
 
     fn watch_memory(&self) -> Memory {
         let made = self.made.engine.as_ref().zip(self.made.container.as_ref());
+        let job = JobMemory {
+            kills: Kills::of_this_process(Path::new("/")),
+            has_container: made.is_some_and(|(engine, _)| engine.shares_our_limits()),
+        };
         Memory::of(
             made.map(|(engine, id)| engine.watch_memory(id)),
             self.reporter.memory_limit(),
+            job,
         )
+    }
+
+    async fn tell_of_kill(&mut self, memory: &mut Memory) {
+        if let Some(text) = memory.killed_in_job() {
+            self.tell(text).await;
+        }
     }
 
     /// What follows from the session's not being used; the reason to end, if it is one.

@@ -224,18 +224,24 @@ fn a_mig_part_arrives_with_its_capabilities() {
     let _own = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     no_job_is_left();
     const PART: &str = "MIG-5aa1-arrives";
+    const OTHER: &str = "MIG-5aa2-other";
     const CONF: &str = "/etc/qdebug-test-nvml.conf";
     struct Conf;
     impl Drop for Conf {
         fn drop(&mut self) {
-            HERE.root(&format!("mv {CONF}.kept {CONF}"));
+            HERE.root(&format!("mv {CONF}.kept {CONF}; umount /proc/driver"));
         }
     }
-    // The runtime's hook makes devices for what the node's own file has.
+    // The runtime's hook makes devices for what the node's own file has, and the same capability for
+    // every part; the driver's list has one of each.
     let _conf = Conf;
-    let line = format!("cp -p {CONF} {CONF}.kept && echo 'part {PART} 5368709120' >>{CONF}");
+    let line = format!(
+        "cp -p {CONF} {CONF}.kept && printf 'part %s 5368709120\\n' {PART} {OTHER} >>{CONF} &&
+         mount -t tmpfs none /proc/driver && mkdir /proc/driver/nvidia-caps &&
+         printf 'gpu1/gi7/ci0/access 1\\ngpu1/gi9/ci0/access 2\\n' >/proc/driver/nvidia-caps/mig-minors"
+    );
     HERE.root(&line).ok();
-    let cut = format!("mig on\npart {PART} 5368709120");
+    let cut = format!("mig on\npart {PART} 5368709120 7 0\npart {OTHER} 5368709120 9 0");
     let gpus = v100s(&[(KNOWN[0], ""), (KNOWN[1], &cut)]);
     let grant = format!("CUDA_VISIBLE_DEVICES={PART}");
     let trial = Trial::submit("last-part", &gpus, &[&grant], &["-g", "V100"]);
@@ -243,4 +249,10 @@ fn a_mig_part_arrives_with_its_capabilities() {
     assert_eq!(details["gpus"][0]["uuid"], PART, "{details:#}");
     let shown = trial.inside(&details, "cd /dev && ls -d nvidia[0-9]* nvidia-caps/*");
     assert_eq!(shown, "nvidia-caps/nvidia-cap1\nnvidia1");
+
+    // As many, and not the one that was granted.
+    let grant = format!("CUDA_VISIBLE_DEVICES={OTHER}");
+    let trial = Trial::submit("last-part-other", &gpus, &[&grant], &["-g", "V100"]);
+    let wanted = format!("gi9/ci0 of /dev/nvidia1 ({OTHER})");
+    trial.refused(&["gi7/ci0 of /dev/nvidia1", &wanted]);
 }

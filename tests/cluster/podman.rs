@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::engine::{Engine, engine};
-use crate::host::{Host, within};
+use crate::host::{Host, Ran, within};
 use crate::session::Session;
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "10m", "-i", "qdebug/busybox"];
@@ -185,6 +187,108 @@ fn what_keeps_podman_from_working_is_told_with_its_cure() {
         let ran = Host::Node2.root(&line);
         assert!(ran.err.contains(cure), "{name}: {ran}");
         assert_eq!(ran.code, 10, "{ran}");
+    }
+}
+
+/// A session of the scheduler `local` in a control group with a limit of memory, as schedulers make one
+/// for a job; with a folder of its own on the node, so that no process of Podman's that others need is
+/// in that group.
+struct Limited;
+
+impl Limited {
+    const NODE: Host = Host::Node2;
+    const ENV: &str = "HOME=/home/alice QDEBUG_HOME=/home/alice/.qdebug-oom \
+                       QDEBUG_SITE=/tmp/pm-oom.toml";
+    /// Of cgroup version 1, or 2.
+    const GROUP: &str = "if test -e /sys/fs/cgroup/cgroup.controllers
+         then group=/sys/fs/cgroup/pm-oom limit=memory.max
+         else group=/sys/fs/cgroup/memory/pm-oom limit=memory.limit_in_bytes; fi";
+
+    #[track_caller]
+    fn ready() -> Self {
+        let line = format!(
+            "{}
+             mkdir -p $group; echo 400M >$group/$limit; echo $$ >$group/cgroup.procs
+             mkdir -p -m 1777 /var/tmp/pm-oom
+             printf 'node_dir = \"/var/tmp/pm-oom\"\\nengine = \"podman\"\\n' >/tmp/pm-oom.toml
+             exec runuser -u alice -- env {} qdebug submit --scheduler local --name pm-oom -g none \
+                -w 10m -i qdebug/demo --wait",
+            Self::GROUP,
+            Self::ENV
+        );
+        let own = Self;
+        Self::NODE.root(&line).ok();
+        own
+    }
+
+    fn qdebug(&self, words: &str) -> Ran {
+        Self::NODE.sh(&format!("env {} qdebug {words}", Self::ENV))
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        within(Duration::from_secs(60), what, || {
+            last = self.qdebug("status --json pm-oom").ok().json();
+            is(&last).then_some(()).ok_or_else(|| format!("{last:#}"))
+        });
+        last
+    }
+
+    /// A program in the session that takes all the memory it can get; how it ended.
+    fn greedy(&self) -> Ran {
+        Self::NODE.run(&["ssh", "qdebug-pm-oom", "exec tail /dev/zero"])
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.qdebug("logs pm-oom"));
+        }
+        self.qdebug("stop pm-oom");
+        let line = format!(
+            "{}
+             kill $(cat /var/tmp/pm-oom/qdebug-2001/podman/run/libpod/tmp/pause.pid)
+             for _ in $(seq 50); do rmdir $group && break; sleep 0.1; done
+             rm -rf /tmp/pm-oom.toml",
+            Self::GROUP
+        );
+        Self::NODE.root(&line);
+    }
+}
+
+#[test]
+fn memory_that_the_job_runs_out_of_is_told_and_ends_what_dies_of_it() {
+    on_podman();
+    let session = Limited::ready();
+    let status = session.until("it is ready", |status| status["state"] == "ready");
+    let limit = &status["details"]["limits"]["memory_bytes"];
+    assert_eq!(*limit, 400 << 20, "{status:#}");
+    session
+        .qdebug("connect pm-oom --yes --detach --on here")
+        .ok();
+    assert_ne!(session.greedy().code, 0);
+    let status = session.until("the notice", |status| {
+        let notices = status["details"]["notices"].to_string();
+        notices.contains("a process was killed: out of memory: the job's limit of 400M")
+    });
+    assert_eq!(status["state"], "ready", "{status:#}");
+
+    // The kernel prefers the largest: now it takes the container's first process.
+    let first = format!(
+        "{}
+         for pid in $(cat $group/cgroup.procs); do
+            ! grep -q '^/.qdebug/init' /proc/$pid/cmdline || echo 1000 >/proc/$pid/oom_score_adj
+         done",
+        Limited::GROUP
+    );
+    Limited::NODE.root(&first).ok();
+    assert_ne!(session.greedy().code, 0);
+    let status = session.until("its end", |status| status["state"] == "ended");
+    let reason = status["reason"].as_str().unwrap_or_default();
+    for word in ["out of memory", "limit of 400M", "--memory"] {
+        assert!(reason.contains(word), "{word}: {status:#}");
     }
 }
 

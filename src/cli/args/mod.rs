@@ -127,10 +127,10 @@ pub(super) enum Command {
     /// Print the manual page, in roff
     #[command(after_help = "Example: qdebug man > ~/.local/share/man/man1/qdebug.1")]
     Man,
-    /// Explain a command or a topic: `qdebug help exit-codes`
+    /// Explain a command or a topic: `qdebug help image build`, `qdebug help exit-codes`
     Help {
-        /// A command or topic
-        topic: Option<String>,
+        /// A command, with one of its own commands, or a topic
+        topic: Vec<String>,
     },
     /// Carry one connection to a session on stdin and stdout; the ssh config runs it
     #[command(hide = true)]

@@ -50,6 +50,9 @@ pub(in crate::cli) struct Submit {
     /// beats it
     #[arg(long, value_name = "FILE", value_parser = crate::cli::env_file::read)]
     pub(in crate::cli) env_file: Vec<crate::cli::env_file::EnvFile>,
+    /// How many of these, the last ones, are build arguments: `up` names no value in a command line
+    #[arg(long, hide = true, value_name = "N", default_value_t = 0)]
+    pub(in crate::cli) build_args_behind: usize,
     /// Cores
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(in crate::cli) cpus: Option<u32>,

@@ -61,6 +61,29 @@ impl Failure {
         failure
     }
 
+    /// A command line that clap has refused, from its own text: the sentence, and what it advises.
+    pub(super) fn of_usage(text: &str) -> Self {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or_default();
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        let mut failure = Self::new(Exit::Usage, message);
+        for line in lines {
+            let Some((head, rest)) = line.split_once(": ") else {
+                // What belongs to the sentence, such as the names of missing flags.
+                if !line.starts_with("For more information") {
+                    failure.message = format!("{} {line}", failure.message);
+                }
+                continue;
+            };
+            match head {
+                "tip" => failure = failure.hint(rest),
+                "Usage" => failure = failure.hint(format!("usage: {rest}")),
+                _ => failure.message = format!("{} {line}", failure.message),
+            }
+        }
+        failure
+    }
+
     /// The exit code it ends with.
     pub(super) fn exit(&self) -> Exit {
         self.exit
@@ -145,14 +168,19 @@ impl Failure {
             output::talk(&format!("  hint: {hint}"));
         }
         if json {
-            output::json(&Told {
-                error: &self.message,
-                causes: &self.causes,
-                hints: &self.hints,
-                code: self.exit.code(),
-            });
+            self.tell_json();
         }
         self.exit.code()
+    }
+
+    /// What scripts read of it, on stdout.
+    pub(super) fn tell_json(&self) {
+        output::json(&Told {
+            error: &self.message,
+            causes: &self.causes,
+            hints: &self.hints,
+            code: self.exit.code(),
+        });
     }
 }
 
@@ -169,5 +197,32 @@ impl From<std::io::Error> for Failure {
             _ => Exit::Failed,
         };
         Self::of(exit, &error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_command_line_keeps_its_sentence_and_advice() {
+        let text = "error: unexpected argument '--walltme' found\n\n  tip: a similar argument exists: \
+                    '--walltime'\n\nUsage: qdebug submit --walltime <TIME>\n\nFor more information, \
+                    try '--help'.\n";
+        let failure = Failure::of_usage(text);
+        assert_eq!(failure.message, "unexpected argument '--walltme' found");
+        let hints = [
+            "a similar argument exists: '--walltime'",
+            "usage: qdebug submit --walltime <TIME>",
+        ];
+        assert_eq!(failure.hints, hints);
+        let missing = "error: the following required arguments were not provided:\n  <JOB>\n\nUsage: \
+                       qdebug status <JOB>\n";
+        let failure = Failure::of_usage(missing);
+        assert!(
+            failure.message.ends_with("not provided: <JOB>"),
+            "{failure:?}"
+        );
+        assert_eq!(failure.exit().code(), 2);
     }
 }

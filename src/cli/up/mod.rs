@@ -43,7 +43,8 @@ impl Up {
         let cluster = self.cluster(&setting, global).await?;
         self.take_defaults(&setting)?;
         let words = words::of(&self.submit)?;
-        let input = env_file::lines(self.submit.variables());
+        let behind = &self.submit.recipe.build_arg;
+        let input = env_file::lines(self.submit.variables().chain(behind));
         if self.submit.dry_run {
             return dry_run(&cluster, words, &input, global).await;
         }

@@ -1,7 +1,8 @@
 //! submit's flags as words again, for the qdebug of a cluster.
 //!
-//! Each goes as one word, `--flag=value`, so that none can be taken for another flag. Of variables
-//! only that they come on stdin: what others may not read is in no command line.
+//! Each goes as one word, `--flag=value`, so that none can be taken for another flag. Of variables and
+//! build arguments only that they come on stdin, and how many are the latter: what others may not read
+//! is in no command line.
 
 use std::path::Path;
 
@@ -9,7 +10,6 @@ use clap::ValueEnum;
 
 use crate::cli::args::Submit;
 use crate::cli::{Exit, Failure, values};
-use crate::session::EnvName;
 
 /// The words behind `submit`. `--env-file=-` stands for all variables; `--wait` is not passed on.
 pub(super) fn of(submit: &Submit) -> Result<Vec<String>, Failure> {
@@ -23,6 +23,7 @@ pub(super) fn of(submit: &Submit) -> Result<Vec<String>, Failure> {
         mount,
         env,
         env_file,
+        build_args_behind: _,
         cpus,
         memory,
         shm_size,
@@ -50,15 +51,14 @@ pub(super) fn of(submit: &Submit) -> Result<Vec<String>, Failure> {
     words.put("image", image.as_ref().map(|image| image.as_str()));
     words.path("dockerfile", recipe.dockerfile.as_deref())?;
     words.path("context", recipe.context.as_deref())?;
-    for variable in &recipe.build_arg {
-        words.put("build-arg", Some(&assigned(variable)));
-    }
     for mount in mount.iter().flat_map(|list| &list.0) {
         words.path("mount", Some(Path::new(&mount.to_string())))?;
     }
-    if !(env.is_empty() && env_file.is_empty()) {
+    let behind = recipe.build_arg.len();
+    if !(env.is_empty() && env_file.is_empty() && behind == 0) {
         words.put("env-file", Some(&"-"));
     }
+    words.put("build-args-behind", (behind > 0).then_some(behind));
     words.put("cpus", cpus.as_ref());
     // A size is read in units of 1024 bytes and more.
     let size = |bytes: u64| format!("{}K", bytes / 1024);
@@ -86,10 +86,6 @@ pub(super) fn of(submit: &Submit) -> Result<Vec<String>, Failure> {
         words.extend(extra.iter().cloned());
     }
     Ok(words)
-}
-
-fn assigned((name, value): &(EnvName, String)) -> String {
-    format!("{}={value}", name.as_str())
 }
 
 #[derive(Default)]
@@ -193,7 +189,12 @@ mod tests {
         ] {
             let asked = read(words);
             let passed = of(&asked).unwrap();
-            let passed: Vec<&str> = passed.iter().map(String::as_str).collect();
+            // Not to be read from the stdin of this test.
+            let passed: Vec<&str> = passed
+                .iter()
+                .map(String::as_str)
+                .filter(|word| *word != "--env-file=-")
+                .collect();
             let flat = |submit: &Submit| {
                 let mounts: Vec<_> = submit.mount.iter().flat_map(|list| &list.0).collect();
                 format!("{mounts:?}")
@@ -201,6 +202,8 @@ mod tests {
             let (mut asked, mut told) = (asked, read(&passed));
             assert_eq!(flat(&asked), flat(&told));
             (asked.mount, told.mount) = (Vec::new(), Vec::new());
+            let args = std::mem::take(&mut asked.recipe.build_arg);
+            assert_eq!(std::mem::take(&mut told.build_args_behind), args.len());
             assert_eq!(format!("{asked:?}"), format!("{told:?}"));
         }
     }
@@ -209,7 +212,14 @@ mod tests {
     fn no_flag_is_forgotten() {
         let command = Cli::command();
         let submit = command.find_subcommand("submit").unwrap();
-        let own = ["wait", "env", "env-file", "image", "help"];
+        let own = [
+            "wait",
+            "env",
+            "env-file",
+            "build-args-behind",
+            "image",
+            "help",
+        ];
         for flag in submit.get_arguments().filter_map(clap::Arg::get_long) {
             let begin = format!("--{flag}");
             let has = ALL
@@ -225,6 +235,11 @@ mod tests {
         assert_eq!(
             words,
             ["--count=1", "--image=x", "--env-file=-", "--sshd=kit"]
+        );
+        let words = again(&["--dockerfile", "D", "--build-arg", "TOKEN=s3cret"]);
+        assert_eq!(
+            words[2..],
+            ["--env-file=-", "--build-args-behind=1", "--sshd=kit"]
         );
     }
 }

@@ -126,8 +126,8 @@ fn a_schedulers_words_are_recognised() {
 fn what_is_wrong_is_told_with_file_line_key_and_cure() {
     for (keys, says) in [
         ("cpus = 0", "1 or more"),
-        ("cpus = '8'", "expected u32"),
-        ("memory = 28", "expected a string"),
+        ("cpus = '8'", "the text \"8\"; write a whole number"),
+        ("memory = 28", "the number 28; write a text in quotes"),
         ("memory = '28'", "28G"),
         ("pattern = '('", "regular expression"),
         ("pattern = ''", "empty"),

@@ -273,11 +273,15 @@ impl Slurm {
     }
 
     /// A tool without the variables that it must not see, and the command as it is told.
-    fn program(&self, tool: &str, args: &[String]) -> (Program, String) {
-        let path = match &self.folder {
+    fn path(&self, tool: &str) -> OsString {
+        match &self.folder {
             Some(folder) => folder.join(tool).into_os_string(),
             None => OsString::from(tool),
-        };
+        }
+    }
+
+    fn program(&self, tool: &str, args: &[String]) -> (Program, String) {
+        let path = self.path(tool);
         let program = Program::new(&path).args(args);
         let shown = program.shown();
         let meddling = meddling(tool, std::env::vars_os().map(|(name, _)| name));

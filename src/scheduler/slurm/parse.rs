@@ -54,7 +54,8 @@ fn job(line: &str) -> Option<(JobId, JobStatus)> {
                 status.state = JobState::Held;
             }
         }
-        JobState::Running | JobState::Ending => status.until = time(end),
+        // Of a job that is ending Slurm tells the moment of its end for its limit.
+        JobState::Running => status.until = time(end),
         _ => {}
     }
     status.node = Some(nodes)

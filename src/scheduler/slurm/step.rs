@@ -5,7 +5,10 @@
 //! end of a line.
 
 use super::{Error, JobId, Slurm, is_own, not_installed};
-use crate::process;
+use crate::process::{self, Program};
+
+/// The exit status of env(1) and shells where there is no such program.
+const NO_SUCH_PROGRAM: i32 = 127;
 
 /// The words behind `srun`.
 fn words(id: &JobId, program: &[String]) -> Vec<String> {
@@ -36,8 +39,16 @@ impl Slurm {
         let (program, _) = self.program("srun", &words(id, program));
         match program.on_terminal().await {
             Err(process::Error::NotFound { .. }) => Err(not_installed("srun")),
+            // env(1), which takes away what meddles, says so; or the step, of its own program.
+            Ok(NO_SUCH_PROGRAM) if !self.is_there("srun").await => Err(not_installed("srun")),
             code => code.map_err(Error::Program),
         }
+    }
+
+    async fn is_there(&self, tool: &str) -> bool {
+        let tool = self.path(tool);
+        let asked = Program::new(tool).arg("--version").output().await;
+        !matches!(asked, Err(process::Error::NotFound { .. }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A stand-in for NVIDIA's management library, for tests on machines without a GPU.
 //!
 //! Installed as `libnvidia-ml.so.1` it answers the questions that qdebug asks through
-//! nvml-wrapper 0.13, with what the text file of [`machine`] says. No file means no driver. It
+//! nvml-wrapper 0.13 and beside it, with what the text file of [`machine`] says. No file means no driver. It
 //! knows nothing of qdebug. A function that is not here fails in the wrapper as a missing symbol.
 
 // The names are NVML's.
@@ -372,6 +372,16 @@ nvml! {
         let handle = device.addr() | (place + 1) << PART_SHIFT;
         // SAFETY: the caller's pointer.
         unsafe { put(part, std::ptr::without_provenance_mut(handle)) }
+    }
+    nvmlDeviceGetGpuInstanceId(device: nvmlDevice_t, id: *mut c_uint) {
+        let (instance, _) = gpu(device)?.instances.ok_or(NOT_SUPPORTED)?;
+        // SAFETY: the caller's pointer.
+        unsafe { put(id, instance) }
+    }
+    nvmlDeviceGetComputeInstanceId(device: nvmlDevice_t, id: *mut c_uint) {
+        let (_, instance) = gpu(device)?.instances.ok_or(NOT_SUPPORTED)?;
+        // SAFETY: the caller's pointer.
+        unsafe { put(id, instance) }
     }
     nvmlDeviceGetFieldValues(
         device: nvmlDevice_t,

@@ -19,6 +19,7 @@
 //!   mode exclusive              # default, exclusive, prohibited
 //!   mig off                     # on, off; else not supported
 //!   part MIG-5aa1 5368709120    # a MIG part: UUID and bytes; repeatable
+//!   part MIG-5aa2 5368709120 7 0 # the same with its GPU instance and compute instance
 //!   ecc on                      # on, off; else not supported
 //!   ecc-errors 3                # uncorrected since the driver was loaded
 //!   retired 2 pending           # pages
@@ -70,6 +71,15 @@ pub(crate) enum Mode {
     Exclusive,
 }
 
+/// A MIG part of a GPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    uuid: String,
+    memory: u64,
+    /// Its GPU instance and compute instance, where the driver tells.
+    instances: Option<(u32, u32)>,
+}
+
 /// One GPU.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Gpu {
@@ -83,7 +93,9 @@ pub(crate) struct Gpu {
     pub(crate) graphics: Vec<Process>,
     pub(crate) mode: Mode,
     pub(crate) mig: Option<bool>,
-    pub(crate) parts: Vec<(String, u64)>,
+    pub(crate) parts: Vec<Part>,
+    /// Of a part: its GPU instance and compute instance.
+    pub(crate) instances: Option<(u32, u32)>,
     pub(crate) ecc: Option<bool>,
     pub(crate) ecc_errors: u64,
     pub(crate) retired: u32,
@@ -95,11 +107,16 @@ pub(crate) struct Gpu {
 impl Gpu {
     /// A part of it as a device of its own.
     pub(crate) fn part(self, place: usize) -> Option<Self> {
-        let (uuid, memory) = self.parts.get(place)?.clone();
+        let Part {
+            uuid,
+            memory,
+            instances,
+        } = self.parts.get(place)?.clone();
         Some(Self {
             name: format!("{} MIG", self.name),
             uuid,
             memory,
+            instances,
             parts: Vec::new(),
             ..self
         })
@@ -212,9 +229,20 @@ impl Gpu {
             }
             "mig" => self.mig = Some(switch(value)?),
             "part" => {
-                let (uuid, memory) = value.split_once(' ')?;
-                self.parts
-                    .push((uuid.to_owned(), memory.trim().parse().ok()?));
+                let words: Vec<&str> = value.split_whitespace().collect();
+                let (uuid, memory, instances) = match words[..] {
+                    [uuid, memory] => (uuid, memory, None),
+                    [uuid, memory, gpu, compute] => {
+                        let instances = (gpu.parse().ok()?, compute.parse().ok()?);
+                        (uuid, memory, Some(instances))
+                    }
+                    _ => return None,
+                };
+                self.parts.push(Part {
+                    uuid: uuid.to_owned(),
+                    memory: memory.parse().ok()?,
+                    instances,
+                });
             }
             "ecc" => self.ecc = Some(switch(value)?),
             "ecc-errors" => self.ecc_errors = value.parse().ok()?,
@@ -320,6 +348,7 @@ mod tests {
             ("gpu 0\nprocess seven 1\n", 2),
             ("gpu 0\nremapped 1\n", 2),
             ("gpu 0\npart MIG-1\n", 2),
+            ("gpu 0\npart MIG-1 5 7\n", 2),
             ("gpu 0\nnonsense\n", 2),
         ] {
             assert_eq!(Machine::parse(text), Err(line), "{text:?}");

@@ -10,6 +10,7 @@ use nvml_wrapper::Nvml;
 use nvml_wrapper::enum_wrappers::device::{ComputeMode, EccCounter, MemoryError, RetirementCause};
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
+use qdebug_mig::Instances;
 
 fn library() -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -91,8 +92,31 @@ fn the_wrapper_hears_what_the_file_says() {
     assert!(other.running_compute_processes().unwrap().is_empty());
     assert!(matches!(other.mig_mode(), Err(NvmlError::NotSupported)));
 
+    instances_of_parts_are_told(&file);
+
     // A test replaces the file under a running program.
     std::fs::write(&file, "gpu 0\n uuid GPU-a\n fault lost\n").unwrap();
     assert!(matches!(gpu.uuid(), Err(NvmlError::GpuLost)));
     assert!(matches!(other.uuid(), Err(NvmlError::GpuLost)));
+}
+
+/// What qdebug asks beside the wrapper.
+fn instances_of_parts_are_told(file: &std::path::Path) {
+    std::fs::write(
+        file,
+        "gpu 0\n name A100\n uuid GPU-a\n mig on\n part MIG-1 5 7 0\n part MIG-2 5 9 1\n part MIG-3 5\n",
+    )
+    .unwrap();
+    let nvml = open().unwrap();
+    let beside = qdebug_mig::Library::open_at(library().as_os_str()).unwrap();
+    let whole = nvml.device_by_index(0).unwrap();
+    assert_eq!(beside.instances(&whole), None, "a whole GPU has none");
+    let of = |place| beside.instances(&whole.mig_device_by_index(place).unwrap());
+    let [first, second] = [(7, 0), (9, 1)].map(|(gpu, compute)| Instances { gpu, compute });
+    assert_eq!([of(0), of(1)], [Some(first), Some(second)]);
+    assert_eq!(of(2), None, "of a driver that does not tell");
+    let gone = whole.mig_device_by_index(1).unwrap();
+    std::fs::write(file, "gpu 0\n uuid GPU-a\n mig on\n part MIG-1 5 7 0\n").unwrap();
+    assert_eq!(beside.instances(&gone), None, "one that is there no more");
+    assert!(qdebug_mig::Library::open_at("no such library.so".as_ref()).is_none());
 }
