@@ -9,7 +9,7 @@ use super::args::{Connect, Global, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, here, opening, output, show, wait};
-use crate::config::{Config, Profile};
+use crate::config::{Config, KeptBy, Profile, keep_profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -96,7 +96,12 @@ impl Setting {
     pub(super) fn default_login(&self) -> Result<(), Failure> {
         match self.config.default_cluster() {
             None | Some("here") => Ok(()),
-            Some(named) => self.login_named(named).map(|_| ()),
+            Some(named) => match self.login_named(named)?.0.parse::<Destination>() {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    Err(Failure::of(Exit::Config, &error).about(&self.place(&["default_cluster"])))
+                }
+            },
         }
     }
 
@@ -127,7 +132,7 @@ impl Setting {
         let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
         if yes || output::confirm(&question) == Some(true) {
             let qdebug = std::path::Path::new(&qdebug);
-            let is_default = crate::config::keep_profile(path, &name, &login, Some(qdebug))?;
+            let is_default = keep_profile(path, &name, &login, Some(qdebug), KeptBy::Connect)?;
             output::talk(&match is_default {
                 true => format!("kept: from now on `qdebug connect JOB` asks {login}"),
                 false => format!("kept: `--on {name}` asks {login}"),

@@ -1,4 +1,4 @@
-//! `qdebug debug`: a Python program of a session under debugpy, and what the IDE needs to attach.
+//! `qdebug debug`: a Python program of a session under a debugger, and what the IDE needs for it.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::{Debug, Global};
 use super::{Exit, Failure, output};
 use crate::ide::{self, Book, Written};
-use crate::laptop::{self, Paths, PythonCommand, Ready};
+use crate::laptop::{self, CommandError, Debugger, Paths, PythonCommand, Ready};
 
 /// What `--json` prints before the program starts.
 #[derive(Serialize)]
@@ -25,33 +25,69 @@ struct Told<'a, C> {
     written: Option<&'a Path>,
 }
 
+/// The same of a program that dials the IDE.
+#[derive(Serialize)]
+struct Dials<'a> {
+    format: u32,
+    alias: &'a str,
+    host: &'a str,
+    port: u16,
+    remote_port: u16,
+    folder: &'a str,
+    package: &'a str,
+    pydevd: &'a str,
+    python: &'a str,
+}
+
 impl Debug {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
-        let command = PythonCommand::new(&self.command).map_err(|error| {
-            Failure::of(Exit::Usage, &error)
-                .hint(format!(
-                    "write it as: qdebug debug {} -- python train.py",
-                    self.wanted.job
-                ))
-                .hint("a launcher is a module: python -m torch.distributed.run train.py")
+        let under = match self.pydevd {
+            Some(port) => Debugger::Pydevd { port },
+            None => Debugger::Debugpy {
+                port: self.port,
+                wait: !self.no_wait,
+            },
+        };
+        let command = PythonCommand::new(&self.command, &under).map_err(|error| {
+            let failure = Failure::of(Exit::Usage, &error);
+            match error {
+                CommandError::CodeByPydevd => failure.hint("put the code into a file"),
+                _ => failure
+                    .hint(format!(
+                        "write it as: qdebug debug {} -- python train.py",
+                        self.wanted.job
+                    ))
+                    .hint("a launcher is a module: python -m torch.distributed.run train.py"),
+            }
         })?;
         let ask = laptop::Debug {
             job: self.wanted.job.clone(),
             whose: super::enter::whose(global)?,
             command,
+            under,
             folder: self.folder.clone(),
-            port: self.port,
-            wait: !self.no_wait,
             terminal: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
             says: listens,
         };
-        let missing = || {
-            output::talk(
-                "the session has no debugpy: installing it (pip, your folder of this image)",
-            )
+        let missing = |package: &str| {
+            output::talk(&format!(
+                "the session has no {package}: installing it (pip, your folder of this image)"
+            ));
         };
         let paths = Paths::of_user()?;
-        let ready = async |ready: &Ready| self.ready(ready, &paths, global.json).await;
+        let ready = async |ready: &Ready| {
+            output::talk(&format!(
+                "Python {} with {} {} in {}:{}",
+                ready.python, ready.package, ready.version, ready.alias, ready.attach.remote_root
+            ));
+            match under {
+                Debugger::Debugpy { .. } => self.ready(ready, &paths, global.json).await,
+                Debugger::Pydevd { .. } => {
+                    dials(ready, global.json);
+                    Ok(())
+                }
+            }
+        };
         let ended = laptop::debug(&paths, &ask, missing, ready).await?;
         match ended {
             Some(status) => Ok(u8::try_from(status).unwrap_or(255)),
@@ -83,16 +119,12 @@ impl Debug {
                 port: attach.port,
                 remote_port: ready.remote_port,
                 folder: &attach.remote_root,
-                debugpy: &ready.debugpy,
+                debugpy: &ready.version,
                 python: &ready.python,
                 configuration: attach.configuration(),
                 written: written.as_ref().map(|written| written.path.as_path()),
             });
         }
-        output::talk(&format!(
-            "Python {} with debugpy {} in {}:{}",
-            ready.python, ready.debugpy, ready.alias, attach.remote_root
-        ));
         match &written {
             Some(written) => tell_written(written, &attach.name),
             None => {
@@ -107,6 +139,28 @@ impl Debug {
         ));
         Ok(())
     }
+}
+
+/// Tells what the IDE has to know that the program dials.
+fn dials(ready: &Ready, json: bool) {
+    let attach = &ready.attach;
+    if json {
+        output::json(&Dials {
+            format: crate::session::FORMAT,
+            alias: &ready.alias,
+            host: "127.0.0.1",
+            port: attach.port,
+            remote_port: ready.remote_port,
+            folder: &attach.remote_root,
+            package: &ready.package,
+            pydevd: &ready.version,
+            python: &ready.python,
+        });
+    }
+    output::talk(&format!(
+        "it dials 127.0.0.1:{}; PyCharm's Python Debug Server needs the path mapping: your project = {}",
+        attach.port, attach.remote_root
+    ));
 }
 
 fn tell_written(written: &Written, name: &str) {

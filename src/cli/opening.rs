@@ -56,6 +56,13 @@ pub(super) fn told(event: &IdeEvent) -> String {
                 ),
             }
         }
+        IdeEvent::NotWritten(ide, error) => {
+            let failure = Failure::from(&**error);
+            format!(
+                "warning: {ide} is not told of the session and will ask for its platform (Linux): {}",
+                failure.lines()
+            )
+        }
         IdeEvent::NeedsExtension(ide, extension) => format!(
             "{ide} lacks its extension for this; install it: {} --install-extension {extension}",
             ide.word()

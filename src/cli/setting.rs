@@ -53,7 +53,7 @@ impl Setting {
     }
 
     /// Where a value of the configuration is, for an error about it: `FILE:LINE: KEY`.
-    fn place(&self, key: &[&str]) -> String {
+    pub(super) fn place(&self, key: &[&str]) -> String {
         format!("{}: {}", self.config.origin(key), key.join("."))
     }
 

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::args::{Global, Setup};
-use super::setting::{Setting, user_home};
+use super::setting::{Setting, user_home, who};
 use super::{Exit, Failure, connect, here, ladder, output};
-use crate::config::{Config, forget_profile, keep_profile, point_profile, profile_name};
-use crate::laptop::Cluster;
+use crate::config::{
+    Config, KeptBy, Wrote, forget_profile, keep_profile, point_profile, profile_name, setup_wrote,
+};
 use crate::laptop::setup::{Ask, Change, TakeBack, look};
+use crate::laptop::{Cluster, Paths};
 use crate::session::{FORMAT, GpuSupply, Rung, Verdict};
 use crate::ssh::{Client, Destination};
 
@@ -118,6 +120,8 @@ impl Setup {
             prompt: connect::prompt(),
             home: user_home()?,
             has_kit: here::has_kit(),
+            identity: Paths::of_user()?.identity,
+            who: who(),
         };
         let mut setup = look(client, ask, &tell).await?;
         let installs = |change: &Change| matches!(change, Change::Install { .. });
@@ -137,6 +141,7 @@ impl Setup {
             profile.write(path, &name, &wanted.login, setup.qdebug())?;
         }
         if go_on {
+            setup.note().await?;
             if profile != Profile::Stays {
                 let told = format!("{name} in {}", path.display());
                 tell(Rung::new("profile", Verdict::Ok, told));
@@ -178,7 +183,10 @@ impl Setup {
         global: &Global,
     ) -> Result<u8, Failure> {
         let path = user_file(config)?;
-        let back = TakeBack::look(client, &wanted.login, connect::prompt(), &user_home()?).await?;
+        let identity = Paths::of_user()?.identity;
+        let home = user_home()?;
+        let prompt = connect::prompt();
+        let back = TakeBack::look(client, &wanted.login, prompt, &home, &identity).await?;
         let mut changes = Vec::new();
         if let Some(line) = back.line() {
             changes.push(format!("cluster: ~/.ssh/authorized_keys without {line}"));
@@ -187,20 +195,29 @@ impl Setup {
             changes.push(format!("cluster: {binary} is removed"));
         }
         if let Some(name) = &wanted.known {
-            changes.push(format!("here: cluster {name:?} out of {}", path.display()));
+            let file = path.display();
+            match setup_wrote(path, name)? {
+                Wrote::Profile => changes.push(format!("here: cluster {name:?} out of {file}")),
+                Wrote::Path => changes.push(format!(
+                    "here: cluster {name:?} names its qdebug as before setup, in {file}"
+                )),
+                Wrote::Nothing => output::talk(&format!(
+                    "cluster {name:?} in {file} stays: setup has not made it, or it was changed since"
+                )),
+                Wrote::Absent => output::talk(&format!("cluster {name:?} is the site's and stays")),
+            }
         }
         if let Some(stays) = &back.stays {
             output::talk(stays);
         }
-        if self.agreed(&changes, "setup has left nothing there")? && !changes.is_empty() {
+        if self.agreed(&changes, "setup has left nothing of this machine's there")? {
             for line in back.carry_out().await? {
                 output::talk(&line);
             }
-            if let Some(name) = &wanted.known {
-                output::talk(&match forget_profile(path, name)? {
-                    true => format!("cluster {name:?} is forgotten"),
-                    false => format!("cluster {name:?} is the site's and stays"),
-                });
+            if let Some(name) = &wanted.known
+                && forget_profile(path, name)? == Wrote::Profile
+            {
+                output::talk(&format!("cluster {name:?} is forgotten"));
             }
         }
         if global.json {
@@ -293,7 +310,7 @@ impl Profile {
         match (self, qdebug) {
             (Self::Stays, _) | (Self::Pointed, None) => {}
             (Self::Made { .. }, qdebug) => {
-                keep_profile(path, name, &login, qdebug.as_deref())?;
+                keep_profile(path, name, &login, qdebug.as_deref(), KeptBy::Setup)?;
             }
             (Self::Pointed, Some(qdebug)) => point_profile(path, name, &login, &qdebug)?,
         }

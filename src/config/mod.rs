@@ -24,7 +24,9 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
-pub use profile::{forget_profile, keep_profile, point_profile, profile_name};
+pub use profile::{
+    KeptBy, Wrote, forget_profile, keep_profile, point_profile, profile_name, setup_wrote,
+};
 pub use reach::{Publish, WAYS};
 
 use file::{File, GpuPick, Layer};

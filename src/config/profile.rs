@@ -6,6 +6,35 @@ use std::path::Path;
 use super::Error;
 use crate::disk;
 
+/// What stands above a profile that setup has made.
+const MADE: &str = "# made by `qdebug setup`; `qdebug setup --remove` takes it away";
+
+/// What stands behind a path that setup has put in, before the one that was there, if any.
+const POINTED: &str = "# by `qdebug setup`";
+const INSTEAD: &str = " instead of ";
+
+/// Who keeps a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptBy {
+    /// `connect` or `up`, when the user wants it.
+    Connect,
+    /// `setup`, which takes it away again.
+    Setup,
+}
+
+/// What of a profile in the user's file is setup's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrote {
+    /// All of it.
+    Profile,
+    /// The path of its qdebug.
+    Path,
+    /// Nothing, or the user has added to it.
+    Nothing,
+    /// It is not in that file.
+    Absent,
+}
+
 /// Adds `[clusters.NAME]` to the user's file and makes it the default when there is none; whether
 /// it is that now. What the user wrote stays as it is, comments included; the file is replaced by
 /// one rename.
@@ -17,6 +46,7 @@ pub fn keep_profile(
     name: &str,
     login: &str,
     qdebug: Option<&Path>,
+    by: KeptBy,
 ) -> Result<bool, Error> {
     let cannot = cannot(path);
     let mut document = document(path)?;
@@ -43,6 +73,9 @@ pub fn keep_profile(
         Some(_) => return Err(cannot(format!("there is a cluster `{name}` already"))),
     }
     let mut profile = toml_edit::Table::new();
+    if by == KeptBy::Setup {
+        profile.decor_mut().set_prefix(format!("\n{MADE}\n"));
+    }
     profile["login"] = toml_edit::value(login);
     if let Some(qdebug) = qdebug.and_then(Path::to_str) {
         profile["qdebug"] = toml_edit::value(qdebug);
@@ -65,40 +98,107 @@ pub fn point_profile(path: &Path, name: &str, login: &str, qdebug: &Path) -> Res
     let profile = clusters
         .and_then(|clusters| clusters.get_mut(name))
         .and_then(toml_edit::Item::as_table_like_mut);
-    match (profile, qdebug.to_str()) {
-        (Some(profile), Some(qdebug)) => {
-            profile.insert("qdebug", toml_edit::value(qdebug));
-            write(path, &document)
-        }
-        _ => keep_profile(path, name, login, Some(qdebug)).map(|_| ()),
+    let (Some(profile), Some(qdebug_path)) = (profile, qdebug.to_str()) else {
+        return keep_profile(path, name, login, Some(qdebug), KeptBy::Setup).map(|_| ());
+    };
+    let old = profile.get("qdebug").and_then(toml_edit::Item::as_value);
+    let mark = match old {
+        // Of an earlier setup, which knows what was there before.
+        Some(old) if pointed(old).is_some() => suffix(old).to_owned(),
+        Some(old) => format!(" {POINTED}{INSTEAD}{}", old.clone().decorated("", "")),
+        None => format!(" {POINTED}"),
+    };
+    let value = toml_edit::Value::from(qdebug_path).decorated(" ", mark);
+    profile.insert("qdebug", toml_edit::Item::Value(value));
+    write(path, &document)
+}
+
+/// What stands behind a value.
+fn suffix(value: &toml_edit::Value) -> &str {
+    let suffix = value.decor().suffix().and_then(|raw| raw.as_str());
+    suffix.unwrap_or_default()
+}
+
+/// Whether setup has put a value in, and what was there before.
+fn pointed(value: &toml_edit::Value) -> Option<Option<toml_edit::Value>> {
+    let rest = suffix(value).trim().strip_prefix(POINTED)?;
+    Some(rest.strip_prefix(INSTEAD).and_then(|old| old.parse().ok()))
+}
+
+/// What of the profile `[clusters.NAME]` of the user's file setup has written.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Edit`].
+pub fn setup_wrote(path: &Path, name: &str) -> Result<Wrote, Error> {
+    let document = document(path)?;
+    let clusters = document.get("clusters");
+    let profile = clusters.and_then(|clusters| clusters.get(name));
+    Ok(profile.map_or(Wrote::Absent, wrote))
+}
+
+fn wrote(profile: &toml_edit::Item) -> Wrote {
+    let made = profile.as_table().is_some_and(|table| {
+        let prefix = table.decor().prefix().and_then(|raw| raw.as_str());
+        let of_setup = |(key, _): (&str, _)| ["login", "qdebug"].contains(&key);
+        prefix.unwrap_or_default().contains(MADE) && table.iter().all(of_setup)
+    });
+    let path = profile.get("qdebug").and_then(toml_edit::Item::as_value);
+    match path.and_then(pointed) {
+        _ if made => Wrote::Profile,
+        Some(_) => Wrote::Path,
+        None => Wrote::Nothing,
     }
 }
 
-/// Takes `[clusters.NAME]` out of the user's file, and it is the default no more; whether it was
-/// there. What else the user wrote stays as it is.
+/// Takes what setup has written of `[clusters.NAME]` out of the user's file; one that is gone is the
+/// default no more. What the user wrote stays as it is. Tells what there was.
 ///
 /// # Errors
 /// As [`keep_profile`].
-pub fn forget_profile(path: &Path, name: &str) -> Result<bool, Error> {
+pub fn forget_profile(path: &Path, name: &str) -> Result<Wrote, Error> {
     let mut document = document(path)?;
     let clusters = document
         .get_mut("clusters")
         .and_then(toml_edit::Item::as_table_like_mut);
-    let Some(clusters) = clusters else {
-        return Ok(false);
+    let Some((clusters, profile)) = clusters.and_then(|clusters| {
+        let profile = clusters.get(name)?.clone();
+        Some((clusters, profile))
+    }) else {
+        return Ok(Wrote::Absent);
     };
-    if clusters.remove(name).is_none() {
-        return Ok(false);
-    }
-    if clusters.is_empty() {
-        document.remove("clusters");
-    }
-    let default = document.get("default_cluster");
-    if default.and_then(toml_edit::Item::as_str) == Some(name) {
-        document.remove("default_cluster");
+    let was = wrote(&profile);
+    match was {
+        Wrote::Profile => {
+            clusters.remove(name);
+            if clusters.is_empty() {
+                document.remove("clusters");
+            }
+            let default = document.get("default_cluster");
+            if default.and_then(toml_edit::Item::as_str) == Some(name) {
+                document.remove("default_cluster");
+            }
+        }
+        Wrote::Path => {
+            let profile = clusters
+                .get_mut(name)
+                .and_then(toml_edit::Item::as_table_like_mut);
+            if let Some(profile) = profile {
+                let old = profile.get("qdebug").and_then(toml_edit::Item::as_value);
+                match old.and_then(pointed).flatten() {
+                    Some(old) => {
+                        let old = toml_edit::Item::Value(old.decorated(" ", ""));
+                        profile.insert("qdebug", old);
+                    }
+                    None => {
+                        profile.remove("qdebug");
+                    }
+                }
+            }
+        }
+        Wrote::Nothing | Wrote::Absent => return Ok(was),
     }
     write(path, &document)?;
-    Ok(true)
+    Ok(was)
 }
 
 fn cannot(path: &Path) -> impl Fn(String) -> Error {
@@ -163,13 +263,22 @@ mod tests {
     fn a_profile_is_added_and_what_was_there_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sub/config.toml");
-        assert!(keep_profile(&path, "lab", "al@host", None).unwrap());
+        assert!(keep_profile(&path, "lab", "al@host", None, KeptBy::Setup).unwrap());
         let mine = "# mine\nhome = '/x' # here\n\n";
         let text = format!("{mine}{}", std::fs::read_to_string(&path).unwrap());
         std::fs::write(&path, text).unwrap();
-        assert!(!keep_profile(&path, "two", "b@c", Some(Path::new("/opt/q d"))).unwrap());
-        assert!(keep_profile(&path, "lab", "al@host", None).unwrap());
-        let again = keep_profile(&path, "lab", "bob@elsewhere", None).unwrap_err();
+        assert!(
+            !keep_profile(
+                &path,
+                "two",
+                "b@c",
+                Some(Path::new("/opt/q d")),
+                KeptBy::Connect
+            )
+            .unwrap()
+        );
+        assert!(keep_profile(&path, "lab", "al@host", None, KeptBy::Setup).unwrap());
+        let again = keep_profile(&path, "lab", "bob@elsewhere", None, KeptBy::Setup).unwrap_err();
         assert!(matches!(again, Error::Edit { .. }), "{again:?}");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(mine), "{text}");
@@ -186,8 +295,8 @@ mod tests {
         let path = folder.path().join("config.toml");
         let mine = "# mine\nhome = '/x' # here\n";
         std::fs::write(&path, mine).unwrap();
-        assert!(!forget_profile(&path, "lab").unwrap());
-        keep_profile(&path, "lab", "al@host", None).unwrap();
+        assert_eq!(forget_profile(&path, "lab").unwrap(), Wrote::Absent);
+        keep_profile(&path, "lab", "al@host", None, KeptBy::Setup).unwrap();
         for name in ["lab", "two"] {
             point_profile(&path, name, "al@host", Path::new("/opt/q d")).unwrap();
             let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
@@ -195,11 +304,46 @@ mod tests {
             assert_eq!(profile.qdebug.as_deref(), Some(Path::new("/opt/q d")));
             assert_eq!(profile.login, "al@host");
         }
-        assert!(forget_profile(&path, "two").unwrap());
+        assert_eq!(forget_profile(&path, "two").unwrap(), Wrote::Profile);
         let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
         assert_eq!(config.default_cluster(), Some("lab"));
-        assert!(forget_profile(&path, "lab").unwrap());
+        assert_eq!(forget_profile(&path, "lab").unwrap(), Wrote::Profile);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), mine);
+    }
+
+    #[test]
+    fn a_profile_that_setup_has_not_made_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let text = || std::fs::read_to_string(&path).unwrap();
+        keep_profile(&path, "kept", "al@host", None, KeptBy::Connect).unwrap();
+        let kept = text();
+        assert_eq!(forget_profile(&path, "kept").unwrap(), Wrote::Nothing);
+        assert_eq!(text(), kept);
+
+        // What setup has put into one goes, and what was there before comes back.
+        for mine in [
+            "[clusters.kept]\nlogin = \"a@b\"\n",
+            "[clusters.kept]\nqdebug = \"/my q\\\"\"\nlogin = \"a@b\" # mine\n",
+        ] {
+            std::fs::write(&path, mine).unwrap();
+            for to in ["/new", "/newer"] {
+                point_profile(&path, "kept", "a@b", Path::new(to)).unwrap();
+                let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
+                let profile = config.profile("kept").unwrap();
+                assert_eq!(profile.qdebug.as_deref(), Some(Path::new(to)));
+            }
+            assert_eq!(setup_wrote(&path, "kept").unwrap(), Wrote::Path);
+            assert_eq!(forget_profile(&path, "kept").unwrap(), Wrote::Path);
+            assert_eq!(text(), mine);
+        }
+
+        // One that the user has added to is the user's.
+        std::fs::write(&path, "").unwrap();
+        keep_profile(&path, "lab", "a@b", None, KeptBy::Setup).unwrap();
+        std::fs::write(&path, format!("{}scratch = \"/s\"\n", text())).unwrap();
+        assert_eq!(forget_profile(&path, "lab").unwrap(), Wrote::Nothing);
+        assert!(text().contains("scratch"));
     }
 
     #[test]

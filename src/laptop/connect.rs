@@ -338,20 +338,29 @@ async fn get_in(known: &Known, paths: &Paths) -> Result<(), Error> {
     }
 }
 
+/// Our line for the user's ssh configuration, which others may manage: what cannot be done there is
+/// told, and no reason to lose the session.
+///
+/// # Errors
+/// Our own file could not be written, which everything else goes by.
 async fn include(paths: &Paths, ui: &Ui) -> Result<(), Error> {
     // ssh may be told of a file that is not there; the user's own must not name a missing one.
     publish::publish(paths).await?;
     let own = &paths.ssh_config;
-    if let Some(plan) = config_file::plan_include(&paths.user_config, own)? {
-        if !(ui.confirm)(&plan) {
+    let done = match config_file::plan_include(&paths.user_config, own) {
+        Ok(None) => Ok(()),
+        Ok(Some(plan)) if (ui.confirm)(&plan) => config_file::apply_include(&plan, own).await,
+        Ok(Some(_)) => {
             ui.tell(Event::NotIncluded);
-        } else if let Err(error) = config_file::apply_include(&plan, own).await {
-            // A file that others manage is no reason to lose the session.
-            ui.tell(Event::IncludeFailed {
-                reason: error.to_string(),
-                lines: plan.lines,
-            });
+            Ok(())
         }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        ui.tell(Event::IncludeFailed {
+            reason: error.to_string(),
+            lines: config_file::include_lines(own),
+        });
     }
     Ok(())
 }
@@ -371,3 +380,7 @@ async fn hand_over_key(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "connect_tests.rs"]
+mod tests;

@@ -117,15 +117,23 @@ pub enum Error {
         /// What the shell or Python said there.
         detail: String,
     },
-    /// There is no debugpy in the session, and it could not be installed.
-    #[error("{python} of `{name}` has no debugpy, and it could not be installed: {detail}")]
-    NoDebugpy {
+    /// There is no debugger in the session, and it could not be installed.
+    #[error("{python} of `{name}` has no {package}, and it could not be installed: {detail}")]
+    NoDebugger {
         /// The session.
         name: String,
         /// The interpreter and its version.
         python: String,
+        /// The debugger's package.
+        package: &'static str,
         /// What pip or the import said.
         detail: String,
+    },
+    /// No IDE waits for a program that is to dial it.
+    #[error("no debug server listens on 127.0.0.1:{port} of this machine")]
+    NobodyListens {
+        /// The port.
+        port: u16,
     },
     /// Something else listens on the port for debuggers.
     #[error("cannot listen on 127.0.0.1:{port} to debug `{name}`")]

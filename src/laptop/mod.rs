@@ -17,7 +17,7 @@
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
-//! | `debug` | `qdebug debug`: a program under debugpy in the session, and the port to attach to |
+//! | `debug` | `qdebug debug`: a program under a debugger in the session, and the port between it and the IDE |
 //! | `setup` | `qdebug setup`: what a cluster needs first, and taking it back |
 //! | `paths` | where all that lies on this machine |
 //!
@@ -47,7 +47,7 @@ mod whose;
 
 pub use cluster::{Answer, Cluster};
 pub use connect::{Connect, Outcome, Ui, Until, connect};
-pub use debug::{CommandError, Debug, PythonCommand, Ready, debug};
+pub use debug::{CommandError, Debug, Debugger, PythonCommand, Ready, debug};
 pub use error::Error;
 pub use event::Event;
 pub use forwards::{Forward, ForwardError};

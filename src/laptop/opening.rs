@@ -42,6 +42,8 @@ pub enum IdeEvent {
     Lacks(Ide, Vec<String>),
     /// A file of the IDE tells of the session.
     Wrote(Ide, Written),
+    /// Its settings could not be told of the session, which it is opened in all the same.
+    NotWritten(Ide, Arc<OpenError>),
     /// It has not the extension that it connects by.
     NeedsExtension(Ide, &'static str),
     /// It was started by this command.
@@ -58,13 +60,19 @@ pub enum OpenError {
     Ide(#[from] ide::Error),
     /// It asks the user's ssh configuration, which does not know the session.
     #[error(
-        "{ide} finds `{alias}` only through your ssh configuration, which does not include qdebug's"
+        "{ide} finds `{alias}` only through {}, which {why}", config.display()
     )]
     NotIncluded {
         /// The IDE.
         ide: Ide,
         /// The session.
         alias: String,
+        /// The user's ssh configuration.
+        config: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// The lines that it lacks.
+        lines: String,
     },
     /// It could not be started.
     #[error(transparent)]
@@ -110,13 +118,14 @@ async fn opened(
     }
     // PyCharm alone is given port and key.
     let by_alias = ide != Ide::PyCharm;
-    if by_alias
-        && config_file::plan_include(&paths.user_config, &paths.ssh_config)
-            .map_err(Error::from)?
-            .is_some()
-    {
-        let alias = known.alias.clone();
-        return Err(OpenError::NotIncluded { ide, alias });
+    if by_alias && let Some(why) = not_included(paths) {
+        return Err(OpenError::NotIncluded {
+            ide,
+            alias: known.alias.clone(),
+            config: paths.user_config.clone(),
+            why,
+            lines: config_file::include_lines(&paths.ssh_config),
+        });
     }
     let home = &paths.home;
     let workspace = opening.workspace.as_deref();
@@ -126,19 +135,26 @@ async fn opened(
         Ide::PyCharm => command,
         _ => Ok(command?),
     };
-    let written = {
+    let write = async || -> Result<Vec<Written>, ide::Error> {
         let mut book = Book::open(&paths.ide()).await?;
         match ide {
-            Ide::PyCharm => ide::pycharm::write(&mut book, home, &target, workspace)?,
+            Ide::PyCharm => ide::pycharm::write(&mut book, home, &target, workspace),
             _ => {
                 let scratch = opening.scratch.as_deref();
                 let written = ide::vscode::write(&mut book, ide, home, &target, scratch)?;
-                written.into_iter().collect()
+                Ok(written.into_iter().collect())
             }
         }
     };
-    for written in written {
-        tell(IdeEvent::Wrote(ide, written));
+    match write().await {
+        Ok(written) => {
+            for written in written {
+                tell(IdeEvent::Wrote(ide, written));
+            }
+        }
+        // Without them PyCharm knows nothing of the session, the others only ask a question more.
+        Err(error) if ide == Ide::PyCharm => return Err(error.into()),
+        Err(error) => tell(IdeEvent::NotWritten(ide, Arc::new(error.into()))),
     }
     let command = command?;
     if let Some(extension) = ide::vscode::extension(ide) {
@@ -168,6 +184,15 @@ async fn opened(
             status,
             said: last_words(&std::fs::read(&log).unwrap_or_default()),
         }),
+    }
+}
+
+/// Why the user's ssh configuration does not know the sessions.
+fn not_included(paths: &Paths) -> Option<String> {
+    match config_file::plan_include(&paths.user_config, &paths.ssh_config) {
+        Ok(None) => None,
+        Ok(Some(_)) => Some("does not include qdebug's".to_owned()),
+        Err(error) => Some(format!("cannot be read: {error}")),
     }
 }
 
@@ -281,6 +306,63 @@ mod tests {
         assert_eq!(lacks(Ide::Toolbox, &notices), notices[..2]);
         assert_eq!(lacks(Ide::PyCharm, &notices), notices[2..3]);
         assert!(lacks(Ide::Zed, &notices).is_empty());
+    }
+
+    /// What happens when a session is opened in a VS Code that ends at once, its settings being so.
+    #[cfg(unix)]
+    async fn opened_with(home: &std::path::Path, settings: &str) -> Vec<IdeEvent> {
+        use super::super::known::tests::status;
+        use super::super::{Place, paths};
+        let plain = |path: &str| crate::ssh::PlainPath::new(home.join(path)).unwrap();
+        let paths = Paths {
+            user_config: home.join(".ssh/config"),
+            ssh_config: plain("qdebug/ssh_config"),
+            sessions: home.join("state/sessions"),
+            home: ide::Home::below(home),
+            ..paths::tests::paths()
+        };
+        for folder in [".ssh", "bin", ".config/Code/User"] {
+            std::fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        let lines = config_file::include_lines(&paths.ssh_config);
+        std::fs::write(&paths.user_config, lines).unwrap();
+        std::fs::write(home.join(".config/Code/User/settings.json"), settings).unwrap();
+        let code = home.join("bin/code");
+        if !code.exists() {
+            std::os::unix::fs::symlink("/bin/true", code).unwrap();
+        }
+        let known = Known::new(&status("otter", '1'), Place::Here, &[]).unwrap();
+        let opening = Opening {
+            ide: Ide::Code,
+            scratch: None,
+            workspace: None,
+        };
+        let events = std::cell::RefCell::new(Vec::new());
+        let tell = |event| {
+            if !matches!(event, IdeEvent::NeedsExtension(..)) {
+                events.borrow_mut().push(event);
+            }
+        };
+        let command = opened(&opening, &known, &paths, &tell).await.unwrap();
+        assert!(command.contains("ssh-remote+qdebug-otter"), "{command}");
+        events.into_inner()
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn settings_that_cannot_be_told_keep_no_ide_closed() {
+        let home = tempfile::tempdir().unwrap();
+        let events = opened_with(home.path(), "no { JSON").await;
+        assert!(
+            matches!(&events[..], [IdeEvent::NotWritten(Ide::Code, error)]
+                if error.to_string().contains("settings.json")),
+            "{events:?}"
+        );
+        let events = opened_with(home.path(), "{}").await;
+        assert!(
+            matches!(&events[..], [IdeEvent::Wrote(Ide::Code, written)] if written.changed),
+            "{events:?}"
+        );
     }
 
     #[test]

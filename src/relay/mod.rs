@@ -25,6 +25,8 @@
 
 mod client;
 mod command;
+#[cfg(all(test, unix))]
+mod command_tests;
 mod frame;
 mod link;
 mod serve;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::TcpListener;
 
-use super::{Error, Relay, Wanted, serve, serve_all};
+use super::{Error, Relay, Wanted, serve};
 
 /// A server of this machine that echoes each connection, and says how it ended.
-async fn echo() -> u16 {
+pub(super) async fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -32,27 +32,9 @@ fn relay(port: u16) -> (Arc<Relay>, tokio::task::JoinHandle<()>) {
     (Arc::new(Relay::over(from, to)), served)
 }
 
-#[cfg(unix)]
-fn relay_to_all() -> Arc<Relay> {
-    let (near, far) = duplex(4096);
-    let (from, to) = tokio::io::split(far);
-    tokio::spawn(serve_all(from, to));
-    let (from, to) = tokio::io::split(near);
-    Arc::new(Relay::over(from, to))
-}
-
-fn sh(script: &str) -> Wanted {
+pub(super) fn sh(script: &str) -> Wanted {
     let words = ["sh", "-c", script].map(str::to_owned).into();
     Wanted::Run { words }
-}
-
-/// A command through it: its status and what it wrote.
-#[cfg(unix)]
-async fn run(relay: &Relay, script: &str, stdin: &[u8]) -> (i32, Vec<u8>, String) {
-    let (mut out, mut said) = (Vec::new(), Vec::new());
-    let stream = relay.open(&sh(script)).await.unwrap();
-    let status = stream.attend(stdin, &mut out, &mut said).await.unwrap();
-    (status, out, String::from_utf8(said).unwrap())
 }
 
 /// A connection through it, as a program would have it.
@@ -85,7 +67,7 @@ async fn there_and_back(relay: &Arc<Relay>, seed: u8, length: usize) {
     carried.await.unwrap().unwrap();
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(60);
     tokio::time::timeout(limit, what).await.expect("in time")
 }
@@ -214,58 +196,6 @@ async fn a_far_side_that_breaks_the_rules_ends_the_link() {
     }
 }
 
-#[cfg(unix)]
-#[tokio::test]
-async fn commands_have_their_input_both_outputs_and_their_status() {
-    let relay = relay_to_all();
-    let told = soon(run(&relay, "cat; echo err >&2; exit 3", b"in")).await;
-    assert_eq!(told, (3, b"in".to_vec(), "err\n".to_owned()));
-    assert_eq!(soon(run(&relay, "kill -9 $$", b"")).await.0, 137);
-    // More than all credit, in both directions.
-    let many: Vec<u8> = (0..5 << 20).map(|at: u32| at as u8).collect();
-    assert!(soon(run(&relay, "cat", &many)).await.1 == many);
-    // One that does not read its input is not waited for with it.
-    assert_eq!(soon(run(&relay, "exit 4", &many)).await.0, 4);
-    let words = vec!["no such program".to_owned()];
-    let stream = relay.open(&Wanted::Run { words }).await.unwrap();
-    let mut said = Vec::new();
-    let ended = stream.attend(&b""[..], tokio::io::sink(), &mut said);
-    assert_eq!(soon(ended).await, Ok(127));
-    assert!(String::from_utf8_lossy(&said).contains("not installed"));
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn commands_and_connections_go_side_by_side() {
-    let relay = relay_to_all();
-    let port = echo().await;
-    let slow = tokio::spawn({
-        let relay = Arc::clone(&relay);
-        async move { run(&relay, "read line; echo \"$line\"", b"late\n").await }
-    });
-    let (mine, theirs) = duplex(4096);
-    let carried = tokio::spawn({
-        let relay = Arc::clone(&relay);
-        let host = "127.0.0.1".to_owned();
-        async move {
-            let (from, to) = tokio::io::split(theirs);
-            let wanted = Wanted::Connect { host, port };
-            relay.open(&wanted).await.unwrap().carry(from, to).await;
-        }
-    });
-    let (mut from, mut to) = tokio::io::split(mine);
-    to.write_all(b"x").await.unwrap();
-    to.shutdown().await.unwrap();
-    let mut got = String::new();
-    soon(from.read_to_string(&mut got)).await.unwrap();
-    assert_eq!(got, "xend");
-    soon(carried).await.unwrap();
-    assert_eq!(soon(slow).await.unwrap().1, b"late\n");
-    // Whoever only asks whether it is there is answered.
-    let nothing = soon(relay.open(&Wanted::Nothing)).await;
-    assert!(matches!(nothing, Err(Error::Refused(_))), "{nothing:?}");
-}
-
 #[tokio::test]
 async fn a_relay_to_one_port_runs_nothing_and_dials_nowhere_else() {
     let (relay, _served) = relay(echo().await);
@@ -276,36 +206,6 @@ async fn a_relay_to_one_port_runs_nothing_and_dials_nowhere_else() {
         assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
     }
     soon(there_and_back(&relay, 7, 1000)).await;
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn a_command_whose_client_goes_away_is_not_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("done");
-    let relay = relay_to_all();
-    let script = format!(
-        "echo begun; cat >/dev/null; sleep 0.3; : >'{}'",
-        path.display()
-    );
-    let (mut mine, theirs) = duplex(64);
-    let attended = tokio::spawn({
-        let relay = Arc::clone(&relay);
-        async move {
-            let stream = relay.open(&sh(&script)).await.unwrap();
-            let (from, to) = tokio::io::split(theirs);
-            let _ = stream.attend(from, to, &mut Vec::new()).await;
-        }
-    });
-    let mut begun = [0; 6];
-    soon(mine.read_exact(&mut begun)).await.unwrap();
-    attended.abort();
-    soon(async {
-        while !path.exists() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -335,31 +235,4 @@ async fn a_far_side_that_lies_about_a_command_ends_the_link() {
         attended.abort();
         writing.abort();
     }
-}
-
-#[tokio::test]
-async fn a_client_that_sends_what_only_a_server_may_gets_nothing() {
-    use super::frame::{Kind, encode, read};
-    let (mut near, far) = duplex(1 << 20);
-    let (from, to) = tokio::io::split(far);
-    let served = tokio::spawn(serve_all(from, to));
-    let wanted = sh("cat").payload().unwrap();
-    near.write_all(&encode(Kind::Open, 5, &wanted))
-        .await
-        .unwrap();
-    assert_eq!(
-        soon(read(&mut near)).await.unwrap().unwrap().kind,
-        Kind::Opened
-    );
-    near.write_all(&encode(Kind::Errors, 5, b"x"))
-        .await
-        .unwrap();
-    // A number that is in use ends all; so does a payload that is cut.
-    near.write_all(&encode(Kind::Open, 6, &wanted))
-        .await
-        .unwrap();
-    near.write_all(&encode(Kind::Open, 6, &wanted))
-        .await
-        .unwrap();
-    soon(served).await.unwrap();
 }

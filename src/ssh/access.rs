@@ -42,30 +42,31 @@ impl UserKey {
 
 impl Client {
     /// The keys that ssh would offer a login node: the files that the user's configuration names
-    /// for it (ssh's own default names where it names none), then what the agent has. Those whose
-    /// private half is not here are left out; Ed25519 comes first among the files.
+    /// for it (ssh's own default names where it names none), then, unless it says `IdentitiesOnly`,
+    /// what else the agent has. Those whose private half neither a file nor the agent has are left
+    /// out; Ed25519 comes first among the files.
     pub async fn keys_for(&self, to: &Destination, home: &Path) -> Vec<UserKey> {
         let shown = self.ssh().arg("-G").args(addressed(to)).output().await;
         let shown = shown.map(|output| output.stdout).unwrap_or_default();
-        let mut keys: Vec<UserKey> = identity_files(&shown, home)
-            .into_iter()
-            .filter(|private| private.is_file())
-            .filter_map(|private| {
-                let public = public_half(&private);
-                let text = std::fs::read_to_string(&public).ok()?;
-                UserKey::read(&text, Some(&public))
-            })
-            .collect();
+        let agent = agent_of(&shown, home, |name| std::env::var(name).ok());
+        let of_agent = of_agent(&agent).await;
+        let is_held = |key: &UserKey| of_agent.iter().any(|held| held.key == key.key);
+        let mut keys: Vec<UserKey> = Vec::new();
+        for named in identity_files(&shown, home) {
+            let read =
+                |path: &Path| UserKey::read(&std::fs::read_to_string(path).ok()?, Some(path));
+            // A public half may be named itself: then the agent has the private one.
+            let (key, has_private) = match read(&named) {
+                Some(public) => (Some(public), false),
+                None => (read(&public_half(&named)), named.is_file()),
+            };
+            keys.extend(key.filter(|key| has_private || is_held(key)));
+        }
         keys.sort_by_key(|key| !key.line.starts_with("ssh-ed25519 "));
-        // An agent that is not there has no keys.
-        if let Ok(output) = Program::new("ssh-add").arg("-L").output().await
-            && output.status == 0
-        {
-            let of_agent = output.stdout.lines();
-            for key in of_agent.filter_map(|line| UserKey::read(line, None)) {
-                if keys.iter().all(|known| known.key != key.key) {
-                    keys.push(key);
-                }
+        let only_named = setting(&shown, "identitiesonly") == Some("yes");
+        for key in of_agent.into_iter().filter(|_| !only_named) {
+            if keys.iter().all(|known| known.key != key.key) {
+                keys.push(key);
             }
         }
         keys
@@ -93,6 +94,15 @@ impl Client {
             .args(addressed(to))
             .arg("exit 0");
         Ok(program.time_limit(TRY).output().await?.status != 255)
+    }
+
+    /// Whether a private key can be read without a passphrase.
+    ///
+    /// # Errors
+    /// [`Error::Program`] when ssh-keygen cannot be run.
+    pub async fn is_without_passphrase(&self, private: &Path) -> Result<bool, Error> {
+        let program = Program::new("ssh-keygen").args(["-y", "-P", "", "-f"]);
+        Ok(program.arg(private).output().await?.status == 0)
     }
 
     /// Makes a new key pair of the user's own, Ed25519. On a terminal ssh-keygen itself asks for
@@ -139,6 +149,68 @@ fn public_half(private: &Path) -> PathBuf {
     name.into()
 }
 
+/// The agent that ssh asks for a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Agent {
+    /// That of the environment.
+    OfEnvironment,
+    /// One at this socket.
+    At(PathBuf),
+    /// None.
+    None,
+}
+
+/// What `IdentityAgent` says in what `ssh -G` shows, where it is set.
+fn agent_of(shown: &str, home: &Path, variable: impl Fn(&str) -> Option<String>) -> Agent {
+    match setting(shown, "identityagent") {
+        None | Some("SSH_AUTH_SOCK") => Agent::OfEnvironment,
+        Some("none") => Agent::None,
+        Some(path) => {
+            let name = path.strip_prefix('$').map(|name| {
+                let braced = name.strip_prefix('{').and_then(|n| n.strip_suffix('}'));
+                braced.unwrap_or(name)
+            });
+            match name {
+                None => Agent::At(below(home, path)),
+                Some(name) => variable(name).map_or(Agent::None, |path| Agent::At(path.into())),
+            }
+        }
+    }
+}
+
+/// The keys that an agent has; one that is not there has none.
+async fn of_agent(agent: &Agent) -> Vec<UserKey> {
+    let list = Program::new("ssh-add").arg("-L");
+    let list = match agent {
+        Agent::None => return Vec::new(),
+        Agent::OfEnvironment => list,
+        Agent::At(socket) => list.env("SSH_AUTH_SOCK", socket),
+    };
+    match list.output().await {
+        Ok(output) if output.status == 0 => {
+            let lines = output.stdout.lines();
+            lines.filter_map(|line| UserKey::read(line, None)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The first value of a setting in what `ssh -G` shows.
+fn setting<'a>(shown: &'a str, name: &str) -> Option<&'a str> {
+    let mut values = shown.lines().filter_map(|line| {
+        let (word, value) = line.split_once(' ')?;
+        (word == name).then_some(value.trim())
+    });
+    values.next()
+}
+
+fn below(home: &Path, path: &str) -> PathBuf {
+    match path.strip_prefix("~/") {
+        Some(below) => home.join(below),
+        None => PathBuf::from(path),
+    }
+}
+
 /// The files that `ssh -G` names, `~` being `home`.
 fn identity_files(shown: &str, home: &Path) -> Vec<PathBuf> {
     let named = shown
@@ -146,10 +218,7 @@ fn identity_files(shown: &str, home: &Path) -> Vec<PathBuf> {
         .filter_map(|line| line.strip_prefix("identityfile "));
     named
         .filter(|path| *path != "none")
-        .map(|path| match path.strip_prefix("~/") {
-            Some(below) => home.join(below),
-            None => PathBuf::from(path),
-        })
+        .map(|path| below(home, path))
         .collect()
 }
 
@@ -166,6 +235,32 @@ mod tests {
         let files = identity_files(shown, Path::new("/home/alice"));
         let all = ["/home/alice/.ssh/id_rsa", "/keys/of me"].map(PathBuf::from);
         assert_eq!(files, all);
+    }
+
+    #[test]
+    fn the_agent_of_the_configuration_is_asked() {
+        let home = Path::new("/home/alice");
+        let of = |shown: &str| {
+            agent_of(shown, home, |name| {
+                (name == "MY_AGENT").then(|| "/run/mine".to_owned())
+            })
+        };
+        let at = |path: &str| Agent::At(path.into());
+        for (shown, agent) in [
+            ("user alice\n", Agent::OfEnvironment),
+            ("identityagent SSH_AUTH_SOCK\n", Agent::OfEnvironment),
+            ("identityagent none\n", Agent::None),
+            (
+                "identityagent ~/a gent.sock\n",
+                at("/home/alice/a gent.sock"),
+            ),
+            ("identityagent /run/a\nidentityagent /run/b\n", at("/run/a")),
+            ("identityagent $MY_AGENT\n", at("/run/mine")),
+            ("identityagent ${MY_AGENT}\n", at("/run/mine")),
+            ("identityagent $OTHER\n", Agent::None),
+        ] {
+            assert_eq!(of(shown), agent, "{shown}");
+        }
     }
 
     #[test]

@@ -178,7 +178,8 @@ fn backup_of(user_file: &Path) -> PathBuf {
     name.into()
 }
 
-fn include_lines(own: &PlainPath) -> String {
+/// The lines at the top of the user's file.
+pub fn include_lines(own: &PlainPath) -> String {
     format!("{COMMENT}\nInclude {}\n", own.quoted())
 }
 

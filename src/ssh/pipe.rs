@@ -20,6 +20,7 @@ use super::gate::Gate;
 #[cfg(unix)]
 use super::master::{Master, NO_MASTER};
 use super::pump::BUFFER;
+#[cfg(unix)]
 use super::quote::command_line;
 #[cfg(unix)]
 use super::said::listen;
@@ -317,6 +318,7 @@ fn reason(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::quote::command_line;
     use super::*;
 
     #[test]

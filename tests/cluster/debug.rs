@@ -8,6 +8,9 @@ use crate::session::Session;
 /// The client that hits a breakpoint, as the quickstart has it.
 const CLIENT: &str = include_str!("../../examples/breakpoint.py");
 
+/// An IDE whose debug server the program dials.
+const PYDEVD_IDE: &str = include_str!("pydevd_ide.py");
+
 /// How long a program may take to start or end on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -128,6 +131,29 @@ fn a_breakpoint_is_hit_from_the_laptop() {
     );
     assert!(taken.out.contains("second: 1\n"), "{taken}");
     assert!(taken.err.contains("--port"), "{taken}");
+    dials_a_debug_server_of_the_laptop();
+}
+
+/// PyCharm's way: its debug server listens on the laptop, and the program comes back to it.
+fn dials_a_debug_server_of_the_laptop() {
+    let debug = "qdebug debug debugged --pydevd 18680 -- python3 -u 'my train.py' dials";
+    let nobody = Host::Laptop.sh(&format!("cd debugged && {debug}"));
+    nobody.fails(1, &["127.0.0.1:18680", "Python Debug Server"]);
+    let came = Host::Laptop.sh(&format!(
+        "cd debugged || exit
+         cat >ide.py <<'END'\n{PYDEVD_IDE}END
+         python3 ide.py 18680 '/home/alice/debugged/my train.py' 3 answer >hit 2>&1 & ide=$!
+         for try in $(seq 300); do grep -q listens hit && break; sleep 0.1; done
+         {debug} >out 2>err; rc=$?
+         wait $ide || rc=99
+         cat hit out; cat err >&2; exit $rc"
+    ));
+    assert_eq!(came.code, 7, "{came}");
+    for word in ["listens\nanswer = 42\n", "words ['dials']\n"] {
+        assert!(came.out.contains(word), "{word}: {came}");
+    }
+    let mapping = "path mapping: your project = /home/alice/debugged";
+    assert!(came.err.contains(mapping), "{came}");
 }
 
 /// The port that the IDE was told.

@@ -41,4 +41,5 @@ mod trial;
 mod trunk;
 mod unseen;
 mod up;
+mod vscode;
 mod waits;

@@ -114,6 +114,24 @@ fn a_cluster_is_made_ready_once_and_all_of_it_is_taken_back() {
     );
     assert!(again.err.contains("nothing to change"), "{again}");
 
+    // An earlier build of this version, as an earlier setup has left it, is replaced.
+    let version = env!("CARGO_PKG_VERSION");
+    let older = format!(
+        "printf '#!/bin/sh\\necho qdebug {version}\\n' >{place} && sum=$(sha256sum <{place}) && \
+         sed -i \"s/^binary [0-9a-f]*/binary ${{sum%% *}}/\" .qdebug/setup && \
+         grep -c '^laptop ' .qdebug/setup"
+    );
+    assert_eq!(bob(Host::Login, &older).ok().text(), "1");
+    let anew = bob(Host::Laptop, setup).ok();
+    assert_eq!(
+        anew.json()["changes"].as_array().map(Vec::len),
+        Some(1),
+        "{anew}"
+    );
+    assert!(anew.err.contains("instead of an earlier build"), "{anew}");
+    let sum = bob(Host::Login, &format!("sha256sum <{place}")).ok();
+    assert_eq!(sum.out, sums[0].out);
+
     bob(Host::Laptop, "qdebug setup --remove --yes").ok();
     bob(
         Host::Login,

@@ -7,6 +7,7 @@ use super::{Ladder, Told, modes, reach};
 use crate::cli::Failure;
 use crate::cli::args::Global;
 use crate::cli::setting::{Setting, user_home};
+use crate::laptop::setup::Version;
 use crate::laptop::{Cluster, Known, Paths};
 use crate::process::Program;
 use crate::session::{Rung, Verdict};
@@ -94,10 +95,21 @@ fn include(paths: &Paths) -> Rung {
 fn known_hosts(path: &Path) -> Rung {
     let name = "known hosts";
     let text = std::fs::read(path).unwrap_or_default();
-    let hosts = local_hosts(&String::from_utf8_lossy(&text));
-    let told = "no keys of hand-made tunnels";
+    let text = String::from_utf8_lossy(&text);
+    let hosts = local_hosts(&text);
     let rung = match hosts.len() {
-        0 => Rung::new(name, Verdict::Ok, told),
+        0 => {
+            let told = "no keys of hand-made tunnels";
+            // What is hashed cannot be told from what others are hashed.
+            let told = match text.lines().filter(|line| line.starts_with("|1|")).count() {
+                0 => told.to_owned(),
+                hashed => format!(
+                    "{told} in clear; {hashed} names are hashed: where ssh says that the key of \
+                     127.0.0.1 has changed, ssh-keygen -R '[127.0.0.1]:PORT'"
+                ),
+            };
+            Rung::new(name, Verdict::Ok, told)
+        }
         count => Rung::new(
             name,
             Verdict::Warn,
@@ -105,7 +117,7 @@ fn known_hosts(path: &Path) -> Rung {
         ),
     };
     hosts.iter().take(3).fold(rung, |rung, host| {
-        rung.cure(format!("ssh-keygen -R '{host}'"))
+        rung.cure(format!("ssh-keygen -R {}", shell_words::quote(host)))
     })
 }
 
@@ -167,22 +179,30 @@ async fn of_cluster(setting: &Setting, cluster: &Cluster, place: &str, ladder: &
                 Verdict::Warn,
                 format!("that of {place} has no `doctor` (status {status}): it is older"),
             )
-            .cure("qdebug setup brings the same version there"),
+            .cure(brings_there(place)),
         ),
         Err(error) => ladder.add(Failure::from(error).rung("qdebug")),
     }
 }
 
+fn brings_there(place: &str) -> String {
+    let place = shell_words::quote(place);
+    format!("qdebug setup {place}  (it brings this version there, or tells how to)")
+}
+
 fn versions(there: &str, place: &str) -> Rung {
     let here = env!("CARGO_PKG_VERSION");
-    match there == here {
-        true => Rung::new("qdebug", Verdict::Ok, format!("{here} on both sides")),
-        false => Rung::new(
-            "qdebug",
-            Verdict::Warn,
-            format!("{here} here, {there} on {place}"),
-        )
-        .cure("qdebug setup brings the same version there"),
+    if there == here {
+        return Rung::new("qdebug", Verdict::Ok, format!("{here} on both sides"));
+    }
+    let told = format!("{here} here, {there} on {place}");
+    let rung = Rung::new("qdebug", Verdict::Warn, told);
+    // Setup puts no older one over a newer.
+    match Version::read(&format!("qdebug {there}")) > Some(Version::own()) {
+        true => rung.cure(format!(
+            "that one is newer: install qdebug {there} here (README, Install)"
+        )),
+        false => rung.cure(brings_there(place)),
     }
 }
 
@@ -221,11 +241,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hashed_is_told_not_taken_for_well() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "|1|a|b ssh-rsa A\n").unwrap();
+        let rung = known_hosts(file.path());
+        assert!(rung.told.contains("1 names are hashed"), "{rung:?}");
+        std::fs::write(file.path(), "[127.0.0.1]:2222 ssh-rsa A\n").unwrap();
+        let rung = known_hosts(file.path());
+        assert_eq!(rung.cures, ["ssh-keygen -R '[127.0.0.1]:2222'"]);
+    }
+
+    #[test]
     fn versions_that_differ_are_told() {
         assert_eq!(
             versions(env!("CARGO_PKG_VERSION"), "x").verdict,
             Verdict::Ok
         );
-        assert_eq!(versions("0.0.1", "x").verdict, Verdict::Warn);
+        let older = versions("0.0.1", "a@b");
+        assert_eq!(older.verdict, Verdict::Warn);
+        assert!(older.cures[0].starts_with("qdebug setup a@b "), "{older:?}");
+        let newer = versions("99.0.0", "a@b");
+        assert!(
+            newer.cures[0].contains("install qdebug 99.0.0 here"),
+            "{newer:?}"
+        );
     }
 }

@@ -61,9 +61,9 @@ fn sessions(home: &Path) -> Rung {
     };
     let private = std::fs::metadata(home).map(|meta| meta.permissions().mode() & 0o077);
     if let Ok(1..) = private {
-        let home = home.display();
-        return Rung::new(name, Verdict::Fail, format!("{home} is open to others"))
-            .cure(format!("chmod 700 '{home}'"));
+        let told = format!("{} is open to others", home.display());
+        let quoted = shell_words::quote(&home.to_string_lossy()).into_owned();
+        return Rung::new(name, Verdict::Fail, told).cure(format!("chmod 700 {quoted}"));
     }
     let written = tempfile::NamedTempFile::new_in(place).and_then(|mut file| {
         file.write_all(&[0; 64 << 10])?;

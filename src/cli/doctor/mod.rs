@@ -86,7 +86,13 @@ impl Doctor {
                 "node" => node::look(setting, &ladder).await,
                 #[cfg(target_os = "linux")]
                 "login" => login::look(setting, &ladder).await,
-                _ => laptop::look(setting, global, &ladder).await,
+                _ => {
+                    #[cfg(target_os = "linux")]
+                    if let Some(rung) = silent_scheduler(global, setting).await {
+                        ladder.add(rung);
+                    }
+                    laptop::look(setting, global, &ladder).await;
+                }
             }
         }
         let rungs = ladder.rungs.into_inner();
@@ -119,6 +125,24 @@ impl Doctor {
             _ => "laptop",
         }
     }
+}
+
+/// A scheduler of this machine that says nothing, where another cluster is the default: it may be a
+/// login node all the same.
+#[cfg(target_os = "linux")]
+async fn silent_scheduler(global: &Global, setting: &Setting) -> Option<Rung> {
+    let default = setting.config.default_cluster()?;
+    if global.on.is_some() {
+        return None;
+    }
+    let kind = setting.found().await.ok()??;
+    let silent = setting.scheduler(kind).ok()?.cluster().await.err()?;
+    let told = format!(
+        "{kind} is installed here and does not answer ({silent}); this machine is taken for a \
+         laptop, since {default:?} is the default cluster"
+    );
+    let rung = Rung::new("scheduler here", Verdict::Warn, told);
+    Some(rung.cure("if it is a login node: qdebug doctor --login"))
 }
 
 /// The files say what can be; what is odd in them was told when they were read.

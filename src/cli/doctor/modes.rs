@@ -1,5 +1,6 @@
 //! Modes that OpenSSH refuses: of its client's configuration and keys, and of what sshd reads.
 
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,21 +15,43 @@ fn with_bits(paths: &[PathBuf], bits: u32) -> Vec<PathBuf> {
 }
 
 fn listed(paths: &[PathBuf]) -> String {
-    let quoted = paths.iter().map(|path| format!("'{}'", path.display()));
-    quoted.collect::<Vec<_>>().join(" ")
+    shell_words::join(paths.iter().map(|path| path.to_string_lossy()))
 }
 
-/// The private keys below `~/.ssh`: what stands beside a `.pub`.
+/// The private keys below `~/.ssh`: what stands beside a `.pub`, and what says so itself.
 fn private_keys(dot_ssh: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(dot_ssh).into_iter().flatten().flatten();
     let mut keys: Vec<PathBuf> = files
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "pub"))
-        .map(|path| path.with_extension(""))
+        .filter_map(|path| match path.extension() {
+            Some(end) if end == "pub" => Some(path.with_extension("")),
+            _ => is_private_key(&path).then_some(path),
+        })
         .filter(|path| path.is_file())
         .collect();
     keys.sort();
+    keys.dedup();
     keys
+}
+
+/// Whether a file begins as all formats of private keys do: `-----BEGIN ... PRIVATE KEY-----`.
+fn is_private_key(path: &Path) -> bool {
+    let begin = || -> std::io::Result<Vec<u8>> {
+        let mut begin = Vec::new();
+        // Looked at before it is opened: a FIFO or a socket of an agent may lie there, too.
+        if std::fs::metadata(path)?.is_file() {
+            std::fs::File::open(path)?
+                .take(80)
+                .read_to_end(&mut begin)?;
+        }
+        Ok(begin)
+    };
+    let begin = begin().unwrap_or_default();
+    let line = begin
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    line.starts_with(b"-----BEGIN ") && line.trim_ascii_end().ends_with(b"PRIVATE KEY-----")
 }
 
 /// The client's: ssh refuses a private key that others may read ("UNPROTECTED PRIVATE KEY FILE")
@@ -112,7 +135,14 @@ mod tests {
         assert_eq!(of_client(home.path()).verdict, Verdict::Ok);
         set(&dot_ssh.join("config"), 0o664);
         let rung = of_client(home.path());
-        assert!(rung.cures[0].ends_with("/config'"), "{rung:?}");
+        assert!(rung.cures[0].ends_with("/config"), "{rung:?}");
+        // One without its public half.
+        let alone = dot_ssh.join("alone");
+        std::fs::write(&alone, "-----BEGIN OPENSSH PRIVATE KEY-----\nb3B\n").unwrap();
+        set(&alone, 0o640);
+        let rung = of_client(home.path());
+        assert!(rung.cures[0].ends_with("/alone"), "{rung:?}");
+        std::fs::remove_file(&alone).unwrap();
         set(&dot_ssh.join("my key"), 0o644);
         let rung = of_client(home.path());
         assert_eq!(rung.verdict, Verdict::Fail);
@@ -127,6 +157,6 @@ mod tests {
         assert_eq!(of_server(home.path()), None);
         set(home.path(), 0o775);
         let rung = of_server(home.path()).unwrap();
-        assert!(rung.cures[0].starts_with("chmod go-w '"), "{rung:?}");
+        assert!(rung.cures[0].starts_with("chmod go-w /"), "{rung:?}");
     }
 }

@@ -16,9 +16,14 @@ impl From<&ide::Error> for Failure {
         use ide::Error as E;
         let failure = |exit| Self::of(exit, error);
         match error {
-            E::File { source, .. } => match source.kind() {
-                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission),
-                _ => failure(Exit::Failed),
+            E::File { path, source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => failure(Exit::Permission).hint(format!(
+                    "is {path} yours, and its folder? `ls -ld` tells; then run it again"
+                )),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    failure(Exit::Failed).hint("make room on that disk, and run it again")
+                }
+                _ => failure(Exit::Failed).hint(format!("look at {path}, and run it again")),
             },
             E::Content { path, .. } => {
                 failure(Exit::Config).hint(format!("mend {path}, and run it again"))
@@ -46,9 +51,14 @@ impl From<&OpenError> for Failure {
         let failure = |exit| Self::of(exit, error);
         match error {
             E::Ide(error) => Self::from(error),
-            E::NotIncluded { .. } => {
-                failure(Exit::Failed).hint("let connect add it: run it again with `--yes`")
-            }
+            E::NotIncluded { config, lines, .. } => failure(Exit::Failed)
+                .hint("let connect add it: run it again with `--yes`")
+                .hint(format!(
+                    "where {} is not to be written: put at its top {:?}, by what writes it, or take \
+                     `--ide pycharm`, which needs it not",
+                    config.display(),
+                    lines.lines().last().unwrap_or_default()
+                )),
             E::Program(_) | E::Ended { .. } => failure(Exit::Failed)
                 .hint("does it start by hand? The way is open: open `ssh qdebug-NAME` in it"),
             E::Laptop(crate::laptop::Error::NotKnown { .. }) => failure(Exit::NoSuchSession),

@@ -62,12 +62,24 @@ impl From<laptop::Error> for Failure {
                 "what there is: qdebug ssh {name} -- 'ls /usr/bin/python* /opt/*/bin/python*'; \
                  another folder: --folder"
             )),
-            E::NoDebugpy { .. } => failure(Exit::Image)
-                .hint("add it to the image: RUN pip install debugpy")
-                .hint(
-                    "or install it where there is internet, into your folder of this image: \
-                     pip install --user debugpy in a session on such a node",
-                ),
+            E::NoDebugger { package, .. } => {
+                // PyCharm's debugger is to be that of its version.
+                let package = match *package {
+                    "pydevd-pycharm" => "pydevd-pycharm~=BUILD, as PyCharm's debug server shows it",
+                    package => package,
+                };
+                failure(Exit::Image)
+                    .hint(format!("add it to the image: RUN pip install {package}"))
+                    .hint(
+                        "or install it where there is internet, into your folder of this image: \
+                         pip install --user in a session on such a node",
+                    )
+            }
+            E::NobodyListens { port } => failure(Exit::Failed)
+                .hint(format!(
+                    "PyCharm: Run, Edit Configurations, Python Debug Server, port {port}; start it"
+                ))
+                .hint("then run this again"),
             E::PortTaken { .. } => failure(Exit::Failed).hint(
                 "another `qdebug debug` of this session may run; choose another port by `--port`",
             ),

@@ -1,5 +1,7 @@
 //! The command that is debugged: which Python, its own options, and what it runs. Pure.
 
+use super::debugger::Debugger;
+
 /// `python [OPTION...] (SCRIPT | -m MODULE | -c CODE) [ARGUMENT...]`, taken apart as Python does it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PythonCommand {
@@ -7,7 +9,7 @@ pub struct PythonCommand {
     pub(super) python: String,
     /// Its own options, which stand before debugpy.
     pub(super) options: Vec<String>,
-    /// What it runs, as debugpy takes it.
+    /// What it runs: a script, `-m` and a module, or `-c` and code, and the arguments.
     pub(super) target: Vec<String>,
 }
 
@@ -20,14 +22,26 @@ pub enum CommandError {
     /// It names nothing to run.
     #[error("{0:?} names no script, -m MODULE or -c CODE")]
     NoTarget(String),
+    /// It runs code of the command line, and pydevd takes a script or a module.
+    #[error("pydevd runs a script or -m MODULE, and no -c CODE")]
+    CodeByPydevd,
 }
 
 impl PythonCommand {
-    /// Takes the words of a command apart.
+    /// Takes the words of a command apart, which is to run under a debugger.
     ///
     /// # Errors
     /// [`CommandError`].
-    pub fn new(words: &[String]) -> Result<Self, CommandError> {
+    pub fn new(words: &[String], under: &Debugger) -> Result<Self, CommandError> {
+        let command = Self::taken_apart(words)?;
+        let is_code = command.target.first().is_some_and(|word| word == "-c");
+        match under {
+            Debugger::Pydevd { .. } if is_code => Err(CommandError::CodeByPydevd),
+            _ => Ok(command),
+        }
+    }
+
+    fn taken_apart(words: &[String]) -> Result<Self, CommandError> {
         let mut words = words.iter();
         let python = words.next().cloned().unwrap_or_default();
         let name = python.rsplit('/').next().unwrap_or_default();
@@ -94,7 +108,7 @@ mod tests {
     use super::*;
 
     fn taken(line: &str) -> Result<PythonCommand, CommandError> {
-        PythonCommand::new(&shell_words::split(line).unwrap())
+        PythonCommand::taken_apart(&shell_words::split(line).unwrap())
     }
 
     #[test]
@@ -143,6 +157,15 @@ mod tests {
             };
             assert_eq!(taken(line).unwrap(), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn pydevd_is_given_no_code() {
+        let words = shell_words::split("python -uc 1 -m").unwrap();
+        let pydevd = PythonCommand::new(&words, &Debugger::Pydevd { port: 5678 });
+        assert_eq!(pydevd, Err(CommandError::CodeByPydevd));
+        let (port, wait) = (None, true);
+        assert!(PythonCommand::new(&words, &Debugger::Debugpy { port, wait }).is_ok());
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! `qdebug debug`: a Python program under debugpy in a session, debugged from here.
+//! `qdebug debug`: a Python program under a debugger in a session, debugged from here.
 //!
-//! Two connections. The first has the session's own Python look for debugpy (and install it, into the
-//! folder that PYTHONUSERBASE names for the image), pick a port and lay down what will run. The second
-//! runs that on this terminal and carries the port; when it ends, for whatever reason, the program is
-//! ended. What the user wrote travels as data on stdin, never as a line of shell.
+//! Two connections. The first has the session's own Python look for the debugger (and install it, into
+//! the folder that PYTHONUSERBASE names for the image), pick a port and lay down what will run. The
+//! second runs that on this terminal and carries the port; when it ends, for whatever reason, the
+//! program is ended. What the user wrote travels as data on stdin, never as a line of shell.
+//!
+//! debugpy listens in the session, so its port is carried from here to there (`-L`). pydevd dials an
+//! IDE that listens here: the port is carried the other way (`-R`).
 
 mod command;
+mod debugger;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
@@ -24,6 +28,7 @@ use crate::process::{Interrupts, Program};
 use crate::ssh::command_line;
 
 pub use command::{CommandError, PythonCommand};
+pub use debugger::Debugger;
 
 /// What looks and prepares in the session.
 const PREPARE: &str = include_str!("prepare.py");
@@ -55,12 +60,10 @@ pub struct Debug {
     pub whose: Whose,
     /// The program.
     pub command: PythonCommand,
+    /// What it runs under.
+    pub under: Debugger,
     /// Its folder in the session; the session's project when not given.
     pub folder: Option<String>,
-    /// The port on 127.0.0.1 here; the session's own fixed one when not given.
-    pub port: Option<u16>,
-    /// Whether the program waits until a debugger is there.
-    pub wait: bool,
     /// Whether the program has a terminal.
     pub terminal: bool,
     /// What is said on stderr when debugpy listens, of the port here.
@@ -72,12 +75,14 @@ pub struct Debug {
 pub struct Ready {
     /// The session, as ssh is told it.
     pub alias: String,
-    /// Where a debugger of this machine attaches.
+    /// Where a debugger of this machine attaches; of pydevd, where it listens.
     pub attach: Attach,
-    /// debugpy's port in the session.
+    /// The debugger's port in the session.
     pub remote_port: u16,
-    /// debugpy's version.
-    pub debugpy: String,
+    /// The debugger's package.
+    pub package: String,
+    /// Its version.
+    pub version: String,
     /// Python's version.
     pub python: String,
 }
@@ -85,6 +90,8 @@ pub struct Ready {
 /// What `prepare.py` and `run.py` are told.
 #[derive(Serialize)]
 struct Ask<'a> {
+    module: &'a str,
+    packages: &'a [&'a str],
     install: bool,
     port: u16,
     mark: &'a str,
@@ -94,45 +101,37 @@ struct Ask<'a> {
 #[derive(Serialize)]
 struct Run<'a> {
     options: &'a [String],
+    under: &'a [&'a str],
     target: &'a [String],
-    wait: bool,
-    said: String,
+    /// What is said once the debugger listens, where it does.
+    said: Option<String>,
 }
 
 /// What `prepare.py` answers.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Answer {
     python: String,
-    debugpy: Option<String>,
+    debugger: Option<(String, String)>,
     problem: Option<String>,
     port: Option<u16>,
     run: Option<String>,
 }
 
-/// Runs a program under debugpy in a session until it ends; its exit status, or `None` when a signal
-/// to this process ended it. `on_missing` is told that debugpy is going to be installed; `on_ready`
-/// what a debugger needs, before the program starts: its error keeps the program from starting.
+/// Runs a program under a debugger in a session until it ends; its exit status, or `None` when a
+/// signal to this process ended it. `on_missing` is told which package is going to be installed;
+/// `on_ready` what an IDE needs, before the program starts: its error keeps the program from starting.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn debug<E: From<Error>>(
     paths: &Paths,
     ask: &Debug,
-    on_missing: impl FnOnce(),
+    on_missing: impl FnOnce(&str),
     on_ready: impl AsyncFnOnce(&Ready) -> Result<(), E>,
 ) -> Result<Option<i32>, E> {
     let known = ask.whose.find(&paths.sessions, &ask.job)?;
     super::publish::publish(paths).await?;
-    let port = match ask.port {
-        Some(port) => port,
-        None => fixed_port(&known.alias, &Known::all(&paths.sessions)),
-    };
-    // Told before anything happens in the session; ssh itself would only say that it failed.
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| Error::PortTaken {
-        name: known.name.to_string(),
-        port,
-        source,
-    })?;
+    let port = port(&known, &ask.under, || Known::all(&paths.sessions))?;
     let project = known.details.project.to_string_lossy();
     let folder = ask.folder.as_deref().unwrap_or(&project);
     let session = Session {
@@ -141,23 +140,30 @@ pub async fn debug<E: From<Error>>(
         folder,
         python: &ask.command.python,
     };
+    let (under, target) = ask.under.under(&ask.command.target);
     let run = Run {
         options: &ask.command.options,
-        target: &ask.command.target,
-        wait: ask.wait,
-        said: (ask.says)(port, ask.wait),
+        under: &under,
+        target,
+        said: match ask.under {
+            Debugger::Debugpy { wait, .. } => Some((ask.says)(port, wait)),
+            Debugger::Pydevd { .. } => None,
+        },
     };
     let run = script(RUN, &run).map_err(|detail| session.unfit(detail))?;
-    let mut answer = session.prepare(&run, port, false).await?;
-    if answer.debugpy.is_none() {
-        on_missing();
-        answer = session.prepare(&run, port, true).await?;
+    let mut answer = session.prepare(&ask.under, &run, port, false).await?;
+    let package = ask.under.packages().first().copied().unwrap_or_default();
+    if answer.debugger.is_none() {
+        on_missing(package);
+        answer = session.prepare(&ask.under, &run, port, true).await?;
     }
-    let (Some(debugpy), Some(remote_port), Some(run)) = (answer.debugpy, answer.port, answer.run)
+    let (Some((package, version)), Some(remote_port), Some(run)) =
+        (answer.debugger, answer.port, answer.run)
     else {
-        return Err(E::from(Error::NoDebugpy {
+        return Err(E::from(Error::NoDebugger {
             name: known.name.to_string(),
             python: format!("{} ({})", ask.command.python, answer.python),
+            package,
             detail: answer.problem.unwrap_or_default(),
         }));
     };
@@ -169,14 +175,44 @@ pub async fn debug<E: From<Error>>(
         },
         alias: known.alias.clone(),
         remote_port,
-        debugpy,
+        package,
+        version,
         python: answer.python,
     };
     on_ready(&ready).await?;
-    let forward = format!("127.0.0.1:{port}:127.0.0.1:{remote_port}");
+    let forwarding = ask.under.forwarding(port, remote_port);
     Ok(session
-        .run(&run, remote_port, &forward, ask.terminal)
+        .run(&run, remote_port, &forwarding, ask.terminal)
         .await?)
+}
+
+/// The port on 127.0.0.1 here. What is amiss with it is told before anything happens in the session;
+/// ssh itself would only say that it failed, or say nothing.
+fn port(
+    known: &Known,
+    under: &Debugger,
+    others: impl FnOnce() -> Vec<Known>,
+) -> Result<u16, Error> {
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    match *under {
+        Debugger::Debugpy { port, .. } => {
+            let port = port.unwrap_or_else(|| fixed_port(&known.alias, &others()));
+            match listen(port) {
+                Ok(_) => Ok(port),
+                Err(source) => Err(Error::PortTaken {
+                    name: known.name.to_string(),
+                    port,
+                    source,
+                }),
+            }
+        }
+        // Dialled to try, a debug server would take that for its program and be over. Only Linux lets
+        // nobody listen beside one who listens on every address.
+        Debugger::Pydevd { port } => match cfg!(target_os = "linux") && listen(port).is_ok() {
+            false => Ok(port),
+            true => Err(Error::NobodyListens { port }),
+        },
+    }
 }
 
 /// The Python of a session, and where it works.
@@ -202,8 +238,16 @@ impl Session<'_> {
             .arg(self.paths.ssh_config.as_path())
     }
 
-    async fn prepare(&self, run: &str, port: u16, install: bool) -> Result<Answer, Error> {
+    async fn prepare(
+        &self,
+        under: &Debugger,
+        run: &str,
+        port: u16,
+        install: bool,
+    ) -> Result<Answer, Error> {
         let ask = Ask {
+            module: under.module(),
+            packages: under.packages(),
             install,
             port,
             mark: MARK,
@@ -233,13 +277,14 @@ impl Session<'_> {
         &self,
         run: &str,
         port: u16,
-        forward: &str,
+        forwarding: &[String],
         terminal: bool,
     ) -> Result<Option<i32>, Error> {
         let line = self.line(&[run, &port.to_string()])?;
         let program = self
             .ssh()
-            .args(["-o", "ExitOnForwardFailure=yes", "-L", forward])
+            .args(["-o", "ExitOnForwardFailure=yes"])
+            .args(forwarding)
             // Else ssh adds to the program's last words that the connection is closed.
             .args(["-o", "LogLevel=ERROR", if terminal { "-t" } else { "-T" }])
             .args(["--", &self.known.alias, &line]);

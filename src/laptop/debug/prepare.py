@@ -1,5 +1,5 @@
 # Runs in the session, on the stdin of the Python that the program will run under: tells which
-# debugpy that one has (or installs one), picks a port, lays down what will run.
+# debugger that one has (or installs it), picks a port, lays down what will run.
 import importlib
 import json
 import os
@@ -11,22 +11,34 @@ import tempfile
 
 
 def look():
-    """The version of debugpy, and why there is none."""
+    """The package that the debugger is of with its version, and why there is none."""
     try:
-        import debugpy
-        return str(getattr(debugpy, "__version__", "unknown")), None
+        module = importlib.import_module(ASK["module"])
     except Exception as error:
         return None, "%s: %s" % (type(error).__name__, error)
+    # PyCharm's pydevd has the number of the project that it was made from.
+    own = getattr(module, "__version__", None) if ASK["module"] != "pydevd" else None
+    try:
+        from importlib import metadata
+    except ImportError:  # before Python 3.8
+        return [ASK["packages"][-1], str(own or "unknown")], None
+    for package in ASK["packages"]:
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+        return [package, str(own or version)], None
+    return [ASK["packages"][-1], str(own or "unknown")], None
 
 
-def install():
+def install(package):
     """By pip, as the user: PYTHONUSERBASE is a folder of this image's own."""
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     if sys.prefix == getattr(sys, "base_prefix", sys.prefix):
         command.append("--user")
     # Some distributions forbid pip beside their own packages; those are not touched here.
     env = dict(os.environ, PIP_BREAK_SYSTEM_PACKAGES="1", PIP_RETRIES="1", PIP_DEFAULT_TIMEOUT="20")
-    pip = subprocess.run(command + ["debugpy"], env=env, stdin=subprocess.DEVNULL,
+    pip = subprocess.run(command + [package], env=env, stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if pip.returncode == 0:
         # The folder may have been made just now.
@@ -55,10 +67,10 @@ def free_port(wished):
 def main():
     found, problem = look()
     if found is None and ASK["install"]:
-        problem = install()
+        problem = install(ASK["packages"][0])
         if problem is None:
             found, problem = look()
-    answer = {"debugpy": found, "problem": problem, "python": sys.version.split()[0]}
+    answer = {"debugger": found, "problem": problem, "python": sys.version.split()[0]}
     if found is not None:
         # The same port as on the laptop where it is free: then one configuration serves an IDE
         # that runs there and one that runs in here.

@@ -1,4 +1,4 @@
-# Runs in the session: the program under debugpy, as a child, and sees to its end when the laptop
+# Runs in the session: the program under its debugger, as a child, and sees to its end when the laptop
 # wants it or goes away.
 import ctypes
 import os
@@ -57,11 +57,9 @@ if os.getppid() != parent:
 
 command = [sys.executable] + ASK["options"]
 if sys.version_info >= (3, 11):
-    # debugpy cannot see into frozen modules, and says so at length.
+    # Debuggers cannot see into frozen modules, and say so at length.
     command.append("-Xfrozen_modules=off")
-command += ["-m", "debugpy", "--listen", "127.0.0.1:%d" % PORT]
-if ASK["wait"]:
-    command.append("--wait-for-client")
+command += [word.replace("{port}", str(PORT)) for word in ASK["under"]]
 child = subprocess.Popen(command + ASK["target"])
 if ended:
     # It came before there was anybody to tell.
@@ -79,7 +77,7 @@ def listens():
     return any(row[1] == "0100007F:%04X" % PORT and row[3] == "0A" for row in rows[1:])
 
 
-said = False
+said = ASK["said"] is None
 while child.poll() is None:
     if not said and listens():
         said = True

@@ -27,6 +27,26 @@ fn the_port_stays_and_is_no_sessions_own() {
 }
 
 #[test]
+fn a_port_is_free_for_debugpy_and_taken_for_pydevd() {
+    let known = Known::new(&status("otter", '1'), Place::Here, &[]).unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = listener.local_addr().unwrap().port();
+    let port = |under| super::port(&known, &under, Vec::new);
+    let debugpy = Debugger::Debugpy {
+        port: Some(taken),
+        wait: true,
+    };
+    assert!(matches!(port(debugpy), Err(Error::PortTaken { port, .. }) if port == taken));
+    let pydevd = Debugger::Pydevd { port: taken };
+    assert_eq!(port(pydevd).unwrap(), taken);
+    drop(listener);
+    assert_eq!(port(debugpy).unwrap(), taken);
+    if cfg!(target_os = "linux") {
+        assert!(matches!(port(pydevd), Err(Error::NobodyListens { port }) if port == taken));
+    }
+}
+
+#[test]
 fn odd_folders_and_pythons_stay_words() {
     let paths = paths::tests::paths();
     let known = Known::new(&status("otter", '1'), Place::Here, &[]).unwrap();
@@ -50,10 +70,10 @@ fn odd_folders_and_pythons_stay_words() {
 fn the_answer_is_found_among_noise() {
     let noise = format!("Welcome!\n{MARK}{{}}\nx\n");
     assert_eq!(answer(&noise), None);
-    let good = r#"{"debugpy": null, "problem": "no", "python": "3.9.1"}"#;
+    let good = r#"{"debugger": null, "problem": "no", "python": "3.9.1"}"#;
     let found = answer(&format!("{noise}{MARK}{good}\nbye\n")).unwrap();
     assert_eq!(
-        (found.debugpy, found.problem.as_deref()),
+        (found.debugger, found.problem.as_deref()),
         (None, Some("no"))
     );
     assert_eq!(plain("a\n\u{1b}[2Jb\n"), "a; [2Jb");
@@ -79,13 +99,18 @@ fn the_scripts_run_a_program_with_odd_words_and_give_its_status() {
     std::fs::write(&program, "import sys\nprint(sys.argv[1:])\nsys.exit(7)\n").unwrap();
 
     let target = [program.display().to_string(), "a\nb 'c' $d 𝕏".to_owned()];
+    let (port, wait) = (None, true);
+    let debugpy = Debugger::Debugpy { port, wait };
+    let (under, target) = debugpy.under(&target);
     let run = Run {
         options: &["-u".to_owned()],
-        target: &target,
-        wait: true,
-        said: String::new(),
+        under: &under,
+        target,
+        said: Some(String::new()),
     };
     let ask = Ask {
+        module: debugpy.module(),
+        packages: debugpy.packages(),
         install: false,
         port: 0,
         mark: MARK,
@@ -97,7 +122,8 @@ fn the_scripts_run_a_program_with_odd_words_and_give_its_status() {
         .stdin(script(PREPARE, &ask).unwrap());
     let output = block_on(prepare.output()).unwrap();
     let answer = answer(&output.stdout).unwrap_or_else(|| panic!("{output:?}"));
-    assert_eq!(answer.debugpy.as_deref(), Some("9"), "{output:?}");
+    let found = answer.debugger.clone().unwrap();
+    assert_eq!(found, ("debugpy".into(), "9".into()), "{output:?}");
     let file = answer.run.unwrap();
     let program = Program::new("python3")
         .args([&file, &answer.port.unwrap().to_string()])

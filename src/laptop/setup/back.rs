@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{done, scripts, there};
+use super::there::{Placed, There};
+use super::{done, laptop_id, scripts, there};
 use crate::laptop::cluster::Cluster;
 use crate::laptop::error::Error;
-use crate::ssh::{self, Client, Destination, LoginShell, Prompt};
+use crate::ssh::{self, Client, Destination, LoginShell, PlainPath, Prompt};
 
 /// What there is to take back.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct TakeBack {
     shell: LoginShell,
     login: Destination,
     line: Option<String>,
+    /// What tells this laptop from others.
+    laptop: Option<String>,
     /// The binary that setup has put there and that goes.
     pub binary: Option<String>,
     /// Why a binary that setup has put there stays.
@@ -29,6 +32,7 @@ impl TakeBack {
         login: &Destination,
         prompt: Prompt,
         home: &Path,
+        identity: &PlainPath,
     ) -> Result<Self, Error> {
         let shell = LoginShell::new(client.clone(), login.clone(), prompt)?;
         shell.dial().await?;
@@ -39,21 +43,28 @@ impl TakeBack {
             key.is_some_and(|key| keys.iter().any(|own| own.key == key))
         };
         let line = there.lines.iter().find(is_own).cloned();
+        // Without a key of its own it has connected to nothing yet.
+        let laptop = match identity.as_path().exists() {
+            true => Some(laptop_id(identity).await?),
+            false => None,
+        };
         let mut back = Self {
             shell,
             login: login.clone(),
-            binary: there.binary.clone(),
+            binary: None,
             stays: None,
             line,
+            laptop,
         };
-        if let Some(binary) = there.binary {
-            let others = there.lines.len() - usize::from(back.line.is_some());
+        if let Some(Placed { path, .. }) = &there.binary {
+            let others = others(&there, back.line.as_deref(), back.laptop.as_deref());
             let stays = match others {
-                0 => in_use(client, login, prompt, &binary).await?,
-                _ => Some("another laptop was set up, which uses it".to_owned()),
+                false => in_use(client, login, prompt, path).await?,
+                true => Some("another laptop was set up, which uses it".to_owned()),
             };
+            back.binary = Some(path.clone());
             if let Some(why) = stays {
-                back.stays = Some(format!("{} stays: {why}", binary));
+                back.stays = Some(format!("{path} stays: {why}"));
                 back.binary = None;
             }
         }
@@ -72,10 +83,20 @@ impl TakeBack {
     pub async fn carry_out(&self) -> Result<Vec<String>, Error> {
         let line = self.line.as_deref().unwrap_or_default();
         let binary = if self.binary.is_some() { "yes" } else { "" };
-        let answer = self.shell.run(scripts::TAKE_BACK, &[line, binary]).await?;
+        let laptop = self.laptop.as_deref().unwrap_or_default();
+        let words = [line, binary, laptop];
+        let answer = self.shell.run(scripts::TAKE_BACK, &words).await?;
         let told = done("take back what setup did", &self.login, answer)?;
         Ok(lines(&told))
     }
+}
+
+/// Whether setup was run from other laptops: by their keys, and by what tells them apart, since a key
+/// that let in already has no line.
+fn others(there: &There, line: Option<&str>, laptop: Option<&str>) -> bool {
+    let lines = there.lines.iter().any(|other| Some(other.as_str()) != line);
+    let mut laptops = there.laptops.iter();
+    lines || laptops.any(|other| Some(other.as_str()) != laptop)
 }
 
 fn lines(told: &str) -> Vec<String> {
@@ -114,6 +135,18 @@ async fn in_use(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_laptops_are_seen_by_their_keys_and_by_their_names() {
+        let others = |record: &str, line, laptop| others(&There::read(record), line, laptop);
+        let own = "mark=line k me\nmark=laptop 1a\n";
+        assert!(!others("", None, Some("1a")));
+        assert!(!others(own, Some("k me"), Some("1a")));
+        assert!(others(own, None, Some("1a")));
+        assert!(others(own, Some("k me"), None));
+        let two = format!("{own}mark=laptop 2b\n");
+        assert!(others(&two, Some("k me"), Some("1a")));
+    }
 
     #[test]
     fn what_was_done_and_left_is_told_and_noise_is_not() {

@@ -86,12 +86,15 @@ pub(super) fn key_changes(
         Some(_) if there.has_key => {}
         Some(key) => changes.push(Change::Authorize(key.line.clone())),
         None if own.exists() => {
-            let own = own.display();
-            let told = format!("{own} has no public half beside it");
-            tell(
-                Rung::new("key", Verdict::Warn, told)
-                    .cure(format!("ssh-keygen -y -f '{own}' > '{own}.pub'")),
+            let told = format!("{} has no public half beside it", own.display());
+            let private = own.to_string_lossy();
+            let public = format!("{private}.pub");
+            let cure = format!(
+                "ssh-keygen -y -f {} > {}",
+                shell_words::quote(&private),
+                shell_words::quote(&public)
             );
+            tell(Rung::new("key", Verdict::Warn, told).cure(cure));
         }
         None => {
             changes.push(Change::MakeKey(own));

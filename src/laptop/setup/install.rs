@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use super::there::{Candidate, There};
 use super::version::Version;
 
@@ -28,9 +30,11 @@ pub(super) enum Plan {
     Impossible(String),
 }
 
-/// For what machine a binary of ours was built.
+/// A binary of ours, and for what machine it was built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Built {
+    /// Its SHA-256 in hexadecimal digits.
+    pub(super) sum: String,
     pub(super) system: &'static str,
     pub(super) machine: &'static str,
     /// The glibc it needs at least; `None` for a static one.
@@ -42,7 +46,9 @@ pub(super) struct Built {
 impl Built {
     /// This program, whose file this is.
     pub(super) fn of(binary: &[u8], has_kit: bool) -> Self {
+        let sum = Sha256::digest(binary);
         Self {
+            sum: sum.iter().map(|byte| format!("{byte:02x}")).collect(),
             has_kit,
             system: std::env::consts::OS,
             machine: std::env::consts::ARCH,
@@ -82,7 +88,17 @@ impl Built {
 pub(super) fn plan(there: &There, own: Version, built: &Built) -> Plan {
     let same = |found: &&Candidate| found.version == Some(own);
     if let Some(found) = there.found.iter().find(same) {
-        return Plan::Ready(found.path.clone());
+        // One that setup has put there, of an earlier build.
+        let older = there.binary.as_ref().filter(|placed| {
+            placed.path == found.path && placed.is_ours() && placed.sum != built.sum
+        });
+        return match older {
+            Some(_) if built.fits(there).is_ok() => Plan::Put {
+                place: found.path.clone(),
+                instead: Some(found.clone()),
+            },
+            _ => Plan::Ready(found.path.clone()),
+        };
     }
     let other = there.found.first().cloned();
     let newer = |found: &&Candidate| found.version > Some(own);
@@ -157,6 +173,7 @@ mod tests {
 
     fn built(glibc: Option<(u32, u32)>) -> Built {
         Built {
+            sum: "5a".to_owned(),
             system: "linux",
             machine: "x86_64",
             glibc,
@@ -176,6 +193,30 @@ mod tests {
             decide(&found, &built(None)),
             Plan::Ready("/opt/qdebug".into())
         );
+    }
+
+    #[test]
+    fn an_earlier_build_that_setup_has_put_there_is_replaced() {
+        let own = Version::read("qdebug 0.2.0").unwrap();
+        let planned = |record: &str, path: &str| {
+            let mut there = there(&[(path, "0.2.0")]);
+            let marked = There::read(&format!("mark=binary {record}\n"));
+            there.binary = marked.binary;
+            plan(&there, own, &built(None))
+        };
+        let place = "/home/al/.local/bin/qdebug";
+        let older = planned(&format!("0b {place}\nsum=0b"), place);
+        assert!(matches!(older, Plan::Put { place: at, instead: Some(_) } if at == place));
+        for (record, path) in [
+            (format!("5a {place}\nsum=5a"), place),
+            // Somebody has put another there since.
+            (format!("0b {place}\nsum=0c"), place),
+            (format!("0b {place}"), place),
+            (format!("0b {place}\nsum=0b"), "/opt/qdebug"),
+        ] {
+            let kept = planned(&record, path);
+            assert_eq!(kept, Plan::Ready(path.to_owned()), "{record}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use version::Version;
 
 use super::error::Error;
 use crate::session::{Rung, Verdict};
-use crate::ssh::{Answer, Client, Destination, LoginShell, Prompt, UserKey};
+use crate::ssh::{Answer, Client, Destination, LoginShell, PlainPath, Prompt, UserKey, keys};
 
 /// The cure where this qdebug's binary is of no use on the cluster.
 const BUILD_THERE: [&str; 2] = [
@@ -57,6 +57,10 @@ pub struct Ask {
     pub home: PathBuf,
     /// Whether this program has its kit inside.
     pub has_kit: bool,
+    /// The laptop's own private key, which tells it from others.
+    pub identity: PlainPath,
+    /// Who makes a key here: `USER@HOST`.
+    pub who: String,
 }
 
 /// A cluster that was looked at.
@@ -68,6 +72,7 @@ pub struct Setup {
     key: Option<UserKey>,
     plan: Plan,
     binary: Vec<u8>,
+    built: Built,
     changes: Vec<Change>,
 }
 
@@ -107,12 +112,16 @@ pub async fn look(client: &Client, ask: Ask, tell: &dyn Fn(Rung)) -> Result<Setu
         doing: "read qdebug itself",
         detail: error.to_string(),
     })?;
-    let plan = install::plan(&there, Version::own(), &Built::of(&binary, ask.has_kit));
+    let built = Built::of(&binary, ask.has_kit);
+    let plan = install::plan(&there, Version::own(), &built);
     match &plan {
         Plan::Put { place, instead } => changes.push(Change::Install {
             place: there.shown(place),
             size: binary.len(),
-            instead: instead.as_ref().map(described),
+            instead: instead.as_ref().map(|other| match other.path == *place {
+                true => "an earlier build of it".to_owned(),
+                false => described(other),
+            }),
         }),
         _ => tell(qdebug_rung(&plan)),
     }
@@ -123,8 +132,18 @@ pub async fn look(client: &Client, ask: Ask, tell: &dyn Fn(Rung)) -> Result<Setu
         key,
         plan,
         binary,
+        built,
         changes,
     })
+}
+
+/// What tells this laptop from others in the record of a cluster: of its own key, the half that
+/// every session is given.
+async fn laptop_id(identity: &PlainPath) -> Result<String, Error> {
+    let line = keys::own(identity).await?;
+    let key: keys::PublicKey = line.parse()?;
+    let sum = Sha256::digest(key.to_string().as_bytes());
+    Ok(sum[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Runs [`scripts::LOOK`].
@@ -232,11 +251,23 @@ impl Setup {
         for change in &changes {
             if let Change::MakeKey(path) = change {
                 let began = Instant::now();
-                let comment = "made by qdebug setup";
-                let key = client.make_key(path, comment, ask_passphrase).await?;
+                let comment = format!("{} (qdebug setup)", self.ask.who);
+                let key = client.make_key(path, &comment, ask_passphrase).await?;
                 self.key = Some(key);
                 let told = format!("{} made", path.display());
-                tell(Rung::new("new key", Verdict::Ok, told).took(began.elapsed()));
+                let rung = match client.is_without_passphrase(path).await? {
+                    false => Rung::new("new key", Verdict::Ok, told),
+                    true => Rung::new(
+                        "new key",
+                        Verdict::Ok,
+                        format!("{told}, without a passphrase: who can read the file has the key"),
+                    )
+                    .cure(format!(
+                        "`ssh-keygen -p -f {}` gives it one",
+                        shell_words::quote(&path.to_string_lossy())
+                    )),
+                };
+                tell(rung.took(began.elapsed()));
             }
         }
         if has(|change| matches!(change, Change::Close(_) | Change::Authorize(_))) {
@@ -244,6 +275,31 @@ impl Setup {
         }
         if let Plan::Put { place, .. } = &self.plan {
             tell(self.install(place).await?);
+        }
+        Ok(())
+    }
+
+    /// Notes on the cluster that this laptop uses the binary which setup has put there, so that no
+    /// other takes it away.
+    ///
+    /// # Errors
+    /// As [`look`].
+    pub async fn note(&self) -> Result<(), Error> {
+        let placed = self
+            .there
+            .binary
+            .as_ref()
+            .map(|placed| placed.path.as_str());
+        let uses = match &self.plan {
+            Plan::Put { .. } => true,
+            Plan::Ready(path) => placed == Some(path.as_str()),
+            Plan::Keep { other, .. } => placed == Some(other.path.as_str()),
+            Plan::Impossible(_) => false,
+        };
+        if uses {
+            let laptop = laptop_id(&self.ask.identity).await?;
+            let answer = self.shell.run(scripts::NOTE, &[&laptop]).await?;
+            done("note this laptop", &self.ask.login, answer)?;
         }
         Ok(())
     }
@@ -275,17 +331,14 @@ impl Setup {
     async fn install(&self, place: &str) -> Result<Rung, Error> {
         let began = Instant::now();
         let login = &self.ask.login;
-        let sum: String = Sha256::digest(&self.binary)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sum = &self.built.sum;
         // Of the same folder, so that it takes its place by one rename; the digits keep two
         // setups apart.
         let random = crate::ssh::Frame::new();
         let new = format!("{place}.new-{}", &random.hex()[..12]);
         let answer = self.shell.write(&new, &self.binary).await?;
         done("copy qdebug", login, answer)?;
-        let answer = self.shell.run(scripts::PLACE, &[&new, place, &sum]).await?;
+        let answer = self.shell.run(scripts::PLACE, &[&new, place, sum]).await?;
         let told = done("install qdebug", login, answer)?;
         let said = told.lines().find_map(|line| line.strip_prefix("said="));
         match said.and_then(Version::read) {

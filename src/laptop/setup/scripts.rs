@@ -1,156 +1,25 @@
 //! The scripts that `setup` runs on the login node, for `sh` and without a byte of data in them:
-//! what varies is an argument. Each prints `word=value` lines and calls `finish STATUS`.
+//! what varies is an argument. Each prints `word=value` lines and calls `finish STATUS`, which they
+//! are given (see `ssh::script`).
 //!
 //! What setup has changed there is written into `~/.qdebug/setup`, so that it can be taken back:
-//! `line AUTHORIZED_KEYS_LINE` for each laptop, and `binary SHA256 PATH`.
+//! `line AUTHORIZED_KEYS_LINE` for each laptop whose key it added, `binary SHA256 PATH`, and `laptop
+//! ID` for each that uses that binary.
 
-/// Looks and changes nothing. `$1` is `TYPE BASE64` of the key or empty, `$2` the path of qdebug
-/// that the profile names or empty.
-pub(super) const LOOK: &str = r#"
-key=$1 named=$2
-say() { printf '%s=%s\n' "$1" "$(printf '%s\n' "$2" | head -n 1)"; }
-limited() {
-    if command -v timeout >/dev/null 2>&1; then timeout 10 "$@"; else "$@"; fi
-}
-say home "$HOME"
-say system "$(uname -s)"
-say machine "$(uname -m)"
-say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null)"
-file=$HOME/.ssh/authorized_keys
-for path in "$HOME" "$HOME/.ssh" "$file"; do
-    [ -e "$path" ] || continue
-    is_loose=$(find -H "$path" -prune '(' -perm -020 -o -perm -002 ')' -print 2>/dev/null)
-    if [ -z "$(find -H "$path" -prune '!' -user "$(id -u)" -print 2>/dev/null)" ]; then
-        [ -z "$is_loose" ] || say loose "$path"
-    elif [ -n "$is_loose" ] || [ -n "$(find -H "$path" -prune '!' -user 0 -print 2>/dev/null)" ]
-    then
-        say foreign "$path"
-    fi
-done
-if [ -n "$key" ] && [ -f "$file" ] &&
-    grep -v '^[[:space:]]*#' "$file" | grep -qF -- "$key"; then
-    say key there
-fi
-shell=${SHELL:-/bin/sh}
-case ${shell##*/} in
-    *csh) of_login=$(limited "$shell" -c 'which qdebug' 2>/dev/null) ;;
-    *) of_login=$(limited "$shell" -lc 'command -v qdebug' 2>/dev/null) ;;
-esac
-of_login=$(printf '%s\n' "$of_login" | grep '^/' | tail -n 1)
-seen=:
-for path in "$named" "$(command -v qdebug)" "$of_login" "$HOME/.local/bin/qdebug" \
-    /usr/local/bin/qdebug; do
-    case $path in /*) ;; *) continue ;; esac
-    case $seen in *":$path:"*) continue ;; esac
-    seen=$seen$path:
-    if [ -f "$path" ] && [ -x "$path" ]; then
-        say qdebug "$path"
-        say version "$(limited "$path" --version 2>/dev/null)"
-    fi
-done
-if [ -f "$HOME/.qdebug/setup" ]; then sed 's/^/mark=/' "$HOME/.qdebug/setup"; fi
-finish 0
-"#;
+/// Looks and changes nothing.
+pub(super) const LOOK: &str = include_str!("look.sh");
 
-/// Closes what of the user's sshd's StrictModes would not take, and adds a line to authorized_keys
-/// unless the key is there. `$1` is `TYPE BASE64` of the key or empty, `$2` the line. A file that is reached by a link
-/// is replaced where it really is.
-pub(super) const AUTHORIZE: &str = r#"
-key=$1 line=$2
-umask 077
-fail() { echo "$1" >&2; finish 1; }
-[ -d "$HOME/.ssh" ] || mkdir -- "$HOME/.ssh" || fail "cannot make ~/.ssh"
-file=$HOME/.ssh/authorized_keys
-if [ -L "$file" ]; then file=$(readlink -f -- "$file") || fail "~/.ssh/authorized_keys leads nowhere"; fi
-for path in "$HOME" "$HOME/.ssh" "$file"; do
-    [ -e "$path" ] || continue
-    if [ -n "$(find -H "$path" -prune -user "$(id -u)" '(' -perm -020 -o -perm -002 ')' -print)" ]
-    then
-        chmod go-w "$path" || fail "cannot close $path"
-    fi
-done
-[ -n "$key" ] || finish 0
-if [ -f "$file" ] && grep -v '^[[:space:]]*#' "$file" | grep -qF -- "$key"; then finish 0; fi
-new=$file.qdebug-$$
-{
-    if [ -f "$file" ]; then
-        cp -p -- "$file" "$new" &&
-            { [ -z "$(tail -c 1 -- "$new")" ] || echo >>"$new"; }
-    fi && printf '%s\n' "$line" >>"$new" && mv -f -- "$new" "$file"
-} || {
-    rm -f -- "$new"
-    fail "cannot write $file"
-}
-mkdir -p -- "$HOME/.qdebug" && printf 'line %s\n' "$line" >>"$HOME/.qdebug/setup" ||
-    fail "the key is added, and ~/.qdebug/setup could not be written"
-finish 0
-"#;
+/// Closes what sshd would not take, and lets a key in.
+pub(super) const AUTHORIZE: &str = include_str!("authorize.sh");
 
-/// Puts what has arrived in its place, once it is whole and runs here. `$1` is what arrived, `$2`
-/// its place, `$3` its SHA-256 in hexadecimal digits.
-pub(super) const PLACE: &str = r#"
-new=$1 place=$2 sum=$3
-umask 077
-fail() { rm -f -- "$new"; echo "$1" >&2; finish 1; }
-there=$(sha256sum <"$new" 2>/dev/null || openssl dgst -sha256 -r <"$new" 2>/dev/null)
-[ "${there%% *}" = "$sum" ] || fail "what arrived is not what was sent (a full disk or quota?)"
-chmod 755 "$new" || fail "cannot make it executable"
-said=$("$new" --version 2>&1) || fail "it does not run there: $said"
-mv -f -- "$new" "$place" || fail "cannot put it there"
-# What copies that broke off have left.
-find "${place%/*}/" -maxdepth 1 -name "${place##*/}.new-*" -user "$(id -u)" -mtime +0 \
-    -exec rm -f {} + 2>/dev/null
-mkdir -p -- "$HOME/.qdebug" || fail "cannot make ~/.qdebug"
-record=$HOME/.qdebug/setup
-{
-    if [ -f "$record" ]; then grep -v '^binary ' "$record"; fi
-    printf 'binary %s %s\n' "$sum" "$place"
-} >"$record.$$" && mv -f -- "$record.$$" "$record" ||
-    fail "it is installed, and ~/.qdebug/setup could not be written"
-printf 'said=%s\n' "$(printf '%s\n' "$said" | head -n 1)"
-finish 0
-"#;
+/// Puts the binary that has arrived in its place.
+pub(super) const PLACE: &str = include_str!("place.sh");
 
-/// Takes back what setup has done. `$1` is the line of authorized_keys to take out or empty, `$2`
-/// `yes` when the binary goes too. Prints what it did and what it left.
-pub(super) const TAKE_BACK: &str = r#"
-line=$1 binary=$2
-umask 077
-record=$HOME/.qdebug/setup
-[ -f "$record" ] || finish 0
-fail() { echo "$1" >&2; finish 1; }
-without() { # FILE OPTION TEXT: FILE without the lines that grep finds by it
-    cp -p -- "$1" "$1.qdebug-$$" || return
-    grep -v "$2" -e "$3" -- "$1" >"$1.qdebug-$$"
-    if [ $? -gt 1 ]; then rm -f -- "$1.qdebug-$$"; return 1; fi
-    mv -f -- "$1.qdebug-$$" "$1"
-}
-if [ -n "$line" ]; then
-    file=$HOME/.ssh/authorized_keys
-    if [ -L "$file" ]; then file=$(readlink -f -- "$file"); fi
-    if [ -f "$file" ] && grep -qxF -- "$line" "$file"; then
-        without "$file" -xF "$line" || fail "cannot write $file"
-        echo "done=the key's line is out of ~/.ssh/authorized_keys"
-    fi
-    without "$record" -xF "line $line" || fail "cannot write $record"
-fi
-if [ "$binary" = yes ]; then
-    while read -r word sum path; do
-        [ "$word" = binary ] && [ -f "$path" ] || continue
-        there=$(sha256sum <"$path" 2>/dev/null || openssl dgst -sha256 -r <"$path" 2>/dev/null)
-        if [ "${there%% *}" != "$sum" ]; then
-            echo "left=$path, which was changed since setup put it there"
-        elif rm -f -- "$path"; then
-            echo "done=$path is removed"
-        else
-            fail "cannot remove $path"
-        fi
-    done <"$record"
-    without "$record" -E '^binary ' || fail "cannot write $record"
-fi
-[ -s "$record" ] || rm -f -- "$record"
-finish 0
-"#;
+/// Notes that this laptop uses the binary.
+pub(super) const NOTE: &str = include_str!("note.sh");
+
+/// Takes back what setup has done.
+pub(super) const TAKE_BACK: &str = include_str!("take_back.sh");
 
 #[cfg(unix)] // Scripts for the cluster's `sh`.
 #[cfg(test)]
@@ -220,12 +89,61 @@ mod tests {
             "{told}"
         );
         assert!(told.contains(&format!("mark=line {line}")), "{told}");
-        run(&home, TAKE_BACK, &[&line, "yes"]);
+        run(&home, TAKE_BACK, &[&line, "yes", ""]);
         let keys = std::fs::read_to_string(home.join("keys")).unwrap();
         assert_eq!(keys, format!("{kept}\n"));
         assert!(home.join(".ssh/authorized_keys").is_symlink());
         assert!(!home.join(".qdebug/setup").exists());
-        assert_eq!(run(&home, TAKE_BACK, &[&line, "yes"]), "");
+        assert_eq!(run(&home, TAKE_BACK, &[&line, "yes", ""]), "");
+    }
+
+    #[test]
+    fn zero_bytes_hide_no_key_and_lose_no_line() {
+        let home = tempfile::tempdir().unwrap();
+        let keys = home.path().join(".ssh/authorized_keys");
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        std::fs::write(&keys, b"ssh-rsa AAAA o\0ld\n\0").unwrap();
+        let line = format!("{KEY} me");
+        for _ in 0..2 {
+            run(home.path(), AUTHORIZE, &[KEY, &line]);
+            let text = std::fs::read(&keys).unwrap();
+            let wanted = [b"ssh-rsa AAAA o\0ld\n\0\n", line.as_bytes(), b"\n"].concat();
+            assert_eq!(text, wanted);
+        }
+        assert!(run(home.path(), LOOK, &[KEY, ""]).contains("key=there"));
+        let before = std::fs::read(&keys).unwrap();
+        let told = run(home.path(), TAKE_BACK, &[&line, "yes", ""]);
+        assert!(
+            told.starts_with("left=") && told.contains("by hand"),
+            "{told}"
+        );
+        assert_eq!(std::fs::read(&keys).unwrap(), before);
+    }
+
+    #[test]
+    fn what_start_files_leave_running_holds_nothing_up() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(".profile"), "sleep 20 & echo /odd\n").unwrap();
+        let began = std::time::Instant::now();
+        run(home.path(), LOOK, &["", ""]);
+        assert!(began.elapsed() < std::time::Duration::from_secs(15));
+    }
+
+    #[test]
+    fn each_laptop_that_uses_the_binary_is_noted_once() {
+        let home = tempfile::tempdir().unwrap();
+        let record = home.path().join(".qdebug/setup");
+        run(home.path(), NOTE, &["1a"]);
+        assert!(!record.exists());
+        std::fs::create_dir(home.path().join(".qdebug")).unwrap();
+        std::fs::write(&record, "binary abc /no/where\n").unwrap();
+        for laptop in ["1a", "1a", "2b"] {
+            run(home.path(), NOTE, &[laptop]);
+        }
+        let text = || std::fs::read_to_string(&record).unwrap();
+        assert_eq!(text(), "binary abc /no/where\nlaptop 1a\nlaptop 2b\n");
+        run(home.path(), TAKE_BACK, &["", "", "1a"]);
+        assert_eq!(text(), "binary abc /no/where\nlaptop 2b\n");
     }
 
     #[test]
@@ -255,12 +173,17 @@ mod tests {
         place_it("#!/bin/sh\necho qdebug 1.2.4\n");
         let told = run(home.path(), LOOK, &["", place.to_str().unwrap()]);
         assert!(told.contains("my qdebug\nversion=qdebug 1.2.4"), "{told}");
+        let sums = |word: &str| {
+            let of = |line: &str| line.strip_prefix(word).map(str::to_owned);
+            told.lines().find_map(of).unwrap()
+        };
+        assert!(sums("mark=binary ").starts_with(&sums("sum=")), "{told}");
         assert_eq!(told.matches("mark=binary ").count(), 1, "{told}");
         std::fs::write(&place, "#!/bin/sh\n").unwrap();
-        let told = run(home.path(), TAKE_BACK, &["", "yes"]);
+        let told = run(home.path(), TAKE_BACK, &["", "yes", "1a"]);
         assert!(told.starts_with("left=") && place.exists(), "{told}");
         place_it("#!/bin/sh\necho qdebug 1.2.4\n");
-        let told = run(home.path(), TAKE_BACK, &["", "yes"]);
+        let told = run(home.path(), TAKE_BACK, &["", "yes", "1a"]);
         assert!(told.starts_with("done=") && !place.exists(), "{told}");
     }
 }

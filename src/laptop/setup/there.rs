@@ -27,8 +27,28 @@ pub(super) struct There {
     pub(super) found: Vec<Candidate>,
     /// Lines of authorized_keys that setup has added.
     pub(super) lines: Vec<String>,
-    /// Where setup has put a binary.
-    pub(super) binary: Option<String>,
+    /// What tells the laptops apart that use the binary.
+    pub(super) laptops: Vec<String>,
+    /// The binary that setup has put there.
+    pub(super) binary: Option<Placed>,
+}
+
+/// A binary that setup has put there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// Its path there.
+    pub(super) path: String,
+    /// Its SHA-256 then, in hexadecimal digits.
+    pub(super) sum: String,
+    /// That of the file as it is now.
+    pub(super) sum_now: Option<String>,
+}
+
+impl Placed {
+    /// Whether nobody has changed it since.
+    pub(super) fn is_ours(&self) -> bool {
+        self.sum_now.as_ref() == Some(&self.sum)
+    }
 }
 
 impl There {
@@ -61,6 +81,11 @@ impl There {
                     }
                 }
                 "mark" => there.mark(value),
+                "sum" => {
+                    if let Some(binary) = &mut there.binary {
+                        binary.sum_now = Some(own());
+                    }
+                }
                 _ => {}
             }
         }
@@ -70,11 +95,17 @@ impl There {
     fn mark(&mut self, value: &str) {
         if let Some(line) = value.strip_prefix("line ") {
             self.lines.push(line.to_owned());
-        } else if let Some((_, path)) = value
+        } else if let Some(laptop) = value.strip_prefix("laptop ") {
+            self.laptops.push(laptop.to_owned());
+        } else if let Some((sum, path)) = value
             .strip_prefix("binary ")
             .and_then(|rest| rest.split_once(' '))
         {
-            self.binary = Some(path.to_owned());
+            self.binary = Some(Placed {
+                path: path.to_owned(),
+                sum: sum.to_owned(),
+                sum_now: None,
+            });
         }
     }
 
@@ -105,7 +136,7 @@ mod tests {
              loose=/home/alice\nkey=there\nnoise\nodd=1\nqdebug=relative\nversion=qdebug 9.9.9\n\
              qdebug=/opt/a b/qdebug\nversion=qdebug 0.1.0\nqdebug=/old\nversion=Segmentation\n\
              mark=line ssh-ed25519 AAAA alice=laptop\nmark=binary abc /home/alice/x y\n\
-             machine=\u{1b}[2J\n",
+             mark=laptop 1a\nsum=abc\nmachine=\u{1b}[2J\n",
         );
         assert_eq!(there.glibc, Some((2, 28)));
         assert_eq!(there.machine, "x86_64");
@@ -117,7 +148,9 @@ mod tests {
             .collect();
         assert_eq!(versions, [("/opt/a b/qdebug", true), ("/old", false)]);
         assert_eq!(there.lines, ["ssh-ed25519 AAAA alice=laptop"]);
-        assert_eq!(there.binary.as_deref(), Some("/home/alice/x y"));
+        assert_eq!(there.laptops, ["1a"]);
+        let binary = there.binary.as_ref().unwrap();
+        assert!(binary.path == "/home/alice/x y" && binary.is_ours());
         assert_eq!(there.shown("/home/alice/.ssh"), "~/.ssh");
         assert_eq!(there.shown("/home/alice2"), "/home/alice2");
         assert_eq!(there.shown("/home/alice"), "~");

@@ -315,8 +315,7 @@ fn last_line(said: &str) -> String {
     last.unwrap_or("it wrote nothing").to_owned()
 }
 
-#[cfg(unix)] // A script for the cluster's `sh`.
-#[cfg(test)]
+#[cfg(all(test, unix))] // It runs sh.
 mod tests {
     use super::*;
     use crate::process::Program;
