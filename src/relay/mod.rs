@@ -25,7 +25,8 @@
 
 mod client;
 mod command;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod command_tests;
 mod frame;
 mod link;
