@@ -25,8 +25,8 @@
 
 mod client;
 mod command;
-#[cfg(unix)]
 #[cfg(test)]
+#[cfg(unix)]
 mod command_tests;
 mod frame;
 mod link;
