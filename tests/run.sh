@@ -210,6 +210,9 @@ stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warn
 stage "lints of the cluster's tests" cargo clippy --locked --quiet --test cluster -- -D warnings ||
     true
 stage "shell scripts" check_scripts || true
+stage "Windows: types" tests/systems.sh check x86_64-pc-windows-msvc || true
+stage "macOS: types" tests/systems.sh check aarch64-apple-darwin || true
+stage "Windows: unit tests under wine" tests/systems.sh wine || true
 # Down again at the end, also when it came up by half.
 up+=("$QDEBUG_CLUSTER")
 examples/cluster/up --fresh --qdebug "$folder/qdebug"

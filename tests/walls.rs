@@ -9,20 +9,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may see of ours. A module may always see itself.
-const MAY_SEE: [(&str, &[&str]); 17] = [
+const MAY_SEE: [(&str, &[&str]); 18] = [
     ("session", &[]),
-    ("process", &[]),
-    ("disk", &[]),
+    ("platform", &[]),
+    ("process", &["platform"]),
+    ("disk", &["platform"]),
     ("text", &[]),
     ("scheduler", &["process", "disk", "text"]),
     ("engine", &["process", "text"]),
     ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),
-    ("relay", &[]),
-    ("ssh", &["process", "disk", "relay"]),
-    ("ide", &["disk"]),
-    ("config", &["disk", "text"]),
+    ("relay", &["process"]),
+    ("ssh", &["process", "disk", "relay", "platform"]),
+    ("ide", &["disk", "platform"]),
+    ("config", &["disk", "text", "platform"]),
     ("login", &["session", "scheduler", "text"]),
     (
         "node",
@@ -38,7 +39,7 @@ const MAY_SEE: [(&str, &[&str]); 17] = [
             "text",
         ],
     ),
-    ("laptop", &["session", "ssh", "ide", "process"]),
+    ("laptop", &["session", "ssh", "ide", "process", "platform"]),
     (
         "cli",
         &[
@@ -55,6 +56,7 @@ const MAY_SEE: [(&str, &[&str]); 17] = [
             "ssh",
             "ide",
             "process",
+            "platform",
             "text",
         ],
     ),

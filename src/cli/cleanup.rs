@@ -149,12 +149,12 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::args::{Cli, Command};
+    use crate::cli::args::{Cli, ClusterCommand, Command};
 
     fn read(words: &[&str]) -> Result<Option<node::Cleanup>, String> {
         let cli = Cli::try_parse_from([&["qdebug", "cleanup"], words].concat());
         match cli.map_err(|error| error.to_string())?.command {
-            Command::Cleanup(cleanup) => cleanup.read(),
+            Command::Cluster(ClusterCommand::Cleanup(cleanup)) => cleanup.read(),
             other => panic!("{other:?}"),
         }
     }

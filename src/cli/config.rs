@@ -30,7 +30,6 @@ pub(super) fn run(action: Option<&ConfigAction>, global: &Global) -> Result<u8, 
     let setting = Setting::load()?;
     if let Some(ConfigAction::Check) = action {
         setting.submit_defaults()?;
-        setting.named_scheduler()?;
         setting.default_login()?;
     }
     let config = &setting.config;

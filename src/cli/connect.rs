@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::args::{Connect, Forward, Global, Ssh, Way};
 use super::setting::Setting;
 use super::values::shown;
-use super::{Exit, Failure, opening, output, show, wait};
-use crate::config::Profile;
+use super::{Exit, Failure, here, opening, output, show, wait};
+use crate::config::{Config, Profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
 use crate::ssh::config_file::IncludePlan;
-use crate::ssh::{Client, Destination, Prompt, RuntimeDir};
+use crate::ssh::{Client, Destination, NoMasters, Prompt};
 
 /// Asks on the terminal when a person sits there.
 pub(super) fn prompt() -> Prompt {
@@ -25,9 +25,29 @@ pub(super) fn prompt() -> Prompt {
     }
 }
 
-/// The user's OpenSSH.
-pub(super) fn client() -> Result<Client, Failure> {
-    Ok(Client::new(RuntimeDir::new()?))
+/// The user's OpenSSH, and which clusters it makes no masters to.
+pub(super) fn client(config: &Config) -> Result<Client, Failure> {
+    let client = Client::of_user()?;
+    Ok(client.without_masters(no_masters(config)?))
+}
+
+/// `QDEBUG_MASTERS`, `yes` or `no`, over the profiles' `masters`.
+fn no_masters(config: &Config) -> Result<NoMasters, Failure> {
+    let said = std::env::var_os("QDEBUG_MASTERS").filter(|said| !said.is_empty());
+    let Some(said) = said else {
+        let logins = config.logins_without_masters().into_iter();
+        // One that is no destination is told where it is used.
+        let logins = logins.filter_map(|login| login.parse().ok());
+        return Ok(NoMasters::At(logins.collect()));
+    };
+    match said.to_str() {
+        Some("no") => Ok(NoMasters::Anywhere),
+        Some("yes") => Ok(NoMasters::Nowhere),
+        _ => Err(
+            Failure::new(Exit::Usage, format!("QDEBUG_MASTERS is {said:?}"))
+                .hint("write yes or no, or nothing for what the profiles say"),
+        ),
+    }
 }
 
 impl Setting {
@@ -38,10 +58,10 @@ impl Setting {
             (Some(on), _) => on.as_str(),
             // Where a scheduler is, the sessions are here: a login node needs no profile.
             (None, Some(default)) if !self.is_cluster().await? => default,
-            _ => return Ok(None),
+            _ => return here::sessions(),
         };
         if named == "here" {
-            return Ok(None);
+            return here::sessions();
         }
         let (login, profile) = self.login_named(named)?;
         let destination: Destination = login
@@ -49,7 +69,7 @@ impl Setting {
             .map_err(|error: crate::ssh::WordError| Failure::of(Exit::Usage, &error))?;
         let qdebug = profile.and_then(|profile| profile.qdebug.as_deref()?.to_str());
         Ok(Some(
-            Cluster::at(&client()?, &destination, qdebug, prompt()).await?,
+            Cluster::at(&client(&self.config)?, &destination, qdebug, prompt()).await?,
         ))
     }
 
@@ -77,16 +97,6 @@ impl Setting {
         match self.config.default_cluster() {
             None | Some("here") => Ok(()),
             Some(named) => self.login_named(named).map(|_| ()),
-        }
-    }
-
-    /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
-    /// laptop may have them, do not make it one.
-    pub(super) async fn is_cluster(&self) -> Result<bool, Failure> {
-        match (self.config.scheduler(), self.found().await?) {
-            (Some(_), _) => Ok(true),
-            (None, Some(kind)) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
-            (None, None) => Ok(false),
         }
     }
 
@@ -161,7 +171,7 @@ impl Connect {
         let setting = Setting::load()?;
         let cluster = match setting.cluster(global).await? {
             Some(cluster) => cluster,
-            None => Cluster::here()?,
+            None => here::cluster()?,
         };
         setting.keep(global, &cluster, self.way.yes)?;
         let job = &self.wanted.job;
@@ -206,7 +216,12 @@ pub(super) async fn connect(
         opening: opening::of(way.ide, way.workspace, cluster)?,
     };
     let ui = ui(global.json, way.yes, way.detach);
-    let outcome = laptop::connect(cluster, &client()?, &Paths::of_user()?, &ask, &ui).await?;
+    // The cluster's own: what it has opened is asked for once.
+    let client = match cluster.client() {
+        Some(client) => client.clone(),
+        None => client(&Config::load()?)?,
+    };
+    let outcome = laptop::connect(cluster, &client, &Paths::of_user()?, &ask, &ui).await?;
     match outcome {
         Outcome::Ended(status) => {
             let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
@@ -221,7 +236,15 @@ pub(super) async fn connect(
                 Err(Failure::over(&status))
             }
         }
-        Outcome::Open => Ok(Ended::Over(0)),
+        Outcome::Open => {
+            if cluster.has_trunk() {
+                output::talk(
+                    "without masters nothing stays open: each `ssh` logs in anew, unless \
+                     `qdebug connect` is left running",
+                );
+            }
+            Ok(Ended::Over(0))
+        }
         Outcome::Never(status) => {
             let jobs = wait::Jobs::Of(cluster, global.on.as_deref());
             Err(wait::never(&jobs, &status).await?)
@@ -390,6 +413,7 @@ impl Forward {
 /// `qdebug proxy NAME`.
 pub(super) async fn proxy(name: &str) -> Result<u8, Failure> {
     // stdin and stdout are the connection; a person can be asked on stderr's terminal only.
-    laptop::proxy(&Paths::of_user()?, &client()?, name, prompt()).await?;
+    let client = client(&Config::load()?)?;
+    laptop::proxy(&Paths::of_user()?, &client, name, prompt()).await?;
     Ok(0)
 }

@@ -10,18 +10,20 @@
 //! | `output` | the only place that prints |
 //! | `show` | a session's status for people |
 //! | `wait` | waiting on the cluster, and what ends a wait early on either machine |
+//! | `here`, `elsewhere` | what of the cluster's halves this machine has; one of the two |
 //! | `submit`, `sessions`, `gpus` | commands of the login half |
+//! | `gpu_type` | what `-g TYPE` means |
 //! | `config` | what the configuration says, and where |
 //! | `connect`, `up`, `setup` | commands of the laptop half |
 //! | `opening`, `ide` | how an IDE is opened, and what was written for it |
 //! | `doctor`, `ladder` | checks, one line each |
-//! | `pipe` | the cluster's half of a way without forwarding |
+//! | `cluster` | the commands that only machines of a cluster have |
+//! | `pipe`, `authorize` | the cluster's half of ways without forwarding or masters, and of the laptop's key |
 //! | `node`, `image` | commands of the node half |
 //! | `cleanup`, `hooks` | what the scheduler's hooks run, and their installation |
 //! | `help` | manual, completions, topics |
 
 mod args;
-mod cleanup;
 mod config;
 mod connect;
 mod debug;
@@ -31,22 +33,39 @@ mod exit;
 mod failure;
 mod gpus;
 mod help;
-mod hooks;
+#[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
+mod here;
 mod ide;
-mod image;
 mod ladder;
-mod node;
 mod opening;
 mod output;
-mod pipe;
 mod sessions;
 mod setting;
 mod setup;
 mod show;
-mod submit;
 mod up;
 mod values;
 mod wait;
+
+// The cluster's halves, which run on Linux.
+#[cfg(target_os = "linux")]
+mod authorize;
+#[cfg(target_os = "linux")]
+mod cleanup;
+#[cfg(target_os = "linux")]
+mod cluster;
+#[cfg(target_os = "linux")]
+mod gpu_type;
+#[cfg(target_os = "linux")]
+mod hooks;
+#[cfg(target_os = "linux")]
+mod image;
+#[cfg(target_os = "linux")]
+mod node;
+#[cfg(target_os = "linux")]
+mod pipe;
+#[cfg(target_os = "linux")]
+mod submit;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -107,7 +126,7 @@ pub fn run() -> ExitCode {
 /// session instead.
 fn start_log(cli: &Cli) -> Result<(), u8> {
     use tracing_subscriber::EnvFilter;
-    if matches!(cli.command, Command::Node { .. }) {
+    if cli.command.has_own_log() {
         return Ok(());
     }
     let level = match cli.global.verbose {
@@ -156,16 +175,21 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
 impl Command {
     /// Whether it is about the machine it runs on, whatever cluster is named.
     fn is_of_here(&self) -> bool {
-        matches!(
-            self,
-            Self::Submit(_)
-                | Self::Gc(_)
-                | Self::Image(_)
-                | Self::Kit(_)
-                | Self::Hooks(_)
-                | Self::Cleanup(_)
-                | Self::Config { .. }
-        )
+        match self {
+            Self::Submit(_) | Self::Config { .. } => true,
+            #[cfg(target_os = "linux")]
+            Self::Cluster(command) => command.is_of_here(),
+            _ => false,
+        }
+    }
+
+    /// Whether it logs into a session instead of on stderr.
+    fn has_own_log(&self) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Cluster(command) => command.has_own_log(),
+            _ => false,
+        }
     }
 
     async fn run(self, global: &Global) -> Result<u8, Failure> {
@@ -184,7 +208,6 @@ impl Command {
             Self::Config { action } => config::run(action.as_ref(), global),
             Self::Logs(logs) => logs.run(global).await,
             Self::Stop(stop) => stop.run(global).await,
-            Self::Authorize(wanted) => sessions::authorize(wanted).await,
             Self::Connect(connect) => connect.run(global).await,
             Self::Up(up) => up.run(global).await,
             Self::Doctor(doctor) => doctor.run(global).await,
@@ -194,15 +217,12 @@ impl Command {
             Self::Debug(debug) => debug.run(global).await,
             Self::Ide(ide) => ide.run(global).await,
             Self::Proxy { name } => connect::proxy(&name).await,
-            Self::Pipe(pipe) => pipe.run().await,
-            Self::Relay { port } => pipe::relay(port).await,
-            Self::Node { session } => node::run(&session).await,
-            Self::Cleanup(cleanup) => cleanup.run().await,
-            Self::Hooks(hooks) => hooks.run(global).await,
-            Self::LocalRun { job } => node::local_run(&job).await,
-            Self::Gc(gc) => gc.run(global).await,
-            Self::Image(image) => image.run(global).await,
-            Self::Kit(kit) => kit.run(global).await,
+            Self::Gate { file } => {
+                crate::ssh::go_through(&file).await?;
+                Ok(Exit::Done.code())
+            }
+            #[cfg(target_os = "linux")]
+            Self::Cluster(command) => command.run(global).await,
             Self::Completions { shell } => help::completions(shell),
             Self::Man => help::man(),
             Self::Help { topic } => help::topic(&topic),

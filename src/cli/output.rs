@@ -55,6 +55,7 @@ pub(super) fn confirm(question: &str) -> Option<bool> {
 }
 
 /// The same for what changes a machine for everybody: Enter means no.
+#[cfg(target_os = "linux")]
 pub(super) fn confirm_surely(question: &str) -> Option<bool> {
     asked(&format!("{question} [y/N] "), false)
 }

@@ -1,14 +1,18 @@
-//! The hidden `pipe` and `relay`: the cluster's half of reach `nested` and `exec`.
+//! The hidden `pipe` and `relay`: the cluster's half of reach `nested` and `exec`. And `trunk`: that
+//! of a laptop without masters.
 //!
 //! The laptop runs `pipe` on the login node. That goes on to the session's node with the login
-//! node's own ssh client and keys, or into the job as the scheduler lets one, and there runs `relay`, whose stdin and stdout carry all of the
-//! laptop's connections. No sshd on the way has to forward anything.
+//! node's own ssh client and keys, or into the job as the scheduler lets one, and there runs
+//! `relay`, whose stdin and stdout carry all of the laptop's connections. No sshd on the way has to
+//! forward anything. `trunk` stays on the login node: everything that a laptop without masters wants
+//! there goes over its stdin and stdout, `pipe` among it.
 
 use clap::{Args, ValueEnum};
 
 use super::args::{Wanted, frame_mark};
-use super::setting::{Setting, own_path};
-use super::{Exit, Failure};
+use super::here::own_path;
+use super::setting::Setting;
+use super::{Exit, Failure, output};
 use crate::login::Login;
 use crate::relay;
 use crate::session::{ConnectionDetails, Standing, Status};
@@ -118,6 +122,33 @@ async fn nested(details: &ConnectionDetails, words: &[String]) -> Result<u8, Fai
             let message = format!("ssh from here to {} ended with status {code}", node.name);
             Err(Failure::new(Exit::ClusterUnreachable, message))
         }
+    }
+}
+
+/// Serve a laptop over stdin and stdout.
+#[derive(Debug, Args)]
+pub(super) struct Trunk {
+    /// What is to be printed before the first byte
+    #[arg(long, value_name = "HEX", value_parser = frame_mark)]
+    mark: String,
+    /// The version of the relay that is to be spoken
+    #[arg(long)]
+    protocol: u32,
+}
+
+impl Trunk {
+    pub(super) async fn run(self) -> Result<u8, Failure> {
+        if self.protocol != relay::PROTOCOL {
+            let message = format!(
+                "this qdebug speaks version {} of its relay, and not {}",
+                relay::PROTOCOL,
+                self.protocol
+            );
+            return Err(Failure::new(Exit::Versions, message));
+        }
+        output::data(&format!("qdebug-frame-{} begin", self.mark));
+        relay::serve_all(tokio::io::stdin(), tokio::io::stdout()).await;
+        Ok(0)
     }
 }
 

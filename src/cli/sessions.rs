@@ -1,15 +1,14 @@
-//! `list`, `status`, `logs`, `stop`, `authorize`: answered here when the sessions are here, else
+//! `list`, `status`, `logs`, `stop`: answered here when the sessions are here, else
 //! asked for over the hop to the cluster.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::io::AsyncReadExt as _;
 
-use super::args::{Global, List, Logs, Stop, Wanted, public_key};
+use super::args::{Global, List, Logs, Stop, Wanted};
+use super::here::{LogTail, Login, tell_unreadable};
 use super::setting::Setting;
 use super::{Exit, Failure, output, show};
-use crate::login::{LogTail, Login};
 use crate::session::Status;
 
 /// How often a log or an ending session is looked at again.
@@ -30,9 +29,7 @@ impl List {
             None => {
                 let (statuses, unreadable) = setting.login().await?.statuses(self.all).await?;
                 for session in unreadable {
-                    Failure::from(session.error)
-                        .about(&format!("session {}", session.name))
-                        .tell(false);
+                    tell_unreadable(session);
                 }
                 statuses
             }
@@ -68,19 +65,6 @@ fn print(status: &Status, global: &Global) {
     } else {
         output::data(&show::picture(status, Timestamp::now()));
     }
-}
-
-/// `qdebug authorize JOB`, the key on stdin.
-pub(super) async fn authorize(wanted: Wanted) -> Result<u8, Failure> {
-    let mut text = String::new();
-    tokio::io::stdin()
-        .take(16 << 10)
-        .read_to_string(&mut text)
-        .await?;
-    let key = public_key(&text).map_err(|reason| Failure::new(Exit::Usage, reason))?;
-    let login = Setting::load()?.login().await?;
-    login.authorize(&wanted.job, &key).await?;
-    Ok(0)
 }
 
 impl Stop {

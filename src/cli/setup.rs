@@ -8,9 +8,8 @@ use serde::Serialize;
 
 use super::args::{Global, Setup};
 use super::setting::{Setting, user_home};
-use super::{Exit, Failure, connect, ladder, output};
+use super::{Exit, Failure, connect, here, ladder, output};
 use crate::config::{Config, forget_profile, keep_profile, point_profile, profile_name};
-use crate::kit::Kit;
 use crate::laptop::Cluster;
 use crate::laptop::setup::{Ask, Change, TakeBack, look};
 use crate::session::{FORMAT, GpuSupply, Rung, Verdict};
@@ -51,7 +50,7 @@ impl Setup {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         let wanted = self.wanted(&setting.config, global)?;
-        let client = connect::client()?;
+        let client = connect::client(&setting.config)?;
         if self.remove {
             return self
                 .take_back(&setting.config, &client, &wanted, global)
@@ -112,7 +111,7 @@ impl Setup {
             qdebug: wanted.qdebug.clone(),
             prompt: connect::prompt(),
             home: user_home()?,
-            has_kit: Kit::is_embedded(),
+            has_kit: here::has_kit(),
         };
         let mut setup = look(client, ask, &tell).await?;
         let installs = |change: &Change| matches!(change, Change::Install { .. });

@@ -3,12 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::args::{EngineFlag, Global, Recipe, SshdChoice, Submit};
 use super::setting::Setting;
-use super::{Exit, Failure, gpus, output, show, wait};
-use crate::login::{Submission, Submitted};
-use crate::session::{EngineChoice, EnvName, GpuRequest, ImageSource, Mount, Sshd};
+use super::{Exit, Failure, gpu_type, output, show, wait};
+use crate::laptop;
+use crate::login::{Login, Submission, Submitted};
+use crate::process::Interrupts;
+use crate::scheduler::Kind;
+use crate::session::{
+    EngineChoice, EnvName, GpuRequest, ImageSource, Mount, Sshd, Standing, Status,
+};
 
 /// What `submit --json` prints.
 #[derive(Serialize)]
@@ -32,8 +38,10 @@ impl Submit {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         let mut submission = self.submission(&setting)?;
-        let login = setting.login_for_submit(self.scheduler).await?;
-        gpus::settle(&mut submission, setting.config.catalogue(), &login).await?;
+        let login = setting
+            .login_for_submit(self.scheduler.map(Kind::from))
+            .await?;
+        gpu_type::settle(&mut submission, setting.config.catalogue(), &login).await?;
         let by = setting.submitter()?;
         if self.dry_run {
             let plan = login.plan(&submission, &by).await?;
@@ -67,7 +75,7 @@ impl Submit {
             self.tell(&submitted, &submission);
         }
         if self.wait {
-            wait::until_ready(&login, &submitted).await
+            until_ready(&login, &submitted).await
         } else {
             Ok(0)
         }
@@ -88,12 +96,6 @@ impl Submit {
             submitted.job
         ));
         output::talk(&format!("or here: qdebug status {}", submitted.job));
-    }
-
-    /// What `--env-file` and `--env` set, the later of a name beating the earlier.
-    pub(super) fn variables(&self) -> impl Iterator<Item = &(EnvName, String)> {
-        let files = self.env_file.iter().flat_map(|file| &file.0);
-        files.chain(&self.env)
     }
 
     fn submission(&self, setting: &Setting) -> Result<Submission, Failure> {
@@ -123,9 +125,9 @@ impl Submit {
         };
         let catalogue = setting.config.catalogue();
         let gpu = (!gpu.eq_ignore_ascii_case("none"))
-            .then(|| gpus::asked(catalogue, &gpu, self.count))
+            .then(|| gpu_type::asked(catalogue, &gpu, self.count))
             .unzip();
-        let (gpu, limits): (Option<GpuRequest>, Option<gpus::Limits>) = gpu;
+        let (gpu, limits): (Option<GpuRequest>, Option<gpu_type::Limits>) = gpu;
         let gpu = gpu.map(|gpu| GpuRequest {
             allow_busy: self.allow_busy,
             ..gpu
@@ -189,7 +191,7 @@ impl Recipe {
     }
 
     /// The recipe's file and the folder it may copy from, absolute.
-    pub(super) fn paths(&self) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+    pub(super) fn paths(&self) -> std::io::Result<Option<(PathBuf, PathBuf)>> {
         let Some(recipe) = &self.dockerfile else {
             return Ok(None);
         };
@@ -199,5 +201,42 @@ impl Recipe {
             None => recipe.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         Ok(Some((recipe, context)))
+    }
+}
+
+/// Waits until the session is ready or over, telling each change.
+async fn until_ready(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
+    let (name, job) = (submitted.name.as_str(), submitted.job.as_str());
+    let mut interrupts = Interrupts::listen()?;
+    let (mut told, mut since) = (String::new(), Instant::now());
+    let mut last: Option<Status> = None;
+    loop {
+        let next = async {
+            if let Some(last) = &last {
+                tokio::time::sleep(laptop::pause(last.state, since.elapsed())).await;
+            }
+            login.status(name).await
+        };
+        let status = tokio::select! {
+            // A Ctrl-C ends the scheduler's tools as well: that is no answer of theirs.
+            biased;
+            by = interrupts.next() => return wait::interrupted(&wait::Jobs::Here(login), job, by).await,
+            status = next => status?,
+        };
+        let line = show::line(&status);
+        if line != told {
+            output::talk(&format!("{}: {line}", status.name));
+            told = line;
+        }
+        match status.state {
+            Standing::Ready => return Ok(0),
+            state if state.is_final() => return Err(Failure::over(&status)),
+            _ if status.never => return Err(wait::never(&wait::Jobs::Here(login), &status).await?),
+            _ => {}
+        }
+        if last.as_ref().map(|last| last.state) != Some(status.state) {
+            since = Instant::now();
+        }
+        last = Some(status);
     }
 }

@@ -117,6 +117,7 @@ pub(super) fn file(text: &str) -> Result<std::path::PathBuf, String> {
 ///
 /// # Errors
 /// A sentence for the user.
+#[cfg(target_os = "linux")]
 pub(super) fn age(text: &str) -> Result<Duration, String> {
     units(text)
         .map(Duration::from_secs)
@@ -124,6 +125,7 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 }
 
 /// Bytes as people say them: `1.5 GiB`.
+#[cfg(target_os = "linux")]
 pub(super) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let (mut value, mut unit) = (bytes as f64 / 1024.0, UNITS[0]);
@@ -259,6 +261,7 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn ages_and_sizes_are_as_people_say_them() {
         assert_eq!(age("30d"), Ok(Duration::from_secs(30 * 86_400)));

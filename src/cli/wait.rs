@@ -3,17 +3,16 @@
 //! No wait has a limit of its own: a queue takes as long as it takes. Whoever has enough of it
 //! says so by Ctrl-C and is asked what is to become of the job. Whoever cannot be asked keeps it.
 
-use tokio::time::Instant;
-
+use super::here::Login;
 use super::{Exit, Failure, output, show};
-use crate::laptop::{self, Cluster};
-use crate::login::{Login, Submitted};
+use crate::laptop::Cluster;
 use crate::process::{Interrupt, Interrupts};
-use crate::session::{Standing, Status};
+use crate::session::Status;
 
 /// Whose job may have to be cancelled.
 pub(super) enum Jobs<'a> {
     /// This machine's.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))] // Without a login there is none.
     Here(&'a Login),
     /// Another one's, and the `--on` that leads there.
     Of(&'a Cluster, Option<&'a str>),
@@ -42,43 +41,6 @@ impl Jobs<'_> {
 enum Choice {
     Keep,
     Cancel,
-}
-
-/// Waits until the session is ready or over, telling each change.
-pub(super) async fn until_ready(login: &Login, submitted: &Submitted) -> Result<u8, Failure> {
-    let (name, job) = (submitted.name.as_str(), submitted.job.as_str());
-    let mut interrupts = Interrupts::listen()?;
-    let (mut told, mut since) = (String::new(), Instant::now());
-    let mut last: Option<Status> = None;
-    loop {
-        let next = async {
-            if let Some(last) = &last {
-                tokio::time::sleep(laptop::pause(last.state, since.elapsed())).await;
-            }
-            login.status(name).await
-        };
-        let status = tokio::select! {
-            // A Ctrl-C ends the scheduler's tools as well: that is no answer of theirs.
-            biased;
-            by = interrupts.next() => return interrupted(&Jobs::Here(login), job, by).await,
-            status = next => status?,
-        };
-        let line = show::line(&status);
-        if line != told {
-            output::talk(&format!("{}: {line}", status.name));
-            told = line;
-        }
-        match status.state {
-            Standing::Ready => return Ok(0),
-            state if state.is_final() => return Err(Failure::over(&status)),
-            _ if status.never => return Err(never(&Jobs::Here(login), &status).await?),
-            _ => {}
-        }
-        if last.as_ref().map(|last| last.state) != Some(status.state) {
-            since = Instant::now();
-        }
-        last = Some(status);
-    }
 }
 
 /// What names the job of a session to people and commands.

@@ -25,7 +25,8 @@ pub(super) fn absolute<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<PathBuf>, D::Error> {
     let path = PathBuf::deserialize(deserializer)?;
-    if path.is_absolute() {
+    // On Windows a path of the cluster has a root and no drive.
+    if path.has_root() {
         usable(path).map(Some).map_err(de::Error::custom)
     } else {
         Err(de::Error::custom("the path must be absolute"))
@@ -43,7 +44,7 @@ pub(super) fn cache_folder<'de, D: Deserializer<'de>>(
             .join(below),
         None => PathBuf::from(&text),
     };
-    if path.is_absolute() || text.is_empty() {
+    if path.has_root() || text.is_empty() {
         usable(path).map(Some).map_err(de::Error::custom)
     } else {
         Err(de::Error::custom(

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
@@ -15,6 +14,7 @@ use super::fields::{
 };
 use super::origin::{self, Leaf};
 use super::said::in_words;
+use crate::platform;
 use crate::text::nearest;
 
 /// Bytes that a file may have.
@@ -45,7 +45,7 @@ const SUBMIT: [&str; 8] = [
     "account",
     "idle_timeout",
 ];
-const PROFILE: [&str; 3] = ["login", "qdebug", "scratch"];
+const PROFILE: [&str; 4] = ["login", "qdebug", "scratch", "masters"];
 const GPU: [&str; 8] = [
     "pattern", "openpbs", "torque", "slurm", "queue", "cpus", "memory", "aliases",
 ];
@@ -216,6 +216,9 @@ pub struct Profile {
     /// A folder there that sessions mount, for what IDEs put on the other side instead of the home.
     #[serde(default, deserialize_with = "there")]
     pub scratch: Option<PathBuf>,
+    /// `false`: no ssh masters there, but one connection of each qdebug that carries everything.
+    #[serde(default)]
+    pub masters: Option<bool>,
 }
 
 /// A file as it was read: what it says, and where it says so.
@@ -242,11 +245,10 @@ impl Layer {
 
 /// All of a small file. Neither a FIFO that nobody writes nor a device without an end holds it up.
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    platform::without_waiting(&mut options);
+    let file = options.open(path)?;
     let mut bytes = Vec::new();
     file.take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > SIZE_LIMIT {

@@ -171,6 +171,14 @@ impl Config {
         all.into_keys().collect()
     }
 
+    /// The logins that are reached without ssh masters: `masters = false` of their profiles.
+    pub fn logins_without_masters(&self) -> Vec<&str> {
+        let names = self.profiles().into_iter();
+        let profiles = names.filter_map(|name| self.profile(name));
+        let without = profiles.filter(|profile| profile.masters == Some(false));
+        without.map(|profile| profile.login.as_str()).collect()
+    }
+
     /// What submit takes where no flag says otherwise: `[submit]`; a key of the user's file beats
     /// the same of the site's.
     pub fn submit(&self) -> SubmitDefaults {
@@ -224,6 +232,16 @@ mod tests {
         );
         assert_eq!(config.profile_of_login("al@host").unwrap().0, "lab");
         assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn masters_are_made_unless_a_profile_says_otherwise() {
+        let site = "[clusters.a]\nlogin = 'al@a'\n[clusters.b]\nlogin = 'al@b'\nmasters = false\n\
+                    [clusters.c]\nlogin = 'al@c'\nmasters = false\n";
+        let user = "[clusters.c]\nlogin = 'al@c'\nmasters = true\n";
+        let config = read(site, user).unwrap();
+        assert_eq!(config.logins_without_masters(), ["al@b"]);
+        assert!(read("[clusters.a]\nlogin = 'a'\nmasters = 'no'\n", "").is_err());
     }
 
     #[test]

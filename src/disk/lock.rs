@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::platform;
+
 /// How often a lock that somebody holds is tried again.
 const INTERVAL: Duration = Duration::from_millis(50);
 
@@ -21,10 +23,9 @@ impl Lock {
     /// # Errors
     /// What the system said.
     pub async fn take(path: &Path, patience: Duration) -> io::Result<Option<Self>> {
-        let file = open(path)?;
         let deadline = tokio::time::Instant::now() + patience;
         loop {
-            if try_lock(&file)? {
+            if let Some(file) = platform::try_lock(path)? {
                 return Ok(Some(Self { _file: file }));
             }
             if tokio::time::Instant::now() >= deadline {
@@ -32,24 +33,6 @@ impl Lock {
             }
             tokio::time::sleep(INTERVAL).await;
         }
-    }
-}
-
-fn open(path: &Path) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn try_lock(file: &fs::File) -> io::Result<bool> {
-    use rustix::fs::FlockOperation::NonBlockingLockExclusive;
-    match rustix::fs::flock(file, NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 

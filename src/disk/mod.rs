@@ -12,6 +12,8 @@ use std::path::Path;
 
 pub use lock::Lock;
 
+use crate::platform;
+
 /// Replaces a file, or makes it. An existing one keeps its mode, and one that is reached through
 /// symbolic links is replaced where it really is (people keep their configuration in a repository
 /// of its own); a new one is 0600.
@@ -49,11 +51,7 @@ pub fn is_program(path: &Path) -> bool {
     let Ok(metadata) = path.metadata() else {
         return false;
     };
-    #[cfg(unix)]
-    let may_run = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 != 0;
-    #[cfg(not(unix))]
-    let may_run = true;
-    metadata.is_file() && may_run
+    metadata.is_file() && platform::may_run(&metadata)
 }
 
 /// Makes a folder and its parents, those that are made for this user alone.
@@ -61,11 +59,7 @@ pub fn is_program(path: &Path) -> bool {
 /// # Errors
 /// What the system said.
 pub fn private_folder(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    platform::make_private_folder(path)
 }
 
 /// Whether a folder is this user's alone: no link, owned by this user, closed to others. Opened
@@ -142,6 +136,27 @@ mod tests {
         private_folder(&folder).unwrap();
         replace(&folder.join("file"), b"x").unwrap();
         assert_eq!((mode(&folder), mode(&folder.join("file"))), (0o700, 0o600));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert!(replace(&home.path().join("missing/file"), b"x").is_err());
+    }
+}
+
+#[cfg(windows)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_made_and_replaced_whole_with_its_line_ends() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/Ü b");
+        private_folder(&folder).unwrap();
+        private_folder(&folder).unwrap();
+        let file = folder.join("config");
+        for content in [&b"Host a\r\n"[..], b"", b"b\n"] {
+            replace(&file, content).unwrap();
+            assert_eq!(fs::read(&file).unwrap(), content);
+        }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
         assert!(replace(&home.path().join("missing/file"), b"x").is_err());
     }

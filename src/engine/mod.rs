@@ -33,7 +33,6 @@ mod memory;
 mod peek;
 mod pipe;
 mod podman;
-mod reference;
 mod several;
 mod socket;
 mod store;
@@ -47,6 +46,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 
+pub use crate::text::{Reference, ReferenceError};
 pub use build::{Build, BuildError, BuildProgress, Built, Context};
 pub use container::{Bind, ContainerId, ContainerSpec, Publish};
 pub use devices::GpuLack;
@@ -56,7 +56,6 @@ pub use list::{ContainerState, Listed};
 pub use memory::MemoryWatch;
 pub use peek::{FileKind, FileStat};
 pub use podman::{Trouble, network_file_system};
-pub use reference::{Reference, ReferenceError};
 pub use stray::kill_strays;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};

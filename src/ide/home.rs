@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 
+use crate::platform;
+
 /// The folders of this user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     /// The home itself.
     pub home: PathBuf,
-    /// Settings of programs: `~/.config`, on macOS `~/Library/Application Support`.
+    /// Settings of programs: `~/.config`, on macOS `~/Library/Application Support`, on Windows
+    /// `AppData\Roaming`.
     pub config: PathBuf,
-    /// Data of programs: `~/.local/share`, on macOS as the settings.
+    /// Data of programs: `~/.local/share`, on macOS as the settings, on Windows `AppData\Local`.
     pub data: PathBuf,
     /// Where programs are looked for first.
     pub path: Vec<PathBuf>,
@@ -34,7 +37,7 @@ impl Home {
                 path,
             });
         }
-        let (config, data) = (base.config_dir(), base.data_dir());
+        let (config, data) = (base.config_dir(), platform::data_folder(&base));
         Some(Self {
             home,
             config,

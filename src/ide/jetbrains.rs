@@ -5,11 +5,14 @@ use super::program::{Command, find};
 use super::target::percent;
 use super::{Error, Home, Ide, Target};
 
-/// What opens a link on this system.
-const OPENER: &str = if cfg!(target_os = "macos") {
-    "open"
+/// What opens a link on this system, and its words before the link.
+const OPENER: (&str, &[&str]) = if cfg!(target_os = "macos") {
+    ("open", &[])
+} else if cfg!(windows) {
+    // No shell, to which the link's `&` would mean something.
+    ("rundll32", &["url.dll,FileProtocolHandler"])
 } else {
-    "xdg-open"
+    ("xdg-open", &[])
 };
 
 /// Gateway's link: the backend is chosen there.
@@ -39,13 +42,15 @@ pub(super) fn toolbox(target: &Target) -> String {
 /// # Errors
 /// [`Error::Missing`] where nothing opens links.
 pub(super) fn open(ide: Ide, home: &Home, link: &str) -> Result<Command, Error> {
-    let program = find(&[OPENER], home).ok_or_else(|| Error::Missing {
+    let (opener, words) = OPENER;
+    let program = find(&[opener], home).ok_or_else(|| Error::Missing {
         ide,
-        looked: format!("`{OPENER}`, which opens its links,"),
+        looked: format!("`{opener}`, which opens its links,"),
     })?;
+    let args = words.iter().copied().chain([link]);
     Ok(Command {
         program,
-        args: vec![link.into()],
+        args: args.map(Into::into).collect(),
     })
 }
 

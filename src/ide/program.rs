@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use super::Home;
 use crate::disk::is_program;
+use crate::platform;
 
 /// Folders beside PATH, where installers put what they do not announce.
-#[cfg(not(target_os = "macos"))]
+#[cfg(not(any(target_os = "macos", windows)))]
 const USUAL: [&str; 8] = [
     "/usr/bin",
     "/usr/local/bin",
@@ -30,6 +31,20 @@ const USUAL: [&str; 8] = [
     "/Applications/PyCharm.app/Contents/MacOS",
 ];
 
+/// Below the user's own programs and everybody's, the names of the variables that hold where.
+#[cfg(windows)]
+const USUAL: [(&str, &str); 9] = [
+    ("LOCALAPPDATA", "Programs/Microsoft VS Code/bin"),
+    ("ProgramFiles", "Microsoft VS Code/bin"),
+    ("LOCALAPPDATA", "Programs/cursor/resources/app/bin"),
+    ("LOCALAPPDATA", "Programs/Windsurf/bin"),
+    ("LOCALAPPDATA", "Programs/VSCodium/bin"),
+    ("ProgramFiles", "VSCodium/bin"),
+    ("LOCALAPPDATA", "Programs/Zed/bin"),
+    ("LOCALAPPDATA", "Programs/PyCharm/bin"),
+    ("SystemRoot", "System32"),
+];
+
 /// A program and its words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -48,20 +63,51 @@ pub(super) fn find(names: &[&str], home: &Home) -> Option<PathBuf> {
         home.data.join("JetBrains/Toolbox/scripts"),
     ];
     let folders = home.path.iter().cloned();
-    let folders: Vec<PathBuf> = folders.chain(own).chain(USUAL.map(PathBuf::from)).collect();
-    let places = |name: &&str| folders.iter().map(|folder| folder.join(name)).collect();
+    let folders: Vec<PathBuf> = folders.chain(own).chain(usual()).collect();
+    let places = |name: &OsString| folders.iter().map(|folder| folder.join(name)).collect();
     names
         .iter()
-        .flat_map(|name| -> Vec<PathBuf> { places(name) })
+        .flat_map(|name| platform::names_of_program(name))
+        .flat_map(|name| -> Vec<PathBuf> { places(&name) })
         .find(|path| path.is_absolute() && is_program(path))
+}
+
+#[cfg(not(windows))]
+fn usual() -> impl Iterator<Item = PathBuf> {
+    USUAL.into_iter().map(PathBuf::from)
+}
+
+#[cfg(windows)]
+fn usual() -> impl Iterator<Item = PathBuf> {
+    let below = |(variable, folder)| Some(PathBuf::from(std::env::var_os(variable)?).join(folder));
+    USUAL.into_iter().filter_map(below)
 }
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::path::Path;
 
     use super::*;
 
+    #[cfg(windows)]
+    #[test]
+    fn what_has_a_programs_ending_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("on path");
+        std::fs::create_dir(&place).unwrap();
+        let home = Home {
+            path: vec![place.clone()],
+            ..Home::below(folder.path())
+        };
+        std::fs::write(place.join("qdebug-no-such-ide"), "").unwrap();
+        assert_eq!(find(&["qdebug-no-such-ide"], &home), None);
+        let program = place.join("qdebug-no-such-ide.cmd");
+        std::fs::write(&program, "").unwrap();
+        assert_eq!(find(&["qdebug-no-such-ide"], &home), Some(program));
+    }
+
+    #[cfg(unix)]
     #[test]
     fn what_is_first_on_path_and_may_run_is_found() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -15,9 +15,16 @@ use super::ledger::{Entry, What};
 use super::program::{Command, find};
 use super::xml::{self, Node, Step};
 use super::{Book, Error, Home, Ide, Target, Written};
+use crate::platform;
 
 /// Its program's names, those of its own scripts too.
-const NAMES: [&str; 4] = ["pycharm", "pycharm-professional", "pycharm.sh", "charm"];
+const NAMES: [&str; 5] = [
+    "pycharm",
+    "pycharm-professional",
+    "pycharm.sh",
+    "charm",
+    "pycharm64",
+];
 
 /// How long a port of this machine is tried.
 const DIAL: Duration = Duration::from_millis(500);
@@ -159,15 +166,7 @@ fn lives(pid: u32, proc: &Path) -> bool {
         let words = String::from_utf8_lossy(&words).to_lowercase();
         return words.contains("pycharm") || words.contains("charm.sh");
     }
-    #[cfg(unix)]
-    {
-        let pid = i32::try_from(pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
-    }
-    #[cfg(not(unix))]
-    true
+    platform::is_alive(pid)
 }
 
 /// The id of a session's part in these files, in the form of a UUID.

@@ -72,6 +72,22 @@ impl Cluster {
         Ok(Self::Login(remote))
     }
 
+    /// The ssh that leads there, with what it has opened; `None` for this machine.
+    pub fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Here { .. } => None,
+            Self::Login(remote) => Some(remote.client()),
+        }
+    }
+
+    /// Whether everything goes over one connection of this process, which nothing outlives.
+    pub fn has_trunk(&self) -> bool {
+        match self {
+            Self::Here { .. } => false,
+            Self::Login(remote) => remote.client().has_trunk(remote.login()),
+        }
+    }
+
     /// Where it is, as it is remembered.
     pub fn place(&self) -> Place {
         match self {

@@ -6,6 +6,7 @@ use etcetera::BaseStrategy as _;
 
 use super::error::Error;
 use crate::ide::Home;
+use crate::platform;
 use crate::ssh::PlainPath;
 
 /// The places.
@@ -28,14 +29,14 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The user's, by the XDG base directories.
+    /// The user's, by the XDG base directories, on Windows below `AppData`.
     ///
     /// # Errors
     /// [`Error::NoHome`]; [`Error::Ssh`] for a path that ssh cannot be told.
     pub fn of_user() -> Result<Self, Error> {
         let base = etcetera::choose_base_strategy().map_err(|_| Error::NoHome)?;
-        let (config, data) = (base.config_dir(), base.data_dir());
-        let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+        let (config, data) = (base.config_dir(), platform::data_folder(&base));
+        let state = base.state_dir().unwrap_or_else(|| data.clone());
         let qdebug = std::env::current_exe().map_err(|_| Error::NoHome)?;
         Ok(Self {
             qdebug: PlainPath::new(qdebug)?,
@@ -57,9 +58,10 @@ impl Paths {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::platform::DRIVE;
 
     pub(in super::super) fn paths() -> Paths {
-        let plain = |path: &str| PlainPath::new(path).unwrap();
+        let plain = |path: &str| PlainPath::new(format!("{DRIVE}{path}")).unwrap();
         Paths {
             qdebug: plain("/opt/a b/qdebug"),
             user_config: "/home/alice/.ssh/config".into(),

@@ -73,7 +73,7 @@ pub(super) async fn reach(
     let routes = routes(known, paths)?;
     let (mut tried, mut asking) = (Vec::new(), Vec::new());
     for (reach, route) in &routes {
-        let tunnel = Tunnel::new(client.clone(), route.clone(), known.details.port, prompt);
+        let tunnel = tunnel(client, known, route.clone(), prompt);
         tunnel.be_quiet(true);
         match tunnel.probe().await {
             Ok(banner) => {
@@ -92,7 +92,7 @@ pub(super) async fn reach(
         }
     }
     for (reach, route) in asking {
-        let tunnel = Tunnel::new(client.clone(), route, known.details.port, prompt);
+        let tunnel = tunnel(client, known, route, prompt);
         match tunnel.probe().await {
             Ok(_) => return Ok((reach, tunnel)),
             Err(error) => {
@@ -137,10 +137,18 @@ pub(super) fn again(
         tried: vec!["nothing is known to try".to_owned()],
         source: None,
     })?;
-    let port = known.details.port;
-    Ok(Tunnel::new(client.clone(), route, port, prompt))
+    Ok(tunnel(client, known, route, prompt))
 }
 
+fn tunnel(client: &Client, known: &Known, route: Route, prompt: Prompt) -> Arc<Tunnel> {
+    let qdebug = match &known.place {
+        Place::Here => None,
+        Place::Login { qdebug, .. } => Some(qdebug.as_str()),
+    };
+    Tunnel::by(client.clone(), route, known.details.port, prompt, qdebug)
+}
+
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::super::known::tests::status;

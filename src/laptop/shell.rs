@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::error::Error;
 use super::forwards::Forward;
-use super::known::{Known, Reach};
+use super::known::{Known, Place, Reach};
 use super::paths::Paths;
 use super::reach;
 use crate::process::Program;
 use crate::ssh::files::Lock;
-use crate::ssh::{self, Client, Prompt, Route, Tunnel};
+use crate::ssh::{self, Client, Destination, Prompt, Route, Tunnel};
 
 /// `qdebug proxy NAME`: what `ssh` runs to reach the container. Carries stdin and stdout to the
 /// session's sshd, opening the hops where keys and agents allow it.
@@ -25,28 +25,39 @@ pub async fn proxy(
     prompt: Prompt,
 ) -> Result<(), Error> {
     let known = Known::find(&paths.sessions, name)?;
-    let tunnel = match is_served(&known, paths).await {
+    let login = match &known.place {
+        Place::Here => None,
+        Place::Login { login, .. } => Some(login.parse()?),
+    };
+    let has_trunk = login.as_ref().is_some_and(|login| client.has_trunk(login));
+    let is_relayed = known.reach.is_some_and(Reach::is_relayed);
+    // What a running connect has ours would have to begin anew.
+    let tunnel = match (is_relayed || has_trunk) && is_served(&known, paths).await {
         true => Tunnel::new(client.clone(), Route::Here, known.port, prompt),
         false => reach::again(client, &known, paths, prompt)?,
     };
-    let is_relayed = known.reach.is_some_and(Reach::is_relayed);
     tunnel.carry_stdio().await.map_err(|error| match error {
-        // Beyond a relay nobody can be asked for anything.
-        source @ ssh::Error::Authentication { asked: false, .. } if !is_relayed => {
-            Error::NeedsConnect {
-                name: known.name.to_string(),
-                source,
-            }
-        }
+        source if needs_person(&source, login.as_ref(), is_relayed) => Error::NeedsConnect {
+            name: known.name.to_string(),
+            source,
+        },
         error => error.into(),
     })
 }
 
-/// Whether a running connect has the relay that ours would have to begin anew.
-async fn is_served(known: &Known, paths: &Paths) -> bool {
-    if !known.reach.is_some_and(Reach::is_relayed) {
-        return false;
+/// Whether somebody who can be asked would be let in. Beyond a relay nobody can be asked.
+fn needs_person(error: &ssh::Error, login: Option<&Destination>, is_relayed: bool) -> bool {
+    match error {
+        ssh::Error::Authentication { asked, host, .. } => {
+            let is_login = login.is_some_and(|login| login.to_string() == *host);
+            !asked && (!is_relayed || is_login)
+        }
+        _ => false,
     }
+}
+
+/// Whether a connect of this session runs.
+async fn is_served(known: &Known, paths: &Paths) -> bool {
     let lock = Lock::take(&known.lock(&paths.sessions), Duration::ZERO).await;
     matches!(lock, Ok(None))
 }

@@ -14,6 +14,7 @@ mod submit;
 pub use error::Error;
 pub use gpus::{ReportedType, TypeOf};
 pub use logs::{Log, LogTail};
+pub use query::Unreadable;
 pub use submit::{Plan, Submission, Submitted};
 
 use std::path::{Path, PathBuf};

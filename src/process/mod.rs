@@ -4,15 +4,15 @@
 //! `LC_ALL=C` so that texts can be parsed, a time limit, killed when dropped, and the whole
 //! command logged at debug. What a program's output means is the caller's business.
 
-mod interrupt;
-
 use std::ffi::{OsStr, OsString};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-pub use interrupt::{Interrupt, Interrupts};
+pub use crate::platform::{Interrupt, Interrupts};
+
+use crate::platform;
 
 /// How long a program may take unless told otherwise.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -27,6 +27,8 @@ pub struct Program {
     time_limit: Duration,
     own_group: bool,
     own_locale: bool,
+    outlives: bool,
+    deaf: bool,
 }
 
 /// What a program that ran to its end left behind.
@@ -90,6 +92,8 @@ impl Program {
             time_limit: DEFAULT_TIME_LIMIT,
             own_group: false,
             own_locale: false,
+            outlives: false,
+            deaf: false,
         }
     }
 
@@ -144,6 +148,21 @@ impl Program {
         self
     }
 
+    /// Lets it go on when its child is dropped, with its pipes closed.
+    #[must_use]
+    pub fn outlives(mut self) -> Self {
+        self.outlives = true;
+        self
+    }
+
+    /// Keeps Ctrl-C on the terminal from it, on which it may ask a person all the same: a program
+    /// in a process group of its own could not.
+    #[must_use]
+    pub fn deaf_to_keyboard(mut self) -> Self {
+        self.deaf = true;
+        self
+    }
+
     /// The command as a person would type it, quoted for `sh`.
     pub fn shown(&self) -> String {
         let words = std::iter::once(&self.program).chain(&self.args);
@@ -194,7 +213,7 @@ impl Program {
     }
 
     /// Starts it with stdout and stderr piped and leaves the rest to the caller; it is killed
-    /// when the child is dropped.
+    /// when the child is dropped, unless it [outlives](Program::outlives) that.
     ///
     /// # Errors
     /// [`Error::NotFound`] and [`Error::Spawn`].
@@ -213,12 +232,13 @@ impl Program {
         stderr: Stdio,
     ) -> Result<tokio::process::Child, Error> {
         let (command, program) = (self.shown(), self.program.clone());
+        let outlives = self.outlives;
         tracing::debug!(command, "spawning");
         tokio::process::Command::from(self.into_command())
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr)
-            .kill_on_drop(true)
+            .kill_on_drop(!outlives)
             .spawn()
             .map_err(|source| spawn_error(&program, command, source))
     }
@@ -284,15 +304,24 @@ impl Program {
 
     #[allow(clippy::disallowed_methods)] // The one place.
     fn into_command(self) -> std::process::Command {
-        let mut command = std::process::Command::new(self.program);
+        let mut command = match self.deaf && cfg!(unix) {
+            // What is ignored stays so behind exec(2), and OpenSSH leaves it so.
+            true => {
+                let mut shell = std::process::Command::new("sh");
+                shell.args(["-c", "trap '' INT; exec \"$@\"", "qdebug"]);
+                shell.arg(self.program);
+                shell
+            }
+            false => std::process::Command::new(self.program),
+        };
         command.args(self.args);
         if !self.own_locale {
             command.env("LC_ALL", "C");
         }
         command.envs(self.envs);
-        #[cfg(unix)]
-        if self.own_group {
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        // On Windows that keeps Ctrl-C from it, and not the console.
+        if self.own_group || (self.deaf && cfg!(windows)) {
+            platform::group_of_its_own(&mut command);
         }
         command
     }
@@ -307,22 +336,16 @@ fn spawn_error(program: &OsStr, command: String, source: std::io::Error) -> Erro
     }
 }
 
-/// Asks a child to end, by SIGTERM; one that has ended already is left.
-#[cfg(unix)]
+/// Asks a child to end, where that can be asked; one that has ended already is left.
 pub fn ask_to_end(child: &tokio::process::Child) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    if let Some(id) = child.id() {
+        platform::ask_to_end(id);
     }
 }
 
 /// The exit status as shells count it: 128 + N for a death by signal N.
 pub fn code(status: std::process::ExitStatus) -> i32 {
-    #[cfg(unix)]
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    #[cfg(not(unix))]
-    let signal: Option<i32> = None;
-    match (status.code(), signal) {
+    match (status.code(), platform::signal_of(status)) {
         (Some(code), _) => code,
         (None, Some(signal)) => 128 + signal,
         (None, None) => 255,
@@ -330,4 +353,5 @@ pub fn code(status: std::process::ExitStatus) -> i32 {
 }
 
 #[cfg(test)]
+#[cfg_attr(windows, path = "tests_windows.rs")]
 mod tests;

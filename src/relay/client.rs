@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::Error;
+use super::command;
 use super::frame::{Kind, encode};
 use super::link::{Ends, Streams, distribute, outbox};
 use super::stream::{Arrival, Outbox, carry};
+use super::{Error, Wanted};
 
 /// A relay to the far machine. Dropping it ends what runs over it.
 #[derive(Debug)]
@@ -54,11 +55,17 @@ impl Relay {
         self.outbox.try_send(frame).map_err(drop)
     }
 
-    /// Opens a connection at the far side.
+    /// Resolves when it relays no more.
+    pub async fn ended(&self) {
+        self.streams.ended().await;
+    }
+
+    /// Opens something at the far side.
     ///
     /// # Errors
     /// [`Error`] when it was not opened.
-    pub async fn open(&self) -> Result<Stream<'_>, Error> {
+    pub async fn open(&self, wanted: &Wanted) -> Result<Stream<'_>, Error> {
+        let wanted = wanted.payload()?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let ends = self.streams.add(number).ok_or(Error::Ended)?;
         let mut stream = Stream {
@@ -67,7 +74,7 @@ impl Relay {
             ends,
             is_done: false,
         };
-        let open = encode(Kind::Open, number, &[]);
+        let open = encode(Kind::Open, number, &wanted);
         self.outbox.send(open).await.map_err(|_| Error::Ended)?;
         match stream.ends.inbox.recv().await {
             Some(Arrival::Opened) => Ok(stream),
@@ -80,7 +87,7 @@ impl Relay {
     }
 }
 
-/// A connection that the far side has opened. Dropping it tells the far side that it is over.
+/// A connection or a command that the far side has opened. Dropping it tells the far side that it is over.
 #[derive(Debug)]
 pub struct Stream<'a> {
     relay: &'a Relay,
@@ -95,6 +102,22 @@ impl Stream<'_> {
         let Ends { inbox, credit } = &mut self.ends;
         carry(self.number, from, to, inbox, credit, &self.relay.outbox).await;
         self.is_done = true;
+    }
+
+    /// Feeds a command and takes what it writes until it has ended; its status.
+    ///
+    /// # Errors
+    /// [`Error`] when its end is not known; it may go on.
+    pub async fn attend(
+        mut self,
+        stdin: impl AsyncRead + Unpin,
+        stdout: impl AsyncWrite + Unpin,
+        stderr: impl AsyncWrite + Unpin,
+    ) -> Result<i32, Error> {
+        let streams = (stdin, stdout, stderr);
+        let ended = command::attend(self.number, streams, &mut self.ends, &self.relay.outbox).await;
+        self.is_done = matches!(ended, Ok(_) | Err(Error::Refused(_)));
+        ended
     }
 }
 

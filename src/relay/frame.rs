@@ -1,11 +1,15 @@
 //! What goes over the pipes: a kind, the stream's number, the payload's length, the payload.
 //!
-//! Nine bytes come before each payload, numbers in network order. The version of it all is
-//! qdebug's own: both ends are started by one connect and must be one program.
+//! Nine bytes come before each payload, numbers in network order. Between a node and its login both
+//! ends are one program; between a laptop and its login they may not be, so that [`PROTOCOL`] is
+//! asked for there before the first frame.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// The version of frames and openings. It changes when an older end would misread a newer one.
+pub const PROTOCOL: u32 = 1;
 
 /// The largest payload, in bytes: what a channel packet of ssh takes.
 pub(super) const PAYLOAD: usize = 32 * 1024;
@@ -16,9 +20,9 @@ pub(super) const HEADER: usize = 9;
 /// What a frame is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Dial, and call it this number; of the client.
+    /// Open what the payload wants, and call it this number; of the client.
     Open,
-    /// It is dialled; of the server.
+    /// It is open; of the server.
     Opened,
     /// It is not, or not any more: the payload says why, for people.
     Refused,
@@ -28,6 +32,10 @@ pub(super) enum Kind {
     End,
     /// So many bytes more may be sent: a number of four bytes.
     Credit,
+    /// Bytes that a command wrote on stderr; of the server.
+    Errors,
+    /// A command has ended, with this status of four bytes, and so has the stream; of the server.
+    Status,
 }
 
 impl Kind {
@@ -39,6 +47,8 @@ impl Kind {
             4 => Self::Data,
             5 => Self::End,
             6 => Self::Credit,
+            7 => Self::Errors,
+            8 => Self::Status,
             _ => return None,
         })
     }
@@ -51,6 +61,8 @@ impl Kind {
             Self::Data => 4,
             Self::End => 5,
             Self::Credit => 6,
+            Self::Errors => 7,
+            Self::Status => 8,
         }
     }
 }
@@ -131,6 +143,8 @@ mod tests {
             Kind::Data,
             Kind::End,
             Kind::Credit,
+            Kind::Errors,
+            Kind::Status,
         ];
         let bytes: Vec<u8> = kinds
             .iter()
@@ -150,7 +164,7 @@ mod tests {
         for cut in 1..whole.len() {
             assert!(read_all(&whole[..cut]).is_err(), "{cut}");
         }
-        for wrong in [b"\x07\0\0\0\x01\0\0\0\0", b"\x04\0\0\0\x01\xff\0\0\0"] {
+        for wrong in [b"\x09\0\0\0\x01\0\0\0\0", b"\x04\0\0\0\x01\xff\0\0\0"] {
             assert!(read_all(wrong).is_err());
         }
     }

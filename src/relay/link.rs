@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::frame::{self, Frame, Kind};
 use super::stream::{Arrival, Credit, Outbox, WINDOW};
@@ -17,6 +17,7 @@ const WAITING: usize = 16;
 #[derive(Debug)]
 pub(super) struct Streams {
     open: Mutex<Option<HashMap<u32, Mine>>>,
+    over: Notify,
 }
 
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl Streams {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::new(Some(HashMap::new())),
+            over: Notify::new(),
         })
     }
 
@@ -80,6 +82,18 @@ impl Streams {
     /// Ends all: nothing arrives any more.
     pub(super) fn end(&self) {
         self.with(Option::take);
+        self.over.notify_waiters();
+    }
+
+    /// Resolves when that has happened.
+    pub(super) async fn ended(&self) {
+        let over = self.over.notified();
+        tokio::pin!(over);
+        // From now on no end is missed.
+        over.as_mut().enable();
+        if self.is_open() {
+            over.await;
+        }
     }
 
     /// We have said that the other side may send more.
@@ -112,15 +126,27 @@ impl Streams {
                     }
                     return Ok(());
                 }
-                Kind::Data if frame.payload.is_empty() || mine.ended => {
+                Kind::Data | Kind::Errors if frame.payload.is_empty() || mine.ended => {
                     return wrong("data that is none, or after its end");
                 }
-                Kind::Data => {
+                kind @ (Kind::Data | Kind::Errors) => {
                     let Some(left) = mine.expected.checked_sub(frame.payload.len()) else {
                         return wrong("more bytes than were allowed");
                     };
                     mine.expected = left;
-                    Arrival::Data(frame.payload)
+                    match kind {
+                        Kind::Errors => Arrival::Errors(frame.payload),
+                        _ => Arrival::Data(frame.payload),
+                    }
+                }
+                Kind::Status => {
+                    let Ok(status) = frame.payload.try_into().map(i32::from_be_bytes) else {
+                        return wrong("a status that is no number");
+                    };
+                    let _ = mine.inbox.send(Arrival::Status(status));
+                    // The other side has done with it.
+                    open.remove(&frame.stream);
+                    return Ok(());
                 }
                 Kind::Opened if std::mem::replace(&mut mine.opened, true) => {
                     return wrong("opened twice");
@@ -177,12 +203,12 @@ fn credit_of(frame: &[u8]) -> Option<(u32, usize)> {
 pub(super) async fn distribute(
     mut pipe: impl AsyncRead + Unpin,
     streams: &Streams,
-    mut on_open: impl FnMut(u32) -> io::Result<()>,
+    mut on_open: impl FnMut(Frame) -> io::Result<()>,
 ) {
     let ended = async {
         while let Some(frame) = frame::read(&mut pipe).await? {
             match frame.kind {
-                Kind::Open => on_open(frame.stream)?,
+                Kind::Open => on_open(frame)?,
                 _ => streams.give(frame)?,
             }
         }

@@ -21,8 +21,12 @@ pub(super) type Outbox = mpsc::Sender<Vec<u8>>;
 pub(super) enum Arrival {
     Opened,
     Data(Vec<u8>),
+    /// What a command wrote on stderr.
+    Errors(Vec<u8>),
     End,
     Refused(String),
+    /// A command has ended.
+    Status(i32),
 }
 
 /// How many bytes may be sent.
@@ -48,7 +52,7 @@ impl Credit {
     }
 
     /// Waits until there is some; how much, at most a payload. Only one waits at a time.
-    async fn some(&self) -> usize {
+    pub(super) async fn some(&self) -> usize {
         loop {
             match self.left.load(Ordering::Relaxed) {
                 0 => self.more.notified().await,
@@ -57,8 +61,37 @@ impl Credit {
         }
     }
 
-    fn take(&self, count: usize) {
+    pub(super) fn take(&self, count: usize) {
         self.left.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// What the reader has taken and not said yet.
+pub(super) struct Taken<'a> {
+    number: u32,
+    outbox: &'a Outbox,
+    bytes: usize,
+}
+
+impl<'a> Taken<'a> {
+    pub(super) fn new(number: u32, outbox: &'a Outbox) -> Self {
+        Self {
+            number,
+            outbox,
+            bytes: 0,
+        }
+    }
+
+    /// It has taken so many more; says so once they are worth a frame. `false` at the link's end.
+    pub(super) async fn add(&mut self, count: usize) -> bool {
+        self.bytes += count;
+        if self.bytes < SAY_AFTER {
+            return true;
+        }
+        let said = u32::try_from(self.bytes).unwrap_or(u32::MAX).to_be_bytes();
+        self.bytes = 0;
+        let frame = encode(Kind::Credit, self.number, &said);
+        self.outbox.send(frame).await.is_ok()
     }
 }
 
@@ -92,7 +125,7 @@ pub(super) async fn carry(
         outbox.send(encode(Kind::End, number, &[])).await.is_ok()
     };
     let receiving = async {
-        let mut taken = 0;
+        let mut taken = Taken::new(number, outbox);
         while let Some(arrival) = inbox.recv().await {
             match arrival {
                 Arrival::Data(_) if ended.load(Ordering::Relaxed) => return false,
@@ -100,14 +133,8 @@ pub(super) async fn carry(
                     if to.write_all(&bytes).await.is_err() || to.flush().await.is_err() {
                         return false;
                     }
-                    taken += bytes.len();
-                    if taken >= SAY_AFTER {
-                        let said = u32::try_from(taken).unwrap_or(u32::MAX).to_be_bytes();
-                        let frame = encode(Kind::Credit, number, &said);
-                        if outbox.send(frame).await.is_err() {
-                            return false;
-                        }
-                        taken = 0;
+                    if !taken.add(bytes.len()).await {
+                        return false;
                     }
                 }
                 Arrival::End => {
@@ -118,7 +145,8 @@ pub(super) async fn carry(
                     // It may refuse what we still send.
                     ended.store(true, Ordering::Relaxed);
                 }
-                Arrival::Opened | Arrival::Refused(_) => return false,
+                // The rest is not of a connection.
+                _ => return false,
             }
         }
         false

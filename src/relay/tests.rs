@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::net::TcpListener;
 
-use super::{Error, Relay, serve};
+use super::{Error, Relay, Wanted, serve, serve_all};
 
 /// A server of this machine that echoes each connection, and says how it ended.
 async fn echo() -> u16 {
@@ -32,13 +32,36 @@ fn relay(port: u16) -> (Arc<Relay>, tokio::task::JoinHandle<()>) {
     (Arc::new(Relay::over(from, to)), served)
 }
 
+#[cfg(unix)]
+fn relay_to_all() -> Arc<Relay> {
+    let (near, far) = duplex(4096);
+    let (from, to) = tokio::io::split(far);
+    tokio::spawn(serve_all(from, to));
+    let (from, to) = tokio::io::split(near);
+    Arc::new(Relay::over(from, to))
+}
+
+fn sh(script: &str) -> Wanted {
+    let words = ["sh", "-c", script].map(str::to_owned).into();
+    Wanted::Run { words }
+}
+
+/// A command through it: its status and what it wrote.
+#[cfg(unix)]
+async fn run(relay: &Relay, script: &str, stdin: &[u8]) -> (i32, Vec<u8>, String) {
+    let (mut out, mut said) = (Vec::new(), Vec::new());
+    let stream = relay.open(&sh(script)).await.unwrap();
+    let status = stream.attend(stdin, &mut out, &mut said).await.unwrap();
+    (status, out, String::from_utf8(said).unwrap())
+}
+
 /// A connection through it, as a program would have it.
 fn connect(relay: &Arc<Relay>) -> (DuplexStream, tokio::task::JoinHandle<Result<(), Error>>) {
     let (mine, theirs) = duplex(4096);
     let relay = Arc::clone(relay);
     let carried = tokio::spawn(async move {
         let (from, to) = tokio::io::split(theirs);
-        relay.open().await?.carry(from, to).await;
+        relay.open(&Wanted::ThePort).await?.carry(from, to).await;
         Ok(())
     });
     (mine, carried)
@@ -108,7 +131,7 @@ async fn one_that_is_given_up_while_the_pipe_is_full_is_told_all_the_same() {
     let (from, to) = tokio::io::split(near);
     let relay = Relay::over(from, to);
     let opening = tokio::spawn(async move {
-        let stream = relay.open().await.unwrap();
+        let stream = relay.open(&Wanted::ThePort).await.unwrap();
         for _ in 0..64 {
             let data = encode(Kind::Data, 7, &[0; PAYLOAD]);
             if relay.try_send(data).is_err() {
@@ -189,4 +212,154 @@ async fn a_far_side_that_breaks_the_rules_ends_the_link() {
         .await;
         writing.abort();
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn commands_have_their_input_both_outputs_and_their_status() {
+    let relay = relay_to_all();
+    let told = soon(run(&relay, "cat; echo err >&2; exit 3", b"in")).await;
+    assert_eq!(told, (3, b"in".to_vec(), "err\n".to_owned()));
+    assert_eq!(soon(run(&relay, "kill -9 $$", b"")).await.0, 137);
+    // More than all credit, in both directions.
+    let many: Vec<u8> = (0..5 << 20).map(|at: u32| at as u8).collect();
+    assert!(soon(run(&relay, "cat", &many)).await.1 == many);
+    // One that does not read its input is not waited for with it.
+    assert_eq!(soon(run(&relay, "exit 4", &many)).await.0, 4);
+    let words = vec!["no such program".to_owned()];
+    let stream = relay.open(&Wanted::Run { words }).await.unwrap();
+    let mut said = Vec::new();
+    let ended = stream.attend(&b""[..], tokio::io::sink(), &mut said);
+    assert_eq!(soon(ended).await, Ok(127));
+    assert!(String::from_utf8_lossy(&said).contains("not installed"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn commands_and_connections_go_side_by_side() {
+    let relay = relay_to_all();
+    let port = echo().await;
+    let slow = tokio::spawn({
+        let relay = Arc::clone(&relay);
+        async move { run(&relay, "read line; echo \"$line\"", b"late\n").await }
+    });
+    let (mine, theirs) = duplex(4096);
+    let carried = tokio::spawn({
+        let relay = Arc::clone(&relay);
+        let host = "127.0.0.1".to_owned();
+        async move {
+            let (from, to) = tokio::io::split(theirs);
+            let wanted = Wanted::Connect { host, port };
+            relay.open(&wanted).await.unwrap().carry(from, to).await;
+        }
+    });
+    let (mut from, mut to) = tokio::io::split(mine);
+    to.write_all(b"x").await.unwrap();
+    to.shutdown().await.unwrap();
+    let mut got = String::new();
+    soon(from.read_to_string(&mut got)).await.unwrap();
+    assert_eq!(got, "xend");
+    soon(carried).await.unwrap();
+    assert_eq!(soon(slow).await.unwrap().1, b"late\n");
+    // Whoever only asks whether it is there is answered.
+    let nothing = soon(relay.open(&Wanted::Nothing)).await;
+    assert!(matches!(nothing, Err(Error::Refused(_))), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn a_relay_to_one_port_runs_nothing_and_dials_nowhere_else() {
+    let (relay, _served) = relay(echo().await);
+    let host = "127.0.0.1".to_owned();
+    let port = echo().await;
+    for wanted in [sh("true"), Wanted::Connect { host, port }] {
+        let refused = soon(relay.open(&wanted)).await;
+        assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    }
+    soon(there_and_back(&relay, 7, 1000)).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_command_whose_client_goes_away_is_not_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("done");
+    let relay = relay_to_all();
+    let script = format!(
+        "echo begun; cat >/dev/null; sleep 0.3; : >'{}'",
+        path.display()
+    );
+    let (mut mine, theirs) = duplex(64);
+    let attended = tokio::spawn({
+        let relay = Arc::clone(&relay);
+        async move {
+            let stream = relay.open(&sh(&script)).await.unwrap();
+            let (from, to) = tokio::io::split(theirs);
+            let _ = stream.attend(from, to, &mut Vec::new()).await;
+        }
+    });
+    let mut begun = [0; 6];
+    soon(mine.read_exact(&mut begun)).await.unwrap();
+    attended.abort();
+    soon(async {
+        while !path.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_far_side_that_lies_about_a_command_ends_the_link() {
+    use super::frame::{Kind, PAYLOAD, encode};
+    let flood = encode(Kind::Errors, 1, &[0; PAYLOAD]).repeat(100);
+    let status = encode(Kind::Status, 1, &[0; 5]);
+    let empty = encode(Kind::Errors, 1, &[]);
+    for wrong in [flood, status, empty] {
+        let (near, mut far) = duplex(1 << 20);
+        let (from, to) = tokio::io::split(near);
+        let relay = Arc::new(Relay::over(from, to));
+        let attended = tokio::spawn({
+            let relay = Arc::clone(&relay);
+            async move {
+                let stream = relay.open(&sh("true")).await?;
+                // Nobody takes what comes.
+                let (_mine, theirs) = duplex(1);
+                stream.attend(&b""[..], &mut Vec::new(), theirs).await
+            }
+        });
+        let opening = super::frame::read(&mut far).await.unwrap().unwrap();
+        assert_eq!(opening.kind, Kind::Open);
+        far.write_all(&encode(Kind::Opened, 1, &[])).await.unwrap();
+        let writing = tokio::spawn(async move { far.write_all(&wrong).await });
+        soon(relay.ended()).await;
+        attended.abort();
+        writing.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_what_only_a_server_may_gets_nothing() {
+    use super::frame::{Kind, encode, read};
+    let (mut near, far) = duplex(1 << 20);
+    let (from, to) = tokio::io::split(far);
+    let served = tokio::spawn(serve_all(from, to));
+    let wanted = sh("cat").payload().unwrap();
+    near.write_all(&encode(Kind::Open, 5, &wanted))
+        .await
+        .unwrap();
+    assert_eq!(
+        soon(read(&mut near)).await.unwrap().unwrap().kind,
+        Kind::Opened
+    );
+    near.write_all(&encode(Kind::Errors, 5, b"x"))
+        .await
+        .unwrap();
+    // A number that is in use ends all; so does a payload that is cut.
+    near.write_all(&encode(Kind::Open, 6, &wanted))
+        .await
+        .unwrap();
+    near.write_all(&encode(Kind::Open, 6, &wanted))
+        .await
+        .unwrap();
+    soon(served).await.unwrap();
 }

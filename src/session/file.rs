@@ -253,6 +253,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn neither_a_fifo_nor_a_flood_holds_us_up() {
         let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 
 /// 128 random bits in lower-case hexadecimal, made at submit. Job ids restart and requeue, names
@@ -14,13 +13,13 @@ use serde::{Deserialize, Serialize};
 pub struct Token(String);
 
 impl Token {
-    /// A fresh token of the kernel's random numbers.
+    /// A fresh token of the system's random numbers.
     ///
     /// # Errors
-    /// When the kernel has none to give.
+    /// When the system has none to give.
     pub fn random() -> io::Result<Self> {
         let mut bytes = [0u8; 16];
-        getrandom(&mut bytes, GetRandomFlags::empty())?;
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         Ok(Self(
             bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         ))

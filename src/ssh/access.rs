@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::client::{Client, addressed};
 use super::error::Error;
 use super::keys::PublicKey;
-use super::master::{Client, addressed};
 use super::word::Destination;
 use crate::process::Program;
 

@@ -224,10 +224,12 @@ fn includes(text: &[u8], own: &PlainPath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::DRIVE;
+    #[cfg(unix)]
     use crate::process::Program;
 
     fn path(text: &str) -> PlainPath {
-        PlainPath::new(text).unwrap()
+        PlainPath::new(format!("{DRIVE}{text}")).unwrap()
     }
 
     fn entry(alias: &str) -> HostEntry {
@@ -259,10 +261,12 @@ mod tests {
             .filter(|line| line.starts_with("Host "))
             .collect();
         assert_eq!(hosts, ["Host qdebug-a", "Host qdebug-b"]);
-        assert!(text.contains("    ProxyCommand \"/opt/a b/qdebug\" proxy qdebug-a\n"));
+        let proxy = format!("    ProxyCommand \"{DRIVE}/opt/a b/qdebug\" proxy qdebug-a\n");
+        assert!(text.contains(&proxy), "{text}");
     }
 
     /// OpenSSH itself reads what is written.
+    #[cfg(unix)]
     #[test]
     fn ssh_understands_it() {
         let dir = tempfile::tempdir().unwrap();
@@ -309,6 +313,7 @@ mod tests {
             ("Include other\n", false),
             ("", false),
         ] {
+            let text = text.replace("/home", &format!("{DRIVE}/home"));
             assert_eq!(includes(text.as_bytes(), &own), seen, "{text:?}");
         }
         let written = with_include(b"", &own);
@@ -342,6 +347,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_missing_config_is_made_private() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
-use super::master::{Client, LOCAL, Master, Prompt};
+use super::master::{LOCAL, Master};
 use super::word::PlainPath;
 use crate::process::{self, Program};
 

@@ -75,6 +75,16 @@ pub enum Error {
         /// Where it was looked for.
         looked: String,
     },
+    /// The qdebug on the login node does not know how to carry what this one needs.
+    #[error(
+        "the qdebug on {host} ({qdebug}) does not fit this one: it cannot carry everything over one connection"
+    )]
+    Outdated {
+        /// The login node.
+        host: String,
+        /// Its path there.
+        qdebug: String,
+    },
     /// A remote command ended without the marks that qdebug puts round its answer.
     #[error("`{command}` on {host} ended with status {status:?} and no answer: {detail}")]
     NoAnswer {
@@ -208,6 +218,7 @@ impl Error {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use super::*;

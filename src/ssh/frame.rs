@@ -7,6 +7,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
+
+/// How much noise there may be before a mark that is waited for, in bytes.
+const NOISE: u64 = 256 * 1024;
+
 /// A frame being read.
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -100,6 +105,24 @@ impl Frame {
             _ => {}
         }
     }
+}
+
+/// Whether the mark that begins comes: a line that ends with it, since noise may lack its line
+/// break. Nothing behind it is taken.
+pub(super) async fn begins(output: &mut (impl AsyncBufRead + Unpin), hex: &str) -> bool {
+    let mark = format!("qdebug-frame-{hex} begin\n");
+    let (mut left, mut line) = (NOISE, Vec::new());
+    while left > 0 {
+        line.clear();
+        match (&mut *output).take(left).read_until(b'\n', &mut line).await {
+            Ok(count) if count > 0 => left = left.saturating_sub(count as u64),
+            _ => return false,
+        }
+        if line.ends_with(mark.as_bytes()) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::error::Error;
 use super::files::{self, Lock};
 use super::word::PlainPath;
+use crate::platform;
 use crate::process::Program;
 
 /// A public key as known_hosts and authorized_keys write it: `TYPE BASE64`, no comment.
@@ -77,7 +78,7 @@ pub async fn own(path: &PlainPath) -> Result<String, Error> {
         if !private.exists() {
             generate(path).await?;
         } else if !public.exists() {
-            let line = ssh_keygen(Program::new("ssh-keygen").arg("-yf").arg(private)).await?;
+            let line = ran(Program::new("ssh-keygen").arg("-yf").arg(private)).await?;
             files::replace(&public, line.as_bytes())?;
         }
         drop(lock);
@@ -99,7 +100,10 @@ async fn generate(path: &PlainPath) -> Result<(), Error> {
     let made = Program::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", "qdebug", "-f"])
         .arg(&new);
-    ssh_keygen(made).await?;
+    ran(made).await?;
+    if let Some([program, words @ ..]) = platform::closing(&new).as_deref() {
+        ran(Program::new(program).args(words)).await?;
+    }
     for (from, to) in [
         (public_half(&new), public_half(private)),
         (new, private.to_owned()),
@@ -109,7 +113,7 @@ async fn generate(path: &PlainPath) -> Result<(), Error> {
     Ok(())
 }
 
-async fn ssh_keygen(program: Program) -> Result<String, Error> {
+async fn ran(program: Program) -> Result<String, Error> {
     let output = program.output().await?;
     if output.status == 0 {
         Ok(output.stdout)
@@ -177,6 +181,7 @@ pub(super) mod tests {
         assert!(format!("{KEY}\n{KEY}").parse::<PublicKey>().is_err());
     }
 
+    #[cfg(unix)] // Its ssh-keygen is there to be asked.
     #[test]
     fn the_own_pair_is_made_once() {
         let dir = tempfile::tempdir().unwrap();

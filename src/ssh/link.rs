@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::master::{Master, Node};
+#[cfg(unix)]
+use super::master::Master;
+use super::node::Node;
 use super::pipe::{Pipe, PipeCommand};
 use super::word::Destination;
 
@@ -30,12 +32,24 @@ pub enum Route {
     },
 }
 
+impl Route {
+    /// The login node that it begins with.
+    pub(super) fn login(&self) -> Option<&Destination> {
+        match self {
+            Self::Here => None,
+            Self::Login(login) | Self::Pipe { login, .. } => Some(login),
+            Self::Jump { login, .. } => login.as_ref(),
+        }
+    }
+}
+
 /// What carries connections.
 #[derive(Debug, Clone)]
 pub(super) enum Link {
     /// This machine itself.
     Here,
     /// The last hop's master.
+    #[cfg(unix)]
     Master(Master),
     /// A relay.
     Pipe(Arc<Pipe>),
@@ -46,6 +60,7 @@ impl Link {
     pub(super) fn is_up(&self) -> bool {
         match self {
             Self::Here => true,
+            #[cfg(unix)]
             Self::Master(master) => master.listens(),
             Self::Pipe(pipe) => pipe.is_open(),
         }
@@ -53,17 +68,11 @@ impl Link {
 
     /// Whether what carries it was just heard of, or answers when it is asked.
     pub(super) async fn answers(&self) -> bool {
-        let master = match self {
-            Self::Here => return true,
-            Self::Master(master) => master,
-            Self::Pipe(pipe) => &pipe.master,
-        };
-        master.was_just_heard() || {
-            let answers = master.answers().await;
-            if answers {
-                master.heard();
-            }
-            answers
+        match self {
+            Self::Here => true,
+            #[cfg(unix)]
+            Self::Master(master) => master.still_answers().await,
+            Self::Pipe(pipe) => pipe.answers().await,
         }
     }
 }

@@ -56,14 +56,26 @@ impl Listener {
         let tell = Arc::new(tell);
         let down = Arc::new(AtomicBool::new(false));
         let mut carried = JoinSet::new();
+        // Over all turns: what it has begun to see must not be forgotten.
+        let change = tunnel.change();
+        tokio::pin!(change);
         loop {
             tokio::select! {
+                event = &mut change => {
+                    change.set(tunnel.change());
+                    let is_down = matches!(event, Event::Lost(_));
+                    if down.swap(is_down, Ordering::Relaxed) != is_down {
+                        tell(event);
+                    }
+                }
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, _)) => {
                         let (tunnel, tell) = (Arc::clone(tunnel), Arc::clone(&tell));
                         let down = Arc::clone(&down);
                         carried.spawn(async move {
                             match tunnel.carry(stream).await {
+                                // One that broke with what carried it is no sign of its being back.
+                                Ok(()) if !tunnel.is_up() => {}
                                 Ok(()) if down.swap(false, Ordering::Relaxed) => tell(Event::Back),
                                 Err(error) if !down.swap(true, Ordering::Relaxed) => {
                                     tell(Event::Lost(error));

@@ -9,11 +9,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::client::{Client, Prompt, addressed};
 use super::error::Error;
 use super::files::Lock;
-use super::runtime::RuntimeDir;
-use super::silence::Seen;
-use super::word::{Alias, Destination, HostName, PlainPath, UserName};
+use super::node::Node;
+use super::word::{Destination, PlainPath};
 use crate::process::Program;
 
 /// How long a command to a master on this machine may take.
@@ -21,40 +21,6 @@ pub(super) const LOCAL: Duration = Duration::from_secs(10);
 
 /// What ssh says when it found no master and would have dialled on its own.
 pub(super) const NO_MASTER: &str = "qdebug-no-master";
-
-/// Whether a person can be asked for a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prompt {
-    /// On the terminal of this process.
-    Terminal,
-    /// Not at all.
-    Never,
-}
-
-/// The user's OpenSSH, and where its sockets are.
-#[derive(Debug, Clone)]
-pub struct Client {
-    runtime: RuntimeDir,
-    config: Option<PlainPath>,
-    pub(super) seen: Seen,
-}
-
-/// The node's own sshd, the second hop of reach `jump`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its name, by which the user's ssh configuration may know it.
-    pub name: HostName,
-    /// What to connect to.
-    pub address: HostName,
-    /// Its port.
-    pub port: u16,
-    /// The user there.
-    pub user: UserName,
-    /// The name of its pinned keys.
-    pub host_key_alias: Alias,
-    /// The file that holds them.
-    pub known_hosts: PlainPath,
-}
 
 /// A live connection that others can share.
 #[derive(Debug, Clone)]
@@ -65,30 +31,6 @@ pub struct Master {
 }
 
 impl Client {
-    /// The user's ssh with the user's configuration.
-    pub fn new(runtime: RuntimeDir) -> Self {
-        Self {
-            runtime,
-            config: None,
-            seen: Seen::default(),
-        }
-    }
-
-    /// Reads this configuration file instead of the user's and the system's.
-    #[must_use]
-    pub fn with_config(mut self, path: PlainPath) -> Self {
-        self.config = Some(path);
-        self
-    }
-
-    pub(super) fn ssh(&self) -> Program {
-        let program = Program::new("ssh");
-        match &self.config {
-            Some(path) => program.arg("-F").arg(path.as_path()),
-            None => program,
-        }
-    }
-
     /// The master to a login node: a live one of ours, else a live one of the user's own, else a
     /// new one.
     ///
@@ -108,7 +50,7 @@ impl Client {
             self.seen.up(ours.socket());
             return Ok(Some(ours));
         }
-        Ok(self.of_user(to).await)
+        Ok(self.users_own(to).await)
     }
 
     /// Our own master to a login node, whether it lives or not.
@@ -135,7 +77,7 @@ impl Client {
         if ours.listens() {
             return Ok(ours);
         }
-        self.open(ours, node.arguments(via), prompt).await
+        self.open(ours, arguments(via, node), prompt).await
     }
 
     /// The master to a node, whether it lives or not.
@@ -163,7 +105,7 @@ impl Client {
     }
 
     /// A live master that the user's own configuration made, if its path can be told to ssh.
-    async fn of_user(&self, to: &Destination) -> Option<Master> {
+    async fn users_own(&self, to: &Destination) -> Option<Master> {
         let shown = self.ssh().arg("-G").args(addressed(to)).time_limit(LOCAL);
         let output = shown.output().await.ok()?;
         let path = output
@@ -179,60 +121,16 @@ impl Client {
     }
 }
 
-impl Node {
-    /// sshd's port on a node.
-    const PORT: u16 = 22;
-
-    /// The node of a session, as the cluster tells of it: by its address where it is known, since
-    /// another machine's names may differ.
-    ///
-    /// # Errors
-    /// [`Error::Word`] for words that may not stand in a command of ssh.
-    pub fn of_session(
-        name: &str,
-        address: Option<std::net::IpAddr>,
-        user: &str,
-        host_key_alias: Alias,
-        known_hosts: PlainPath,
-    ) -> Result<Self, Error> {
-        let name: HostName = name.parse()?;
-        // A node may know itself by a loopback address, as Debian's /etc/hosts has it.
-        let address = address.filter(|ip| !ip.is_loopback());
-        Ok(Self {
-            address: address.map_or_else(|| name.clone(), HostName::from),
-            name,
-            port: Self::PORT,
-            user: user.parse()?,
-            host_key_alias,
-            known_hosts,
-        })
-    }
-
-    pub(super) fn arguments(&self, via: Option<&Master>) -> Vec<String> {
-        let mut settings = vec![
-            format!("HostName={}", self.address),
-            format!("HostKeyAlias={}", self.host_key_alias),
-            format!("UserKnownHostsFile={}", self.known_hosts.quoted()),
-            "GlobalKnownHostsFile=/dev/null".to_owned(),
-            "StrictHostKeyChecking=yes".to_owned(),
-            "CheckHostIP=no".to_owned(),
-            "UpdateHostKeys=no".to_owned(),
-            "VerifyHostKeyDNS=no".to_owned(),
-        ];
-        settings.push(match via {
-            // A shell reads this line, and ssh its `%h` and `%p` before.
-            Some(via) => format!(
-                "ProxyCommand=ssh -F none -S {} -o ProxyCommand=false -W \"[%h]:%p\" none",
-                via.socket.quoted()
-            ),
-            None => "ProxyCommand=none".to_owned(),
-        });
-        let settings = settings.into_iter().flat_map(|s| ["-o".to_owned(), s]);
-        let port = ["-p".to_owned(), self.port.to_string()];
-        let user = ["-l".to_owned(), self.user.to_string()];
-        let host = ["--".to_owned(), self.name.to_string()];
-        settings.chain(port).chain(user).chain(host).collect()
-    }
+/// The words that name a node to ssh, through a login master, or from here when there is none.
+pub(super) fn arguments(via: Option<&Master>, node: &Node) -> Vec<String> {
+    // A shell reads this line, and ssh its `%h` and `%p` before.
+    let proxy = via.map(|via| {
+        format!(
+            "ssh -F none -S {} -o ProxyCommand=false -W \"[%h]:%p\" none",
+            via.socket.quoted()
+        )
+    });
+    node.arguments(proxy.as_deref())
 }
 
 impl Master {
@@ -314,17 +212,4 @@ impl Master {
     pub(super) fn session(&self) -> openssh::Session {
         openssh::Session::resume(self.socket.as_path().into(), None)
     }
-}
-
-/// The words that name a destination to ssh.
-pub(super) fn addressed(to: &Destination) -> Vec<String> {
-    let mut words = Vec::new();
-    if let Some(user) = &to.user {
-        words.extend(["-l".to_owned(), user.to_string()]);
-    }
-    if let Some(port) = to.port {
-        words.extend(["-p".to_owned(), port.to_string()]);
-    }
-    words.extend(["--".to_owned(), to.host.to_string()]);
-    words
 }

@@ -4,13 +4,19 @@
 //! |---|---|
 //! | `word` | what may stand in an ssh command or configuration: newtypes that refuse the rest |
 //! | `quote`, `frame` | a remote command line that sh, bash, csh and fish read alike, and the marks that tell its output from the noise of shell start files |
+//! | `client` | the user's OpenSSH, and which of the two ways it reaches login nodes by |
 //! | `runtime`, `master` | masters: one authenticated connection per hop, shared by all of qdebug |
+//! | `trunk` | where there are no masters: one ssh process of each qdebug that carries everything |
 //! | `dial` | how a master is opened, or put in another's place |
+//! | `node` | a session's node as ssh is told of it |
 //! | `link`, `route` | the hops to one session, and the bytes of one connection through them |
 //! | `stdio` | a connection that is this process's own stdin and stdout |
-//! | `silence` | hops that say nothing any more, and new ones in their place |
+//! | `through`, `commands`, `replace` | what goes over masters, and their replacement |
+//! | `seen`, `silence` | hops that say nothing any more, and new ones in their place |
 //! | `why` | why a node behind login cannot be reached |
-//! | `pipe` | a relay over one command of the login node, where no sshd forwards |
+//! | `pipe` | a relay over one command of the login node, where no sshd forwards; or over a trunk |
+//! | `gate` | a trunk's way on to a node, for an ssh of this machine |
+//! | `said` | what programs say on stderr |
 //! | `pump` | bytes from one end to the other |
 //! | `listener` | the port on 127.0.0.1 that outlives ssh processes |
 //! | `remote` | qdebug's own commands on the login node |
@@ -26,61 +32,64 @@
 //! The user's ssh settings rule how login is reached. The user's own master is used and never
 //! closed, their `known_hosts` never written, their `config` only ever gets one `Include`.
 //!
-//! ControlMaster does not exist on Windows: what needs it stands behind `cfg(unix)` here, the rest
-//! is portable. This module knows neither sessions nor halves.
+//! ControlMaster does not exist on Windows, and some must not use it: for them a trunk carries
+//! everything ([`Client::without_masters`]). What needs masters stands behind `cfg(unix)` here, the
+//! rest is portable. This module knows neither sessions nor halves.
 
+mod access;
+mod client;
 pub mod config_file;
 mod error;
 pub mod files;
 mod frame;
+mod gate;
 pub mod keys;
 pub mod known_hosts;
+mod link;
+mod listener;
+mod node;
+mod pipe;
+mod pump;
 mod quote;
+mod remote;
+mod route;
+mod said;
+mod script;
+mod seen;
+mod silence;
+mod stdio;
+mod trunk;
 mod word;
 
 #[cfg(unix)]
-mod access;
+mod commands;
 #[cfg(unix)]
 mod dial;
 #[cfg(unix)]
-mod link;
-#[cfg(unix)]
-mod listener;
-#[cfg(unix)]
 mod master;
 #[cfg(unix)]
-mod pipe;
-#[cfg(unix)]
-mod pump;
-#[cfg(unix)]
-mod remote;
-#[cfg(unix)]
-mod route;
+mod replace;
 #[cfg(unix)]
 mod runtime;
 #[cfg(unix)]
-mod script;
-#[cfg(unix)]
-mod silence;
-#[cfg(unix)]
-mod stdio;
+mod through;
 #[cfg(unix)]
 mod why;
 
+pub use access::UserKey;
+pub use client::{Client, NoMasters, Prompt};
 pub use error::Error;
 pub use frame::Frame;
+pub use gate::go_through;
+pub use link::Route;
+pub use listener::{Event, Listener};
+pub use node::{Node, on_node};
+pub use pipe::PipeCommand;
 pub use quote::command_line;
+pub use remote::{Answer, Remote};
+pub use route::Tunnel;
+pub use script::{LoginShell, script_text};
 pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
 #[cfg(unix)]
-pub use {
-    access::UserKey,
-    link::Route,
-    listener::{Event, Listener},
-    master::{Client, Master, Node, Prompt},
-    pipe::{PipeCommand, on_node},
-    remote::{Answer, Remote},
-    route::Tunnel,
-    runtime::RuntimeDir,
-    script::{LoginShell, script_text},
-};
+pub use {master::Master, runtime::RuntimeDir};

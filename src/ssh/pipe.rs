@@ -4,30 +4,35 @@
 //! or the scheduler) and a relay at its end. That relay prints a mark before its first frame: what
 //! stands before it is the noise of shell start files on the way.
 
+#[cfg(unix)]
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+#[cfg(unix)]
+use tokio::process::Child;
+use tokio::task::JoinSet;
 
 use super::error::Error;
-use super::frame::Frame;
-use super::master::{Master, NO_MASTER, Node};
+use super::frame::{Frame, begins};
+use super::gate::Gate;
+#[cfg(unix)]
+use super::master::{Master, NO_MASTER};
+use super::pump::BUFFER;
 use super::quote::command_line;
+#[cfg(unix)]
+use super::said::listen;
+use super::said::{Said, Taker};
+use super::trunk::Trunk;
 use super::word::{Destination, HostName};
-use crate::process::Program;
-use crate::relay::{self, Relay};
+use crate::relay::{self, Relay, Stream, Wanted};
 
 /// How long the way on from login may take: an ssh that connects, or a scheduler's step.
 const BEGIN: Duration = Duration::from_secs(40);
 
 /// How long an end of the command is waited for, so that it can say why.
 const END: Duration = Duration::from_secs(5);
-
-/// How much noise there may be before the mark, and how much of stderr is kept, in bytes.
-const NOISE: u64 = 256 * 1024;
-const KEPT: usize = 8 * 1024;
 
 /// The command that begins a relay at the far end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,60 +46,85 @@ pub struct PipeCommand {
 }
 
 impl PipeCommand {
-    fn line(&self, mark: &str) -> Result<String, Error> {
+    fn words(&self, mark: &str) -> Vec<String> {
         let (first, rest) = self.words.split_at(self.words.len().min(1));
         let begin = std::slice::from_ref(&self.qdebug);
         let mark = ["--mark".to_owned(), mark.to_owned()];
-        Ok(command_line(&[begin, first, &mark, rest].concat())?)
+        [begin, first, &mark, rest].concat()
     }
-}
 
-/// What runs `words` on a node by this machine's own ssh client, asking nobody: the way on from a
-/// login node. Its keys must be the pinned ones, where any are; else those that the user or the
-/// site knows.
-///
-/// # Errors
-/// [`Error::Word`] for words that no shell can be told.
-pub fn on_node(node: &Node, is_pinned: bool, words: &[String]) -> Result<Program, Error> {
-    let settings = [
-        "BatchMode=yes",
-        "ClearAllForwardings=yes",
-        "ConnectTimeout=20",
-        // What would stay in the background would hold our pipes open.
-        "ControlPath=none",
-        "PermitLocalCommand=no",
-        "RemoteCommand=none",
-        "ServerAliveInterval=15",
-        "ServerAliveCountMax=3",
-    ];
-    let ssh = settings
-        .iter()
-        .fold(Program::new("ssh").arg("-T"), |ssh, setting| {
-            ssh.args(["-o", setting])
-        });
-    let to = match is_pinned {
-        true => node.arguments(None),
-        false => {
-            let user = ["-l".to_owned(), node.user.to_string()];
-            let host = ["--".to_owned(), node.name.to_string()];
-            [user, host].concat()
+    /// Why no relay began: by its status, if it has ended and where that is known, and what was
+    /// said.
+    fn failed(&self, login: &Destination, status: Option<Option<i32>>, said: &str) -> Error {
+        match status {
+            Some(Some(126 | 127)) => Error::QdebugMissing {
+                host: login.to_string(),
+                looked: self.qdebug.clone(),
+            },
+            Some(_) => Error::of_ssh(self.node.as_ref(), &reason(said), false),
+            None => Error::TimedOut {
+                host: login.to_string(),
+                command: format!("{} {}", self.qdebug, self.words.join(" ")),
+                limit: BEGIN,
+            },
         }
-    };
-    Ok(ssh.args(to).arg(command_line(words)?))
+    }
 }
 
 /// A relay that is up.
 #[derive(Debug)]
-pub(super) struct Pipe {
-    pub(super) relay: Relay,
-    /// Dropping it ends the command.
-    _child: Child,
-    /// The master it goes over, and which socket that had.
-    pub(super) master: Master,
-    socket: Option<u64>,
+pub(super) enum Pipe {
+    /// At the end of a command over a master.
+    #[cfg(unix)]
+    Master {
+        /// The relay.
+        relay: Relay,
+        /// Dropping it ends the command.
+        _child: Child,
+        /// The master, and which socket that had.
+        master: Master,
+        socket: Option<u64>,
+    },
+    /// At the end of a command over a trunk.
+    Command {
+        relay: Relay,
+        /// Dropping it ends the command.
+        _attending: JoinSet<Option<i32>>,
+        trunk: Arc<Trunk>,
+    },
+    /// The trunk's own, to a port that its machine sees.
+    Trunk {
+        trunk: Arc<Trunk>,
+        host: String,
+        port: u16,
+        /// For one beyond a login node: the trunk to that, and the way from there.
+        via: Option<(Arc<Trunk>, Gate)>,
+    },
 }
 
 impl Pipe {
+    /// Opens one connection.
+    ///
+    /// # Errors
+    /// [`relay::Error`] when it was not opened.
+    pub(super) async fn connect(&self) -> Result<Stream<'_>, relay::Error> {
+        match self {
+            #[cfg(unix)]
+            Self::Master { relay, .. } => relay.open(&Wanted::ThePort).await,
+            Self::Command { relay, .. } => relay.open(&Wanted::ThePort).await,
+            Self::Trunk {
+                trunk, host, port, ..
+            } => {
+                let (host, port) = (host.clone(), *port);
+                let connected = trunk.relay.open(&Wanted::Connect { host, port }).await;
+                if !matches!(connected, Err(relay::Error::Ended)) {
+                    trunk.note();
+                }
+                connected
+            }
+        }
+    }
+
     /// Carries one connection.
     ///
     /// # Errors
@@ -104,7 +134,7 @@ impl Pipe {
         from: impl AsyncRead + Unpin,
         to: impl AsyncWrite + Unpin,
     ) -> Result<(), relay::Error> {
-        self.relay.open().await?.carry(from, to).await;
+        self.connect().await?.carry(from, to).await;
         Ok(())
     }
 
@@ -113,13 +143,14 @@ impl Pipe {
     /// # Errors
     /// [`Error::Lost`] without a master, [`Error::QdebugMissing`], and what the way on from login
     /// gave, as of the node.
-    pub(super) async fn open(
+    #[cfg(unix)]
+    pub(super) async fn over_master(
         master: &Master,
         login: &Destination,
         command: &PipeCommand,
     ) -> Result<Self, Error> {
         let frame = Frame::new();
-        let line = command.line(frame.hex())?;
+        let line = command_line(&command.words(frame.hex()))?;
         tracing::debug!(host = %login, command = line, "opening a pipe");
         let program = master.client(&["-T"]).arg(&line);
         let piped = Stdio::piped;
@@ -133,12 +164,12 @@ impl Pipe {
         else {
             return Err(lost());
         };
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::new(Said::default());
         let listening = tokio::spawn(listen(errors, Arc::clone(&said)));
         let mut output = BufReader::new(output);
         let begun = begins(&mut output, frame.hex());
         if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
-            return Ok(Self {
+            return Ok(Self::Master {
                 relay: Relay::over(output, input),
                 _child: child,
                 master: master.clone(),
@@ -148,55 +179,129 @@ impl Pipe {
         drop(input);
         let ended = tokio::time::timeout(END, child.wait()).await;
         let _ = tokio::time::timeout(Duration::from_millis(200), listening).await;
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = String::from_utf8_lossy(&said);
+        let said = said.text();
         if said.contains(NO_MASTER) {
             return Err(lost());
         }
-        match ended {
-            Ok(Ok(status)) if matches!(status.code(), Some(126 | 127)) => {
-                Err(Error::QdebugMissing {
-                    host: login.to_string(),
-                    looked: command.qdebug.clone(),
-                })
+        let status = ended.ok().map(|ended| ended.ok().and_then(|s| s.code()));
+        Err(command.failed(login, status, &said))
+    }
+
+    /// Runs the command over a trunk, likewise.
+    ///
+    /// # Errors
+    /// As [`Pipe::over_master`].
+    pub(super) async fn over_trunk(
+        trunk: Arc<Trunk>,
+        login: &Destination,
+        command: &PipeCommand,
+    ) -> Result<Self, Error> {
+        let frame = Frame::new();
+        let words = command.words(frame.hex());
+        let (mine, theirs) = tokio::io::duplex(BUFFER);
+        let said = Arc::new(Said::default());
+        let mut attending = JoinSet::new();
+        attending.spawn({
+            let (trunk, said) = (Arc::clone(&trunk), Arc::clone(&said));
+            async move {
+                let stream = trunk.relay.open(&Wanted::Run { words }).await.ok()?;
+                let (from, to) = tokio::io::split(theirs);
+                let on_stderr = Taker(move |bytes: &[u8]| said.add(bytes));
+                stream.attend(from, to, on_stderr).await.ok()
             }
-            Ok(_) => Err(Error::of_ssh(command.node.as_ref(), &reason(&said), false)),
-            Err(_) => Err(Error::TimedOut {
-                host: login.to_string(),
-                command: line,
-                limit: BEGIN,
-            }),
+        });
+        let (output, input) = tokio::io::split(mine);
+        let mut output = BufReader::new(output);
+        let begun = begins(&mut output, frame.hex());
+        if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
+            trunk.note();
+            return Ok(Self::Command {
+                relay: Relay::over(output, input),
+                _attending: attending,
+                trunk,
+            });
+        }
+        drop((output, input));
+        let ended = tokio::time::timeout(END, attending.join_next()).await;
+        if !trunk.is_up() {
+            return Err(trunk.ended().await);
+        }
+        let status = ended.ok().map(|ended| ended.and_then(Result::ok).flatten());
+        Err(command.failed(login, status, &said.text()))
+    }
+
+    /// Whether it takes connections. One over a master or trunk that was replaced only keeps those
+    /// it has.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Master {
+                relay,
+                master,
+                socket,
+                ..
+            } => relay.is_open() && *socket == inode(master),
+            Self::Command { relay, trunk, .. } => relay.is_open() && trunk.is_up(),
+            Self::Trunk { trunk, via, .. } => {
+                trunk.is_up() && via.as_ref().is_none_or(|(via, _)| via.is_up())
+            }
         }
     }
 
-    /// Whether it takes connections. One over a master that was replaced only keeps those it has.
-    pub(super) fn is_open(&self) -> bool {
-        self.relay.is_open() && self.socket == inode(&self.master)
+    /// Whether another was put in the place of what carries it.
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Master { .. } => false,
+            Self::Command { trunk, .. } => trunk.is_left(),
+            Self::Trunk { trunk, via, .. } => {
+                trunk.is_left() || via.as_ref().is_some_and(|(via, _)| via.is_left())
+            }
+        }
+    }
+
+    /// Whether what carries it was just heard of, or answers when it is asked.
+    pub(super) async fn answers(&self) -> bool {
+        match self {
+            #[cfg(unix)]
+            Self::Master { master, .. } => master.still_answers().await,
+            Self::Command { trunk, .. } | Self::Trunk { trunk, .. } => trunk.answers().await,
+        }
+    }
+
+    /// Resolves when it carries nothing any more, where that is noticed; why.
+    pub(super) async fn ended(&self) -> Error {
+        match self {
+            #[cfg(unix)]
+            Self::Master { .. } => std::future::pending().await,
+            Self::Trunk { trunk, via, .. } => {
+                let error = trunk.ended().await;
+                match via {
+                    // The cause, not the effect.
+                    Some((via, _)) if !via.is_up() => via.ended().await,
+                    _ => error,
+                }
+            }
+            Self::Command { relay, trunk, .. } => {
+                relay.ended().await;
+                match trunk.is_up() {
+                    true => Error::Lost {
+                        host: trunk.host().to_owned(),
+                        command: "the way on from there".to_owned(),
+                    },
+                    false => trunk.ended().await,
+                }
+            }
+        }
     }
 }
 
 /// Which file the master's socket is.
+#[cfg(unix)]
 fn inode(master: &Master) -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
     let meta = std::fs::symlink_metadata(master.socket());
     meta.ok().map(|meta| meta.ino())
-}
-
-/// Whether the mark comes: a line that ends with it, since noise may lack its line break.
-async fn begins(output: &mut BufReader<ChildStdout>, hex: &str) -> bool {
-    let mark = format!("qdebug-frame-{hex} begin\n");
-    let (mut left, mut line) = (NOISE, Vec::new());
-    while left > 0 {
-        line.clear();
-        match output.take(left).read_until(b'\n', &mut line).await {
-            Ok(count) if count > 0 => left = left.saturating_sub(count as u64),
-            _ => return false,
-        }
-        if line.ends_with(mark.as_bytes()) {
-            return true;
-        }
-    }
-    false
 }
 
 /// What was said of the failure. The other qdebug's hints are for its own user, and its sentence
@@ -208,21 +313,6 @@ fn reason(said: &str) -> String {
     let (ends, words): (Vec<&str>, Vec<&str>) =
         plain.partition(|line| line.contains(" ended with status "));
     if words.is_empty() { ends } else { words }.join("\n")
-}
-
-/// Reads to the end, or what is written there would wait for ever; keeps the last part.
-async fn listen(mut errors: ChildStderr, said: Arc<Mutex<Vec<u8>>>) {
-    let mut buffer = [0; 4096];
-    while let Ok(count) = errors.read(&mut buffer).await
-        && count > 0
-    {
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.extend_from_slice(&buffer[..count]);
-        if said.len() > KEPT {
-            let over = said.len() - KEPT;
-            said.drain(..over);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -238,34 +328,8 @@ mod tests {
                 .into(),
             node: "node1".parse().unwrap(),
         };
-        let line = command.line("ab12").unwrap();
+        let line = command_line(&command.words("ab12")).unwrap();
         assert_eq!(line, "'/opt/q d' pipe --mark ab12 '--by=nested' -- otter");
-    }
-
-    #[test]
-    fn login_goes_on_with_pinned_keys_and_asks_nobody() {
-        let node = Node {
-            name: "node1".parse().unwrap(),
-            address: "10.0.0.7".parse().unwrap(),
-            port: 22,
-            user: "alice".parse().unwrap(),
-            host_key_alias: "qdebug-node-node1".parse().unwrap(),
-            known_hosts: super::super::PlainPath::new("/tmp/a b").unwrap(),
-        };
-        let words = ["/opt/q d".to_owned(), "relay".to_owned()];
-        let shown = |is_pinned| on_node(&node, is_pinned, &words).unwrap().shown();
-        let pinned = shown(true);
-        for part in [
-            "BatchMode=yes",
-            "StrictHostKeyChecking=yes",
-            "HostKeyAlias=qdebug-node-node1",
-            "HostName=10.0.0.7",
-            " -- node1 ",
-        ] {
-            assert!(pinned.contains(part), "no {part:?} in {pinned}");
-        }
-        assert!(pinned.ends_with("relay'"), "{pinned}");
-        assert!(!shown(false).contains("HostKey"), "{}", shown(false));
     }
 
     #[test]

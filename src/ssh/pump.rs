@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::process::ChildStdout;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::oneshot;
+#[cfg(unix)]
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, process::ChildStdout};
 
 /// Bytes of a buffer: the size of ssh's channel packets, which is what arrives at once; larger
 /// ones were measured to be slower. Of a pipe, where the system allows.
@@ -16,6 +15,7 @@ pub(super) const BUFFER: usize = 32 * 1024;
 const PIPE: usize = 1024 * 1024;
 
 /// Copies until the end; whether all of it could be written.
+#[cfg(unix)]
 pub(super) async fn copy(mut from: ChildStdout, to: &mut TcpStream) -> bool {
     // An unprivileged user has a quota of pipe pages; without it the pipe is merely small.
     #[cfg(target_os = "linux")]
@@ -67,16 +67,34 @@ pub(super) fn pump_stdio<S: io::Read + io::Write + Send + 'static>(
     mut writing: S,
     end: impl FnOnce(&S) + Send + 'static,
 ) -> io::Result<oneshot::Receiver<()>> {
-    let input = io::stdin().as_fd().try_clone_to_owned()?;
-    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    let (input, output) = own_stdio()?;
     std::thread::spawn(move || {
-        pump(&mut File::from(input), &mut writing);
+        let mut input = input;
+        pump(&mut input, &mut writing);
         end(&writing);
     });
     let (tell, told) = oneshot::channel();
     std::thread::spawn(move || {
-        pump(&mut reading, &mut File::from(output));
+        let mut output = output;
+        pump(&mut reading, &mut output);
         let _ = tell.send(());
     });
     Ok(told)
+}
+
+/// This process's stdin and stdout as files, which nothing buffers.
+#[cfg(unix)]
+fn own_stdio() -> io::Result<(File, File)> {
+    use std::os::fd::AsFd as _;
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok((input.into(), output.into()))
+}
+
+#[cfg(windows)]
+fn own_stdio() -> io::Result<(File, File)> {
+    use std::os::windows::io::AsHandle as _;
+    let input = io::stdin().as_handle().try_clone_to_owned()?;
+    let output = io::stdout().as_handle().try_clone_to_owned()?;
+    Ok((input.into(), output.into()))
 }

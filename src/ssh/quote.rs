@@ -48,6 +48,7 @@ fn quote(word: &str) -> Result<String, WordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
     use crate::process::{Error, Program};
 
     #[test]
@@ -63,6 +64,7 @@ mod tests {
     }
 
     /// Every shell that is installed here gives every odd word back unchanged.
+    #[cfg(unix)]
     #[test]
     fn every_shell_reads_the_same() {
         let odd = [

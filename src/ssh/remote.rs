@@ -1,16 +1,16 @@
-//! qdebug's own commands on a login node, over a live master.
+//! qdebug's own commands on a login node, over a live master or a trunk.
 
 use std::time::Duration;
 
-use openssh::Stdio;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
 use super::frame::Frame;
 use super::link::Route;
-use super::master::{Client, Master, NO_MASTER, Prompt};
 use super::quote::command_line;
+use super::said::keep_end;
+use super::trunk::Ask;
 use super::word::Destination;
 
 /// Where qdebug is looked for on a cluster that no profile describes: for `sh`, on one line.
@@ -25,8 +25,8 @@ const PROBE_LIMIT: Duration = Duration::from_secs(30);
 /// How long a command may say nothing until login is asked whether it is still there.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// How much of what a command wrote on stderr is kept, in bytes.
-const KEPT: usize = 64 * 1024;
+/// How much of stdout is kept to tell what was said instead of an answer, in bytes.
+pub(super) const NOISE: usize = 1024;
 
 /// What a command answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +42,10 @@ pub struct Answer {
 /// The qdebug of a cluster.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    client: Client,
-    login: Destination,
+    pub(super) client: Client,
+    pub(super) login: Destination,
     qdebug: String,
-    prompt: Prompt,
+    pub(super) prompt: Prompt,
 }
 
 impl Remote {
@@ -102,8 +102,19 @@ impl Remote {
     ///
     /// # Errors
     /// As [`Client::login`].
-    pub async fn dial(&self) -> Result<Master, Error> {
-        self.client.login(&self.login, self.prompt).await
+    pub async fn dial(&self) -> Result<(), Error> {
+        match self.client.has_trunk(&self.login) {
+            true => self.client.begin_trunk(&self.login, self.prompt).await,
+            #[cfg(unix)]
+            false => self.master().await.map(drop),
+            #[cfg(not(unix))]
+            false => Err(self.no_way()),
+        }
+    }
+
+    /// The client that leads there.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Runs `qdebug ARGS` there and gives its answer, whatever its status.
@@ -132,29 +143,14 @@ impl Remote {
         stdin: &[u8],
         limit: Duration,
     ) -> Result<Answer, Error> {
-        let (mut frame, words) = self.framed(args);
-        let master = self.dial().await?;
-        let line = command_line(&words)?;
-        tracing::debug!(host = %self.login, command = line, "running on the cluster");
-        let program = master.client(&["-T"]).arg(&line).stdin(stdin);
-        let output = program.time_limit(limit).own_group().output().await?;
-        let mut stdout = frame.feed(output.stdout.as_bytes());
-        stdout.extend(frame.finish());
-        if let Some(status) = frame.status() {
-            return Ok(Answer {
-                status,
-                stdout: String::from_utf8_lossy(&stdout).into_owned(),
-                stderr: output.stderr,
-            });
+        let (frame, words) = self.framed(args);
+        if self.client.has_trunk(&self.login) {
+            return self.exchange_once(frame, &words, Some(stdin), limit).await;
         }
-        if output.stderr.contains(NO_MASTER) || !master.is_alive().await {
-            return Err(Error::Lost {
-                host: self.login.to_string(),
-                command: words.join(" "),
-            });
-        }
-        let status = Some(output.status).filter(|status| *status != 255);
-        Err(self.no_answer(&words, status, &output.stderr, &output.stdout))
+        #[cfg(unix)]
+        return self.whole_over_master(frame, words, stdin, limit).await;
+        #[cfg(not(unix))]
+        Err(self.no_way())
     }
 
     /// The same without a limit, each piece of stdout given on as it comes and not kept: for
@@ -168,9 +164,10 @@ impl Remote {
         mut on_stdout: impl FnMut(&[u8]),
     ) -> Result<Answer, Error> {
         let (frame, words) = self.framed(args);
-        let master = self.dial().await?;
-        self.over(&master, frame, &words, None, &mut on_stdout)
-            .await
+        if self.client.has_trunk(&self.login) {
+            return self.by_trunk(frame, &words, None, &mut on_stdout).await;
+        }
+        self.by_master(frame, &words, None, &mut on_stdout).await
     }
 
     fn framed<S: AsRef<str>>(&self, args: &[S]) -> (Frame, Vec<String>) {
@@ -221,11 +218,13 @@ impl Remote {
         words: &[String],
         stdin: Option<&[u8]>,
     ) -> Result<Answer, Error> {
-        let master = self.dial().await?;
         let mut stdout = Vec::new();
         let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
-        let mut answer = self.over(&master, frame, words, stdin, &mut keep).await?;
-        master.heard();
+        let mut answer = if self.client.has_trunk(&self.login) {
+            self.by_trunk(frame, words, stdin, &mut keep).await?
+        } else {
+            self.by_master(frame, words, stdin, &mut keep).await?
+        };
         answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
         Ok(answer)
     }
@@ -252,95 +251,71 @@ impl Remote {
         }
     }
 
-    async fn over(
+    async fn by_trunk(
         &self,
-        master: &Master,
         mut frame: Frame,
         words: &[String],
         stdin: Option<&[u8]>,
-        on_stdout: &mut dyn FnMut(&[u8]),
+        on_stdout: &mut impl FnMut(&[u8]),
     ) -> Result<Answer, Error> {
-        let line = command_line(words)?;
-        tracing::debug!(host = %self.login, command = line, "running on the cluster");
-        let lost = |_| Error::Lost {
-            host: self.login.to_string(),
-            command: words.join(" "),
+        let (hex, mut noise) = (frame.hex().to_owned(), Vec::new());
+        let ask = Ask {
+            qdebug: Some(self.qdebug.as_str()).filter(|path| path.starts_with('/')),
+            hex: &hex,
+            words,
+            stdin,
         };
-        let session = master.session();
-        let mut child = session
-            .raw_command(&line)
-            .stdin(if stdin.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .await
-            .map_err(lost)?;
-        let (input, output, errors) = (
-            child.stdin().take(),
-            child.stdout().take(),
-            child.stderr().take(),
-        );
-        let feed = async {
-            if let (Some(mut pipe), Some(bytes)) = (input, stdin) {
-                // A command that does not read its input closes it: its status tells.
-                let _ = pipe.write_all(bytes).await;
-            }
+        let take = |piece: &[u8]| {
+            keep_end(&mut noise, piece, NOISE);
+            on_stdout(&frame.feed(piece));
         };
-        let read = async {
-            let (mut noise, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
-            let Some(mut pipe) = output else { return noise };
-            while let Ok(count) = pipe.read(&mut buffer).await
-                && count > 0
-            {
-                keep_end(&mut noise, &buffer[..count], 1024);
-                on_stdout(&frame.feed(&buffer[..count]));
-                if frame.status().is_some() {
-                    break;
-                }
-            }
-            on_stdout(&frame.finish());
-            noise
-        };
-        let listen = async {
-            let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
-            let Some(mut pipe) = errors else { return said };
-            while let Ok(count) = pipe.read(&mut buffer).await
-                && count > 0
-            {
-                keep_end(&mut said, &buffer[..count], KEPT);
-            }
-            said
-        };
-        let ((), noise, said) = tokio::join!(feed, read, listen);
-        let ended = child.wait().await;
-        let stderr = String::from_utf8_lossy(&said).into_owned();
-        if let Some(status) = frame.status() {
-            return Ok(Answer {
+        let ran = self
+            .client
+            .run_by_trunk(&self.login, self.prompt, &ask, take);
+        let (status, stderr) = ran.await?;
+        on_stdout(&frame.finish());
+        match frame.status() {
+            Some(status) => Ok(Answer {
                 status,
                 stdout: String::new(),
                 stderr,
-            });
-        }
-        let status = match ended {
-            Ok(status) => status.code(),
-            // The crate's words for 127 and for 255.
-            Err(openssh::Error::Remote(_)) => Some(127),
-            Err(openssh::Error::RemoteProcessTerminated) if !master.is_alive().await => {
-                return Err(lost(openssh::Error::Disconnected));
+            }),
+            None => {
+                let noise = String::from_utf8_lossy(&noise);
+                Err(self.no_answer(words, status, &stderr, &noise))
             }
-            Err(_) => None,
-        };
-        let noise = String::from_utf8_lossy(&noise);
-        Err(self.no_answer(words, status, &stderr, &noise))
+        }
+    }
+
+    /// All that has a login has a trunk there.
+    #[cfg(not(unix))]
+    fn no_way(&self) -> Error {
+        Error::Unreachable {
+            host: self.login.to_string(),
+            detail: "no way leads there from here".to_owned(),
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn by_master(
+        &self,
+        _: Frame,
+        _: &[String],
+        _: Option<&[u8]>,
+        _: &mut impl FnMut(&[u8]),
+    ) -> Result<Answer, Error> {
+        Err(self.no_way())
     }
 
     /// What a command without an answer means, by its status where one came, its stderr and what
     /// else it printed.
-    fn no_answer(&self, words: &[String], status: Option<i32>, stderr: &str, noise: &str) -> Error {
+    pub(super) fn no_answer(
+        &self,
+        words: &[String],
+        status: Option<i32>,
+        stderr: &str,
+        noise: &str,
+    ) -> Error {
         let host = self.login.to_string();
         if let Some(126 | 127) = status {
             return Error::QdebugMissing {
@@ -363,23 +338,9 @@ impl Remote {
     }
 }
 
-fn keep_end(kept: &mut Vec<u8>, new: &[u8], limit: usize) {
-    kept.extend_from_slice(new);
-    if kept.len() > limit {
-        kept.drain(..kept.len() - limit);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_end_is_kept() {
-        let mut kept = b"abc".to_vec();
-        keep_end(&mut kept, b"def", 4);
-        assert_eq!(kept, b"cdef");
-    }
 
     #[test]
     fn the_probe_is_one_line_that_every_shell_passes_on() {

@@ -1,31 +1,27 @@
 //! The hops to one session, and the bytes of one connection through them.
 //!
-//! Problem: a connection should cost one handshake, lose no byte when a hop has died, and pass an
-//! end of one direction on while the other goes on. Evidence: the master itself reads and writes
-//! the descriptors of an `ssh -S MASTER -W HOST:PORT`, that ssh only waits. Solution: the accepted
-//! socket becomes that ssh's stdin, so what the client sends never passes through us, and nothing
-//! of it is consumed before the master has opened the channel; what comes back goes through one
-//! large pipe, whose end is the end of that direction.
+//! A connection should cost one handshake, lose no byte when a hop has died, and pass an end of one
+//! direction on while the other goes on. How a master and how a relay do that is told there.
 
-use std::os::fd::OwnedFd;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::Child;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
+use super::gate::Gate;
 use super::link::{Link, Route};
-use super::master::{Client, Master, NO_MASTER, Prompt};
+use super::listener::Event;
 use super::pipe::Pipe;
-use super::pump::{BUFFER, copy, read_line};
+use super::pump::{BUFFER, read_line};
+use super::remote::Remote;
 use super::silence::Renewed;
-use super::why;
+use super::trunk::Trunk;
+use super::word::Destination;
 use crate::relay;
 
 /// After a dialling that failed, how long its answer stands for others: a client that tries again
@@ -33,9 +29,6 @@ use crate::relay;
 /// reached counts none, and may be back any moment.
 const REST: Duration = Duration::from_secs(5);
 const REST_UNREACHABLE: Duration = Duration::from_secs(1);
-
-/// How long an ssh that could not connect takes to end, at most.
-const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How long the session's sshd may take to say its first words.
 const BANNER: Duration = Duration::from_secs(20);
@@ -45,10 +38,15 @@ const BANNER: Duration = Duration::from_secs(20);
 pub struct Tunnel {
     pub(super) client: Client,
     pub(super) route: Route,
-    port: u16,
-    prompt: Prompt,
+    pub(super) port: u16,
+    pub(super) prompt: Prompt,
+    /// The path of the login node's qdebug, where it is known.
+    qdebug: Option<String>,
     is_quiet: AtomicBool,
     dialled: Mutex<Dialled>,
+    dialled_anew: Notify,
+    /// What carried them has ended, and no other has been seen yet.
+    is_lost: AtomicBool,
     pub(super) renewed: Mutex<Option<Renewed>>,
 }
 
@@ -60,26 +58,31 @@ enum Dialled {
     Failed(Instant, String),
 }
 
-/// How an `ssh -W` ended.
-pub(super) enum Outcome {
-    /// Well.
-    Done,
-    /// There was no master: nothing was read or sent.
-    NoMaster,
-    /// Otherwise.
-    Failed(Error),
-}
-
 impl Tunnel {
     /// A tunnel along `route` to `port` at its end; nothing is dialled yet.
     pub fn new(client: Client, route: Route, port: u16, prompt: Prompt) -> Arc<Self> {
+        Self::by(client, route, port, prompt, None)
+    }
+
+    /// The same where the path of the login node's qdebug is known, which a way without masters
+    /// needs and would look for.
+    pub fn by(
+        client: Client,
+        route: Route,
+        port: u16,
+        prompt: Prompt,
+        qdebug: Option<&str>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            qdebug: qdebug.map(str::to_owned),
             client,
             route,
             port,
             prompt,
             is_quiet: AtomicBool::new(false),
             dialled: Mutex::new(Dialled::Not),
+            dialled_anew: Notify::new(),
+            is_lost: AtomicBool::new(false),
             renewed: Mutex::new(None),
         })
     }
@@ -90,7 +93,7 @@ impl Tunnel {
         self.is_quiet.store(is_quiet, Ordering::Relaxed);
     }
 
-    fn last_prompt(&self) -> Prompt {
+    pub(super) fn last_prompt(&self) -> Prompt {
         match self.is_quiet.load(Ordering::Relaxed) {
             true => Prompt::Never,
             false => self.prompt,
@@ -107,7 +110,10 @@ impl Tunnel {
         }
         let opened = self.opened(&dialled).await;
         *dialled = match &opened {
-            Ok(link) => Dialled::Up(link.clone()),
+            Ok(link) => {
+                self.dialled_anew.notify_one();
+                Dialled::Up(link.clone())
+            }
             Err(error) => {
                 let rest = match error {
                     Error::Unreachable { .. } => REST_UNREACHABLE,
@@ -117,6 +123,45 @@ impl Tunnel {
             }
         };
         opened
+    }
+
+    /// Resolves when what carries the connections has ended by itself, or is there anew, where that
+    /// is noticed.
+    pub(super) async fn change(&self) -> Event {
+        loop {
+            match self.pipe().await {
+                Some(_) if self.is_lost.swap(false, Ordering::Relaxed) => return Event::Back,
+                Some(pipe) => {
+                    let error = pipe.ended().await;
+                    // One that another was put in the place of is no loss.
+                    if !pipe.is_left() {
+                        self.is_lost.store(true, Ordering::Relaxed);
+                        return Event::Lost(error);
+                    }
+                }
+                None => {
+                    self.dialled_anew.notified().await;
+                    if self.pipe().await.is_some() {
+                        self.is_lost.store(false, Ordering::Relaxed);
+                        return Event::Back;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The relay that carries, where one does.
+    async fn pipe(&self) -> Option<Arc<Pipe>> {
+        match &*self.dialled.lock().await {
+            Dialled::Up(Link::Pipe(pipe)) if pipe.is_open() => Some(Arc::clone(pipe)),
+            _ => None,
+        }
+    }
+
+    /// Whether what carries connections is up, as far as that is known at once.
+    pub(super) fn is_up(&self) -> bool {
+        let dialled = self.dialled.try_lock();
+        matches!(dialled.as_deref(), Ok(Dialled::Up(link)) if link.is_up())
     }
 
     /// What is up and answers, else what is dialled. A connection that was given to a silent master
@@ -135,29 +180,54 @@ impl Tunnel {
 
     async fn open(&self) -> Result<Link, Error> {
         let client = &self.client;
-        let master = match &self.route {
-            Route::Here => return Ok(Link::Here),
-            Route::Login(login) => client.login(login, self.prompt).await?,
-            Route::Jump { login: None, node } => {
-                client.node(None, node, self.last_prompt()).await?
+        if let Some(login) = self.route.login().filter(|login| client.has_trunk(login)) {
+            return Ok(Link::Pipe(Arc::new(self.by_trunk(login).await?)));
+        }
+        match &self.route {
+            Route::Here => Ok(Link::Here),
+            #[cfg(unix)]
+            _ => self.by_master().await,
+            // All that has a login has a trunk there.
+            #[cfg(not(unix))]
+            _ => Err(self.refused(self.end(), "no way leads there from here")),
+        }
+    }
+
+    async fn by_trunk(&self, login: &Destination) -> Result<Pipe, Error> {
+        let (client, prompt) = (&self.client, self.prompt);
+        match &self.route {
+            Route::Pipe { command, .. } => {
+                let trunk = client.trunk(login, &command.qdebug, prompt).await?;
+                Pipe::over_trunk(trunk, login, command).await
             }
-            Route::Jump {
-                login: Some(login),
-                node,
-            } => {
-                let via = client.login(login, self.prompt).await?;
-                match client.node(Some(&via), node, self.last_prompt()).await {
-                    Ok(master) => master,
-                    Err(error) => return Err(why::explained(error, &via, node).await),
-                }
+            Route::Jump { node, .. } => {
+                let via = self.trunk(login).await?;
+                let prompt = self.last_prompt();
+                let (trunk, gate) = client.trunk_beyond(&via, node, prompt).await?;
+                Ok(self.pipe_of(trunk, Some((via, gate))))
             }
-            Route::Pipe { login, command } => {
-                let via = client.login(login, self.prompt).await?;
-                let pipe = Pipe::open(&via, login, command).await?;
-                return Ok(Link::Pipe(Arc::new(pipe)));
-            }
-        };
-        Ok(Link::Master(master))
+            Route::Here | Route::Login(_) => Ok(self.pipe_of(self.trunk(login).await?, None)),
+        }
+    }
+
+    /// The trunk to the login node.
+    async fn trunk(&self, login: &Destination) -> Result<Arc<Trunk>, Error> {
+        let (client, prompt) = (&self.client, self.prompt);
+        if let Some(qdebug) = &self.qdebug {
+            return client.trunk(login, qdebug, prompt).await;
+        }
+        let found = Remote::find(client.clone(), login.clone(), prompt).await?;
+        client.trunk(login, found.qdebug(), prompt).await
+    }
+
+    fn pipe_of(&self, trunk: Arc<Trunk>, via: Option<(Arc<Trunk>, Gate)>) -> Pipe {
+        let (host, port) = ("127.0.0.1".to_owned(), self.port);
+        Pipe::Trunk {
+            trunk,
+            host,
+            port,
+            via,
+        }
     }
 
     /// Reads the first line of the session's sshd: proof that the whole way carries.
@@ -186,19 +256,8 @@ impl Tunnel {
                         }
                     }
                 }
-                Link::Master(master) => {
-                    let mut child = self.spawn(&master, Stdio::piped(), Stdio::piped())?;
-                    if let Some(stdout) = &mut child.stdout {
-                        read_line(stdout, &mut line).await;
-                    }
-                    if line.is_empty() {
-                        return Err(match self.outcome(&master, &mut child).await {
-                            Outcome::Done => refused("it closed the connection"),
-                            Outcome::NoMaster => self.lost(&master),
-                            Outcome::Failed(error) => error,
-                        });
-                    }
-                }
+                #[cfg(unix)]
+                Link::Master(master) => self.read_banner(&master, &mut line).await?,
             }
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             if line.starts_with("SSH-") {
@@ -232,6 +291,7 @@ impl Tunnel {
                         tokio::io::copy_bidirectional_with_sizes(from, to, BUFFER, BUFFER).await;
                     return Ok(());
                 }
+                #[cfg(unix)]
                 Link::Master(master) => match self.carry_over(&master, stream, silence).await? {
                     None => return Ok(()),
                     Some(_) if is_last => return Err(self.lost(&master)),
@@ -239,7 +299,7 @@ impl Tunnel {
                 },
                 Link::Pipe(pipe) => {
                     let opened = tokio::select! {
-                        opened = pipe.relay.open() => opened,
+                        opened = pipe.connect() => opened,
                         renewed = silence => {
                             renewed?;
                             Err(relay::Error::Ended)
@@ -260,113 +320,12 @@ impl Tunnel {
         Ok(())
     }
 
-    /// Gives the stream back, untouched, when there was no master to carry it.
-    async fn carry_over(
-        &self,
-        master: &Master,
-        stream: TcpStream,
-        silence: impl Future<Output = Result<(), Error>>,
-    ) -> Result<Option<TcpStream>, Error> {
-        let lost = |_| self.refused(master.host(), "its connection went away at once");
-        let stream = stream.into_std().map_err(lost)?;
-        let input: OwnedFd = stream.try_clone().map_err(lost)?.into();
-        let mut stream = TcpStream::from_std(stream).map_err(lost)?;
-        let mut child = self.spawn(master, Stdio::from(input), Stdio::piped())?;
-        let Some(mut stdout) = child.stdout.take() else {
-            return Ok(None);
-        };
-        let mut first = vec![0; BUFFER];
-        let count = tokio::select! {
-            biased;
-            read = stdout.read(&mut first) => read.unwrap_or(0),
-            renewed = silence => {
-                // The master keeps the stream, and only this ends it.
-                let _ = stream.shutdown().await;
-                renewed?;
-                return Err(self.lost(master));
-            }
-        };
-        if count > 0 {
-            master.heard();
-        }
-        if count == 0 {
-            // Nothing came: a channel that was never opened, or a server that says nothing.
-            let failed = self.outcome(master, &mut child);
-            let ended = match tokio::time::timeout(AT_ONCE, failed).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    let _ = stream.shutdown().await;
-                    self.outcome(master, &mut child).await
-                }
-            };
-            return match ended {
-                Outcome::Done => {
-                    let _ = stream.shutdown().await;
-                    Ok(None)
-                }
-                Outcome::NoMaster => Ok(Some(stream)),
-                Outcome::Failed(error) => Err(error),
-            };
-        }
-        let delivered = match stream.write_all(&first[..count]).await {
-            Ok(()) => copy(stdout, &mut stream).await,
-            Err(_) => false,
-        };
-        let _ = stream.shutdown().await;
-        if delivered {
-            let _ = child.wait().await;
-        }
-        // Else the client is gone: dropping the child ends the channel.
-        Ok(None)
-    }
-
     pub(super) async fn connect_here(&self) -> Result<TcpStream, Error> {
         let stream = TcpStream::connect(("127.0.0.1", self.port))
             .await
             .map_err(|error| self.refused("this machine", &error.to_string()))?;
         let _ = stream.set_nodelay(true);
         Ok(stream)
-    }
-
-    pub(super) fn spawn(
-        &self,
-        master: &Master,
-        stdin: Stdio,
-        stdout: Stdio,
-    ) -> Result<Child, Error> {
-        let target = format!("127.0.0.1:{}", self.port);
-        let program = master.client(&["-W", &target]);
-        Ok(program.spawn_with(stdin, stdout, Stdio::piped())?)
-    }
-
-    /// How an `ssh -W` ends.
-    pub(super) async fn outcome(&self, master: &Master, child: &mut Child) -> Outcome {
-        let mut said = Vec::new();
-        if let Some(stderr) = &mut child.stderr {
-            let _ = stderr.take(16 * 1024).read_to_end(&mut said).await;
-        }
-        let said = String::from_utf8_lossy(&said);
-        match child.wait().await {
-            Ok(status) if !status.success() => {}
-            _ => return Outcome::Done,
-        }
-        let detail = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-        if said.contains(NO_MASTER) {
-            Outcome::NoMaster
-        } else if master.listens() {
-            Outcome::Failed(
-                self.refused(master.host(), detail.unwrap_or("it closed the connection")),
-            )
-        } else {
-            Outcome::Failed(self.lost(master))
-        }
-    }
-
-    pub(super) fn lost(&self, master: &Master) -> Error {
-        Error::Lost {
-            host: master.host().to_owned(),
-            command: format!("a connection to port {}", self.port),
-        }
     }
 
     pub(super) fn not_carried(&self, error: &relay::Error) -> Error {

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
+use super::client::{Client, Prompt};
 use super::error::Error;
 use super::frame::Frame;
-use super::master::{Client, Master, Prompt};
 use super::remote::{Answer, Remote};
 use super::word::Destination;
 
@@ -52,7 +52,7 @@ impl LoginShell {
     ///
     /// # Errors
     /// As [`Client::login`].
-    pub async fn dial(&self) -> Result<Master, Error> {
+    pub async fn dial(&self) -> Result<(), Error> {
         self.0.dial().await
     }
 
@@ -97,6 +97,7 @@ pub fn script_text(script: &str) -> String {
 mod tests {
     use super::super::quote::command_line;
     use super::*;
+    #[cfg(unix)]
     use crate::process::Program;
 
     #[test]
@@ -105,6 +106,7 @@ mod tests {
         assert!(line.len() < 512 && !line.contains('\n') && !RECEIVE.contains('!'));
     }
 
+    #[cfg(unix)] // A script for the cluster's `sh`.
     #[tokio::test]
     async fn a_line_of_another_encoding_is_a_line() {
         let script = r"printf 'J\374rgen\nb\n' | grep -v x | wc -c; finish 0";

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use super::error::Error;
-use super::master::{Master, Node};
+use super::master::Master;
+use super::node::Node;
 
 /// How long login may take to connect to a node.
 const LIMIT: Duration = Duration::from_secs(20);

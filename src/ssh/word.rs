@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::platform;
+
 /// A word that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not {what}: {rule}", word.escape_debug())]
@@ -179,7 +181,7 @@ impl PlainPath {
     /// [`WordError`] for one that is not absolute, not UTF-8, or holds a control character or one
     /// of `"'%$*?[]!` or a backquote or backslash.
     pub fn new(path: impl Into<PathBuf>) -> Result<Self, WordError> {
-        let path = path.into();
+        let path = platform::for_ssh(path.into());
         let what = "a path that ssh can be told";
         let Some(text) = path.to_str() else {
             return refuse(what, "it must be UTF-8", &path.to_string_lossy());
@@ -215,6 +217,7 @@ impl fmt::Display for PlainPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::DRIVE;
 
     #[test]
     fn destinations_are_read_as_ssh_users_write_them() {
@@ -264,12 +267,16 @@ mod tests {
 
     #[test]
     fn paths_may_hold_spaces_and_unicode_and_no_tricks() {
-        assert!(PlainPath::new("/home/Ü b/.qdebug").is_ok());
+        let new = |path: &str| PlainPath::new(format!("{DRIVE}{path}"));
+        assert!(new("/home/Ü b/.qdebug").is_ok());
+        assert!(PlainPath::new("rel").is_err());
         for path in [
-            "rel", "/a\"b", "/a'b", "/a%h", "/a\nb", "/$HOME", "/a*", "/a\\b", "/a`b", "/a!",
+            "/a\"b", "/a'b", "/a%h", "/a\nb", "/$HOME", "/a*", "/a`b", "/a!",
         ] {
-            assert!(PlainPath::new(path).is_err(), "{path:?}");
+            assert!(new(path).is_err(), "{path:?}");
         }
+        // There it parts folders, and becomes a slash.
+        assert_eq!(new("/a\\b").is_ok(), cfg!(windows));
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Words that more than one module makes or reads: an error with its causes in one line, the known
-//! word that was probably meant, a size. Pure; it knows nothing of ours.
+//! word that was probably meant, a size, the name of an image. Pure; it knows nothing of ours.
+
+mod reference;
 
 use std::error::Error;
+
+pub use reference::{Reference, ReferenceError};
 
 /// An error and its causes in one line. Wrappers that repeat what they wrap are told once.
 pub fn chain(error: &dyn Error) -> String {

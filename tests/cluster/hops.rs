@@ -1,6 +1,7 @@
 //! The hop to login as sites and users have it: a second factor, the user's own ssh configuration,
 //! the user's own master.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::host::{Host, Ran, within};
@@ -9,17 +10,23 @@ use crate::session::Session;
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/busybox"];
 const PERSON: &str = include_str!("person.py");
 
+/// There is one such sshd at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A second sshd of the login node that asks for a password and then for a one-time code, and takes
 /// no key.
-struct SecondFactor;
+pub(crate) struct SecondFactor {
+    _alone: MutexGuard<'static, ()>,
+}
 
 impl SecondFactor {
-    const PORT: u16 = 2230;
-    const NAME: &str = "alice@login:2230";
+    pub(crate) const PORT: u16 = 2230;
+    pub(crate) const NAME: &str = "alice@login:2230";
 
     #[track_caller]
-    fn open() -> Self {
-        let opened = Self;
+    pub(crate) fn open() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = Self { _alone: alone };
         // PAM's own name for an sshd is that of its program. Debian has no other module than
         // pam_userdb that asks again when a password is known: it finds nobody, and only asks.
         let line = r#"set -e
@@ -50,7 +57,7 @@ impl SecondFactor {
     }
 
     /// What anybody was asked, in order.
-    fn asked() -> String {
+    pub(crate) fn asked() -> String {
         let asked = Host::Login.root("xargs </opt/factor/asked").ok();
         asked.text().to_owned()
     }

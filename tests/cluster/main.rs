@@ -38,6 +38,7 @@ mod story;
 mod the_cluster;
 mod time;
 mod trial;
+mod trunk;
 mod unseen;
 mod up;
 mod waits;

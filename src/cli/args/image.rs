@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::submit::{Recipe, SshdChoice};
 use crate::cli::values;
-use crate::engine::Reference;
+use crate::text::Reference;
 
 /// Images of yours: on this machine's engine and in the shared cache.
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,13 @@
 //! The command line: what clap parses, and nothing else.
 
+#[cfg(target_os = "linux")]
+mod cluster;
 mod debug;
 mod doctor;
+#[cfg(target_os = "linux")]
 mod hooks;
 mod ide;
+#[cfg(target_os = "linux")]
 mod image;
 mod setup;
 mod submit;
@@ -13,15 +17,20 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::laptop;
-use crate::session::PublicKey;
 
+#[cfg(target_os = "linux")]
+pub(super) use cluster::{ClusterCommand, Gc, Kit, public_key};
 pub(super) use debug::Debug;
 pub(super) use doctor::Doctor;
+#[cfg(target_os = "linux")]
 pub(super) use hooks::{ChangeHooks, Cleanup, Hooks, HooksPlace};
 pub(super) use ide::Ide;
+#[cfg(target_os = "linux")]
 pub(super) use image::{Image, ImageBuild, ImagePrune};
 pub(super) use setup::Setup;
-pub(super) use submit::{EngineFlag, MountList, Recipe, SshdChoice, Submit};
+#[cfg(target_os = "linux")]
+pub(super) use submit::{EngineFlag, Recipe, SshdChoice};
+pub(super) use submit::{MountList, SchedulerFlag, Submit};
 
 /// Where the help puts the flags of every command: behind the command's own.
 const EVERYWHERE: &str = "Options of every command";
@@ -98,17 +107,9 @@ pub(super) enum Command {
     Ide(Ide),
     /// Look whether everything is as it should be, and tell what mends the rest
     Doctor(Doctor),
-    /// Remove containers of yours whose job is over (on a node)
-    Gc(Gc),
-    /// Images: build one ahead, list what there is, free the disk
-    #[command(subcommand)]
-    Image(Image),
-    /// The kit: the static sshd that serves any image
-    #[command(subcommand)]
-    Kit(Kit),
-    /// The scheduler's hooks that clean up whatever happens (for admins, as root)
-    #[command(subcommand)]
-    Hooks(Hooks),
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    Cluster(ClusterCommand),
     /// Print every value of the configuration and where it comes from
     Config {
         /// What else to do
@@ -131,39 +132,17 @@ pub(super) enum Command {
         /// A command, with one of its own commands, or a topic
         topic: Vec<String>,
     },
-    /// The node half; the job script runs it
-    #[command(hide = true)]
-    Node {
-        /// The session's directory
-        session: PathBuf,
-    },
     /// Carry one connection to a session on stdin and stdout; the ssh config runs it
     #[command(hide = true)]
     Proxy {
         /// The session's host alias without `qdebug-`
         name: String,
     },
-    /// Begin a relay on a session's node; connect runs it on the login node
+    /// Carry one connection to a node on stdin and stdout; an ssh that connect runs begins it
     #[command(hide = true)]
-    Pipe(super::pipe::Pipe),
-    /// Carry connections to a port of this machine over stdin and stdout; pipe runs it on the node
-    #[command(hide = true)]
-    Relay {
-        /// The port
-        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
-        port: u16,
-    },
-    /// Let the public key on stdin into a session; connect runs it on the login node
-    #[command(hide = true)]
-    Authorize(Wanted),
-    /// Remove the containers of a job that is over; the scheduler's hooks run it on the nodes
-    #[command(hide = true)]
-    Cleanup(Cleanup),
-    /// Supervise a job of the scheduler `local`
-    #[command(hide = true)]
-    LocalRun {
-        /// The job's directory
-        job: PathBuf,
+    Gate {
+        /// What the connect has written for it
+        file: PathBuf,
     },
 }
 
@@ -275,14 +254,6 @@ pub(super) struct Forward {
     pub(super) port: String,
 }
 
-/// Remove containers of yours whose job is over.
-#[derive(Debug, Args)]
-pub(super) struct Gc {
-    /// Only tell what would be removed
-    #[arg(long)]
-    pub(super) dry_run: bool,
-}
-
 /// What to do about the configuration.
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigAction {
@@ -290,36 +261,10 @@ pub(super) enum ConfigAction {
     Check,
 }
 
-/// The kit.
-#[derive(Debug, Subcommand)]
-pub(super) enum Kit {
-    /// Build the kit from Debian's source packages, in a container
-    Build {
-        /// The Debian image to build in
-        #[arg(long, default_value = "debian:bookworm-slim")]
-        base: String,
-        /// Where to write it
-        #[arg(
-            short,
-            long,
-            value_name = "FILE",
-            default_value = "target/kit/kit.tar.gz"
-        )]
-        output: PathBuf,
-    },
-    /// Tell which kit this qdebug has
-    Show,
-}
-
 pub(super) fn frame_mark(text: &str) -> Result<String, String> {
     let well = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     well.then(|| text.to_owned())
         .ok_or_else(|| "a mark is 8 to 64 hexadecimal digits".to_owned())
-}
-
-/// A public key as `authorize` reads it from stdin.
-pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
-    text.trim().parse().map_err(|error| format!("{error}"))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::cli::values;
-use crate::engine::Reference;
 use crate::session::{EnvName, Mount, SessionName};
+use crate::text::Reference;
 
 /// Where `submit --help` puts what goes to the scheduler as it is.
 const SCHEDULER: &str = "Options for the scheduler";
@@ -95,8 +95,8 @@ pub(in crate::cli) struct Submit {
     pub(in crate::cli) engine: Option<EngineFlag>,
     /// The scheduler: openpbs, torque, slurm, or local for this machine without one; found out when
     /// not given
-    #[arg(long, value_name = "KIND", help_heading = SCHEDULER)]
-    pub(in crate::cli) scheduler: Option<crate::scheduler::Kind>,
+    #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true, help_heading = SCHEDULER)]
+    pub(in crate::cli) scheduler: Option<SchedulerFlag>,
     /// Wait until the session is ready
     #[arg(long)]
     pub(in crate::cli) wait: bool,
@@ -106,6 +106,14 @@ pub(in crate::cli) struct Submit {
     /// More options for the scheduler, after `--`
     #[arg(last = true, value_name = "SCHEDULER OPTIONS", help_heading = SCHEDULER)]
     pub(in crate::cli) extra: Vec<String>,
+}
+
+impl Submit {
+    /// What `--env-file` and `--env` set, the later of a name beating the earlier.
+    pub(in crate::cli) fn variables(&self) -> impl Iterator<Item = &(EnvName, String)> {
+        let files = self.env_file.iter().flat_map(|file| &file.0);
+        files.chain(&self.env)
+    }
 }
 
 /// An image that is built from a recipe, on the node, unless it is there.
@@ -129,6 +137,15 @@ pub(in crate::cli) enum SshdChoice {
     Image,
     /// One that is put on top of the image by its own package manager
     Layer,
+}
+
+/// A scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum SchedulerFlag {
+    Openpbs,
+    Torque,
+    Slurm,
+    Local,
 }
 
 /// A container engine.

@@ -32,16 +32,17 @@ pub(super) async fn look(setting: &Setting, global: &Global, ladder: &Ladder) {
             ladder.add(Rung::new("login", Verdict::Ok, told).took(began.elapsed()));
             of_cluster(&cluster, &place, ladder).await;
         }
-        Ok(None) => ladder.add(
-            Rung::new(
-                "login",
-                Verdict::Skipped,
-                "no cluster is named or configured",
-            )
-            .cure("qdebug setup USER@HOST"),
-        ),
+        Ok(None) => ladder.add(no_cluster()),
+        Err(_) if global.on.is_none() && setting.config.default_cluster().is_none() => {
+            ladder.add(no_cluster());
+        }
         Err(failure) => ladder.add(failure.rung("login").took(began.elapsed())),
     }
+}
+
+fn no_cluster() -> Rung {
+    let told = "no cluster is named or configured";
+    Rung::new("login", Verdict::Skipped, told).cure("qdebug setup USER@HOST")
 }
 
 /// `Include` and `ProxyJump` came with OpenSSH 7.3.
@@ -57,6 +58,7 @@ fn ssh_version(said: &str) -> Rung {
     let said = said.lines().next().unwrap_or_default().trim();
     let number = said
         .strip_prefix("OpenSSH_")
+        .map(|rest| rest.strip_prefix("for_Windows_").unwrap_or(rest))
         .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit() && c != '.').next());
     let mut numbers = number.unwrap_or_default().split('.').map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
@@ -193,6 +195,9 @@ mod tests {
             ),
             ("OpenSSH_9.0p1, LibreSSL 3.3.6\n", Verdict::Ok),
             ("OpenSSH_10.0p2, OpenSSL 3.5.0\n", Verdict::Ok),
+            // As Windows 11 documents its own.
+            ("OpenSSH_for_Windows_9.5p1, LibreSSL 3.8.2\n", Verdict::Ok),
+            ("OpenSSH_for_Windows_7.1p1, x\n", Verdict::Fail),
             ("OpenSSH_5.3p1, OpenSSL 1.0.1e-fips\n", Verdict::Fail),
             ("dropbear\n", Verdict::Warn),
             ("", Verdict::Warn),

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, free_rung, modes};
+use super::{Ladder, modes};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
 use crate::kit::Kit;
@@ -109,6 +109,21 @@ fn keys(path: &Path) -> Rung {
     }
 }
 
+/// Free space on a disk that sessions write to.
+pub(super) fn free_rung(name: &str, what: &str, free_bytes: Option<u64>) -> Rung {
+    const LITTLE: u64 = 1 << 30;
+    match free_bytes {
+        Some(free) if free < LITTLE => Rung::new(
+            name,
+            Verdict::Warn,
+            format!("{what}: only {} MB are free", free >> 20),
+        )
+        .cure("make room: `qdebug image prune` on a node, old files of yours"),
+        Some(free) => Rung::new(name, Verdict::Ok, format!("{what}: {} GB free", free >> 30)),
+        None => Rung::new(name, Verdict::Ok, what),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +150,12 @@ mod tests {
         std::fs::write(file.path(), "no key\n").unwrap();
         let rung = keys(file.path());
         assert!(rung.told.contains("line 1"), "{rung:?}");
+    }
+
+    #[test]
+    fn little_room_is_a_warning() {
+        assert_eq!(free_rung("x", "y", Some(5 << 20)).verdict, Verdict::Warn);
+        assert_eq!(free_rung("x", "y", Some(5 << 30)).told, "y: 5 GB free");
+        assert_eq!(free_rung("x", "y", None).verdict, Verdict::Ok);
     }
 }

@@ -2,8 +2,11 @@
 //! mends it. It changes nothing but what every command makes (the node's own folder, the hop).
 
 mod laptop;
+#[cfg(target_os = "linux")]
 mod login;
+#[cfg_attr(windows, path = "modes_windows.rs")]
 mod modes;
+#[cfg(target_os = "linux")]
 mod node;
 
 use std::cell::RefCell;
@@ -46,6 +49,11 @@ impl Ladder {
 
 impl Doctor {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        if cfg!(not(target_os = "linux")) && (self.node || self.login) {
+            let message = "--node and --login are for machines of a cluster";
+            return Err(Failure::new(Exit::Usage, message)
+                .hint("`qdebug doctor` asks the cluster's login node, too"));
+        }
         let ladder = Ladder {
             is_data: !global.json,
             ..Ladder::default()
@@ -61,7 +69,9 @@ impl Doctor {
         if let Some(setting) = &setting {
             ladder.add(configuration(setting));
             match place {
+                #[cfg(target_os = "linux")]
                 "node" => node::look(setting, &ladder).await,
+                #[cfg(target_os = "linux")]
                 "login" => login::look(setting, &ladder).await,
                 _ => laptop::look(setting, global, &ladder).await,
             }
@@ -91,24 +101,15 @@ impl Doctor {
         match (self.node, self.login, setting) {
             (true, ..) => "node",
             (_, true, _) => "login",
-            (_, _, Some(setting)) if !elsewhere && is_login(global, setting).await => "login",
+            (_, _, Some(setting)) if !elsewhere && setting.is_login(global).await => "login",
             _ => "laptop",
         }
     }
 }
 
-/// Whether this is a login node. Where no cluster is named, the tools of a scheduler that does not
-/// answer make it one, too: that is what is to be told.
-async fn is_login(global: &Global, setting: &Setting) -> bool {
-    let unnamed = global.on.is_none() && setting.config.default_cluster().is_none();
-    matches!(setting.is_cluster().await, Ok(true))
-        || unnamed && matches!(setting.found().await, Ok(Some(_)))
-}
-
 /// The files say what can be; what is odd in them was told when they were read.
 fn configuration(setting: &Setting) -> Rung {
     let sound = setting.submit_defaults().err();
-    let sound = sound.or_else(|| setting.named_scheduler().err());
     let sound = sound.or_else(|| setting.default_login().err());
     match (sound, setting.config.warnings.len()) {
         (Some(failure), _) => failure.rung("configuration"),
@@ -135,21 +136,6 @@ impl Failure {
     }
 }
 
-/// Free space on a disk that sessions write to.
-fn free_rung(name: &str, what: &str, free_bytes: Option<u64>) -> Rung {
-    const LITTLE: u64 = 1 << 30;
-    match free_bytes {
-        Some(free) if free < LITTLE => Rung::new(
-            name,
-            Verdict::Warn,
-            format!("{what}: only {} MB are free", free >> 20),
-        )
-        .cure("make room: `qdebug image prune` on a node, old files of yours"),
-        Some(free) => Rung::new(name, Verdict::Ok, format!("{what}: {} GB free", free >> 30)),
-        None => Rung::new(name, Verdict::Ok, what),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,13 +151,6 @@ mod tests {
             (Verdict::Fail, "no engine")
         );
         assert_eq!(rung.cures, ["start it", "or that"]);
-    }
-
-    #[test]
-    fn little_room_is_a_warning() {
-        assert_eq!(free_rung("x", "y", Some(5 << 20)).verdict, Verdict::Warn);
-        assert_eq!(free_rung("x", "y", Some(5 << 30)).told, "y: 5 GB free");
-        assert_eq!(free_rung("x", "y", None).verdict, Verdict::Ok);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Modes that OpenSSH refuses: of its client's configuration and keys, and of what sshd reads.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::session::{Rung, Verdict};
@@ -61,6 +61,7 @@ pub(super) fn of_client(home: &Path) -> Rung {
 }
 
 /// The server's: with StrictModes, sshd takes no key while others may write to one of these.
+#[cfg(target_os = "linux")]
 pub(super) fn of_server(home: &Path) -> Option<Rung> {
     let dot_ssh = home.join(".ssh");
     let paths = [
@@ -70,8 +71,9 @@ pub(super) fn of_server(home: &Path) -> Option<Rung> {
     ];
     let loose = with_bits(&paths, 0o022);
     let own = rustix::process::getuid().as_raw();
+    let uid = std::os::unix::fs::MetadataExt::uid;
     let foreign = |path: &&PathBuf| {
-        std::fs::metadata(path).is_ok_and(|meta| meta.uid() != own && meta.uid() != 0)
+        std::fs::metadata(path).is_ok_and(|meta| uid(&meta) != own && uid(&meta) != 0)
     };
     if let Some(path) = paths.iter().find(foreign) {
         let told = format!("{} is not yours: sshd takes no key", path.display());
@@ -117,6 +119,7 @@ mod tests {
         assert!(rung.cures[0].ends_with("/my key'"), "{rung:?}");
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn what_sshd_refuses_is_found() {
         let home = tempfile::tempdir().unwrap();

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Ladder, free_rung, login};
+use super::Ladder;
+use super::login::{self, free_rung};
 use crate::cli::Failure;
 use crate::cli::setting::Setting;
 use crate::gpu::{self, Gpu, inventory};

@@ -105,6 +105,8 @@ impl Failure {
                 "install qdebug there on PATH or as ~/.local/bin/qdebug, or set `qdebug` in the \
                  cluster's profile",
             ),
+            E::Outdated { host, .. } => failure(Exit::Versions)
+                .hint(format!("`qdebug setup {host}` brings this version there")),
             E::NoAnswer { .. } => failure(Exit::ClusterUnreachable)
                 .hint("the shell's start files on the cluster may end it early"),
             E::Busy { .. } | E::TimedOut { .. } | E::Lost { .. } | E::StillDown { .. } => {

@@ -4,9 +4,12 @@
 
 mod ide;
 mod laptop;
+#[cfg(target_os = "linux")]
 mod login;
+#[cfg(target_os = "linux")]
 mod node;
 
+#[cfg(target_os = "linux")]
 pub(super) use node::explain;
 use serde::Serialize;
 

@@ -7,10 +7,10 @@ mod words;
 
 use clap::Args;
 
-use super::args::{Global, Submit, Way};
+use super::args::{Global, SchedulerFlag, Submit, Way};
 use super::connect::{Ended, connect, known_clusters};
 use super::setting::Setting;
-use super::{Exit, Failure, env_file, output, wait};
+use super::{Exit, Failure, env_file, here, output, wait};
 use crate::laptop::{Cluster, Submitted, Until};
 use crate::process::Interrupts;
 
@@ -76,15 +76,15 @@ impl Up {
     /// Where to submit: the cluster that is named, else this machine where that can be meant.
     async fn cluster(&self, setting: &Setting, global: &Global) -> Result<Cluster, Failure> {
         // That scheduler is this machine's, whatever cluster is the default.
-        if global.on.is_none() && self.submit.scheduler == Some(crate::scheduler::Kind::Local) {
-            return Ok(Cluster::here()?);
+        if global.on.is_none() && self.submit.scheduler == Some(SchedulerFlag::Local) {
+            return here::cluster();
         }
         if let Some(cluster) = setting.cluster(global).await? {
             return Ok(cluster);
         }
         let is_meant = global.on.is_some() || self.submit.scheduler.is_some();
         if is_meant || setting.is_cluster().await? {
-            return Ok(Cluster::here()?);
+            return here::cluster();
         }
         Err(Failure::new(Exit::Config, "to which cluster?")
             .hint("name its login: --on USER@HOST; it can be kept then")

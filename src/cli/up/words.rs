@@ -78,7 +78,7 @@ pub(super) fn of(submit: &Submit) -> Result<Vec<String>, Failure> {
     words.path("workdir", workdir.as_deref())?;
     words.choice("sshd", Some(sshd));
     words.choice("engine", engine.as_ref());
-    words.put("scheduler", scheduler.as_ref());
+    words.choice("scheduler", scheduler.as_ref());
     words.set("dry-run", *dry_run);
     let Words(mut words) = words;
     if !extra.is_empty() {

@@ -4,6 +4,7 @@ use super::super::known::tests::status;
 use super::super::{Place, paths};
 use super::*;
 
+#[cfg(unix)]
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -59,6 +60,7 @@ fn the_answer_is_found_among_noise() {
 }
 
 /// Through this machine's Python, with a module of that name that does what debugpy's does.
+#[cfg(unix)] // They run in the session.
 #[test]
 fn the_scripts_run_a_program_with_odd_words_and_give_its_status() {
     let folder = tempfile::tempdir().unwrap();

@@ -152,6 +152,7 @@ fi
 finish 0
 "#;
 
+#[cfg(unix)] // Scripts for the cluster's `sh`.
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};

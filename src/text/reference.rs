@@ -32,7 +32,7 @@ impl Reference {
     }
 
     /// Name and tag or digest for a pull. A pull without a tag would fetch every tag there is.
-    pub(super) fn name_and_tag(&self) -> (&str, &str) {
+    pub fn name_and_tag(&self) -> (&str, &str) {
         if let Some((name, digest)) = self.text.split_once('@') {
             let name = strip_tag(name).0;
             return (name, digest);

@@ -1,0 +1,214 @@
+//! Without masters: one ssh of `qdebug connect` carries everything, and no socket of one is made.
+
+use std::time::Duration;
+
+use crate::hops::SecondFactor;
+use crate::host::{Host, Ran, within};
+use crate::reach::Door;
+use crate::session::Session;
+
+const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
+const PERSON: &str = include_str!("person.py");
+
+/// A configuration of the user's that has no masters made to a login, until this is dropped.
+struct NoMasters {
+    file: String,
+}
+
+impl NoMasters {
+    #[track_caller]
+    fn at(name: &str, login: &str) -> Self {
+        let file = format!("/home/alice/{name}.toml");
+        let line = format!(
+            "printf '%s\\n' '[clusters.{name}]' 'login = \"{login}\"' \
+             'qdebug = \"/usr/local/bin/qdebug\"' 'masters = false' >{file}"
+        );
+        Host::Laptop.sh(&line).ok();
+        // What an earlier run has found there is no beginning.
+        let forget = "import json, os, sys
+path = '.local/state/qdebug/reach.json'
+ways = json.load(open(path)) if os.path.exists(path) else sys.exit()
+ways['clusters'].pop(sys.argv[1], None)
+json.dump(ways, open(path + '.new', 'w'))
+os.rename(path + '.new', path)";
+        let locked = "mkdir -p .local/state/qdebug
+            exec flock .local/state/qdebug/reach.lock python3 -c \"$0\" \"$1\"";
+        Host::Laptop.run(&["sh", "-c", locked, forget, login]).ok();
+        Self { file }
+    }
+
+    fn env(&self) -> String {
+        format!("QDEBUG_CONFIG={}", self.file)
+    }
+
+    /// Runs a line of shell as somebody whose configuration this is.
+    fn sh(&self, line: &str) -> Ran {
+        Host::Laptop.run(&["env", &self.env(), "bash", "-c", line])
+    }
+}
+
+impl Drop for NoMasters {
+    fn drop(&mut self) {
+        Host::Laptop.sh(&format!("rm -f {}", self.file));
+    }
+}
+
+/// In the user's ssh configuration: nodes take no key from those who have this variable set.
+struct NoKeys;
+
+impl NoKeys {
+    const BEGIN: &str = "# of the test of trunks";
+    const SET: &str = "QDEBUG_TEST_NO_KEYS=yes";
+
+    #[track_caller]
+    fn at_nodes() -> Self {
+        let line = format!(
+            "printf '%s\\n' '{}' \
+             'Match originalhost node1,node2 exec \"printenv QDEBUG_TEST_NO_KEYS\"' \
+             '  PubkeyAuthentication no' >>.ssh/config",
+            Self::BEGIN
+        );
+        Host::Laptop.sh(&line).ok();
+        Self
+    }
+}
+
+impl Drop for NoKeys {
+    fn drop(&mut self) {
+        Host::Laptop.sh(&format!("sed -i '/^{}$/,+2d' .ssh/config", Self::BEGIN));
+    }
+}
+
+/// The processes of the laptop's ssh to that port of login: masters and trunks.
+fn sshs(port: u16) -> Vec<String> {
+    let line = format!("pgrep -f '^ssh .* -p {port} .*login' || true");
+    let found = Host::Laptop.sh(&line).ok();
+    found.text().lines().map(str::to_owned).collect()
+}
+
+/// Which way led there last.
+fn reach_of(login: &str) -> String {
+    let ways = Host::Laptop.sh("cat .local/state/qdebug/reach.json").ok();
+    ways.json()["clusters"][login]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Masters that this ssh's own words ask for.
+fn masters(port: u16) -> String {
+    let line = format!("pgrep -af '^ssh (-F [^ ]* )?-M .* -p {port} ' || true");
+    Host::Laptop.sh(&line).ok().text().to_owned()
+}
+
+#[test]
+fn a_second_factor_is_asked_for_once_for_all_that_goes_through_connect() {
+    let _door = SecondFactor::open();
+    let own = NoMasters::at("trunk-factor", SecondFactor::NAME);
+    let _no_keys = NoKeys::at_nodes();
+    let _session = Session::ready("trunk-factor", &SMALL);
+    let env = own.env();
+    let connect = [
+        "env",
+        &env,
+        NoKeys::SET,
+        "qdebug",
+        "connect",
+        "trunk-factor",
+        "--on",
+        "trunk-factor",
+        "--yes",
+    ];
+    // Without a terminal nobody is asked, and told what to do.
+    Host::Laptop
+        .run(&connect)
+        .fails(6, &["run `qdebug connect` in a terminal"]);
+    assert_eq!(SecondFactor::asked(), "");
+    let person = [
+        &["python3", "-c", PERSON, "open sesame,314159"],
+        &connect[..],
+    ]
+    .concat();
+    let running = Host::Laptop.start(&person);
+    let there = || match own.sh("ssh qdebug-trunk-factor true") {
+        ran if ran.code == 0 => Ok(()),
+        ran => Err(ran.to_string()),
+    };
+    within(Duration::from_secs(60), "connect is there", there);
+    let line = "set -e; cd \"$(mktemp -d)\"
+         for n in $(seq 10); do ssh qdebug-trunk-factor \"sleep 1; echo $n\" & done | sort -n | xargs
+         head -c 5000000 /dev/urandom >big; scp -q big qdebug-trunk-factor:trunk-big
+         scp -q -O qdebug-trunk-factor:trunk-big back; cmp big back
+         qdebug ssh trunk-factor 'rm trunk-big; exit 7' && exit 1 || test $? = 7
+         echo 'ls /' | sftp -q -b - qdebug-trunk-factor | grep -c '/tmp'";
+    let ran = own.sh(line).ok();
+    assert_eq!(ran.text(), "1 2 3 4 5 6 7 8 9 10\n1");
+    assert_eq!(reach_of(SecondFactor::NAME), "nested");
+    assert_eq!(SecondFactor::asked(), "password code");
+    assert_eq!(sshs(SecondFactor::PORT).len(), 1);
+    assert_eq!(masters(SecondFactor::PORT), "");
+
+    // Whoever comes when connect is gone is told what to do.
+    drop(running);
+    Host::Laptop.run(&["pkill", "-INT", "-f", "^qdebug connect trunk-factor "]);
+    let refused = || match own.sh("ssh qdebug-trunk-factor true") {
+        ran if ran.err.contains("run: qdebug connect trunk-factor") => Ok(()),
+        ran => Err(ran.to_string()),
+    };
+    within(Duration::from_secs(20), "the way back is told", refused);
+    assert_eq!(SecondFactor::asked(), "password code");
+}
+
+#[test]
+fn one_session_of_login_is_enough_and_what_dies_is_dialled_again() {
+    let door = Door::open(2240, &["MaxSessions=1", "AllowTcpForwarding=no"]);
+    let own = NoMasters::at("trunk-one", &door.name());
+    let session = Session::ready("trunk-one", &SMALL);
+    let env = own.env();
+    // Commands of the laptop have a connection of their own.
+    let on = |words: &str| own.sh(&format!("qdebug --on trunk-one {words}"));
+    assert_eq!(on("status --json trunk-one").ok().json()["state"], "ready");
+    let log = on("logs trunk-one").ok();
+    assert!(log.out.contains("ready"), "{log}");
+    on("status no-such-session").fails(3, &["no-such-session"]);
+    let folder = "/home/alice/trunk-one";
+    let log = format!("{folder}.log");
+    let words = "qdebug connect trunk-one --on trunk-one --yes";
+    Host::Laptop.sh(&format!("rm -f {log}")).ok();
+    let _running = Host::Laptop.start(&[
+        "env",
+        &env,
+        "bash",
+        "-c",
+        &format!("exec {words} -v 2>{log}"),
+    ]);
+    let works = |session: &Session| match own.sh(&format!("ssh qdebug-{} id -un", session.name)) {
+        ran if ran.text() == "alice" => Ok(()),
+        ran => Err(ran.to_string()),
+    };
+    let connected = || match Host::Laptop.sh(&format!("cat {log}")) {
+        ran if ran.out.contains("connected: ") => Ok(()),
+        ran => Err(ran.to_string()),
+    };
+    within(Duration::from_secs(60), "connect is there", connected);
+    works(&session).unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(reach_of(&door.name()), "jump");
+    let trunks = sshs(2240);
+    assert_eq!(trunks.len(), 1, "{trunks:?}");
+    assert_eq!(masters(2240), "");
+
+    // The listener stays, says why, and dials again.
+    let kill = format!("kill -9 {}", trunks[0]);
+    Host::Laptop.sh(&kill).ok();
+    within(Duration::from_secs(30), "ssh works again", || {
+        works(&session)
+    });
+    let told = || match Host::Laptop.sh(&format!("cat {log}")) {
+        ran if ran.out.contains("reconnecting: ") && ran.out.contains("connected again") => Ok(()),
+        ran => Err(ran.to_string()),
+    };
+    within(Duration::from_secs(30), "it is told", told);
+    assert_ne!(sshs(2240), trunks);
+    Host::Laptop.sh("pkill -INT -f '^qdebug connect trunk-one '");
+    Host::Laptop.sh(&format!("rm -f {log}"));
+}
