@@ -103,7 +103,8 @@ fn explained(words: &[String]) -> Result<String, Failure> {
     Ok(command.render_long_help().to_string())
 }
 
-#[cfg(test)]
+// The commands of the cluster are there on Linux alone.
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use clap::ValueEnum as _;
 
