@@ -19,6 +19,9 @@ pub(super) fn type_of(catalogue: &Catalogue, word: &str) -> Option<String> {
     catalogue.of_word(word).map(|kind| kind.name.clone())
 }
 
+/// How long the driver of this machine may take to name its GPUs.
+const DRIVER_LIMIT: Duration = Duration::from_secs(5);
+
 /// What a type of the catalogue says for this many GPUs, where the command line does not: cores,
 /// memory and queue.
 #[derive(Default)]

@@ -103,8 +103,8 @@ fn explained(words: &[String]) -> Result<String, Failure> {
     Ok(command.render_long_help().to_string())
 }
 
-#[cfg(target_os = "linux")] // Which has the cluster's commands, too.
 #[cfg(test)]
+#[cfg(target_os = "linux")] // Which has the cluster's commands, too.
 mod tests {
     use clap::ValueEnum as _;
 
