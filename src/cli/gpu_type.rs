@@ -12,9 +12,6 @@ use crate::scheduler::Kind;
 use crate::session::GpuRequest;
 use crate::text::nearest;
 
-/// How long the driver of this machine may take to name its GPUs.
-const DRIVER_LIMIT: Duration = Duration::from_secs(5);
-
 pub(super) fn type_of(catalogue: &Catalogue, word: &str) -> Option<String> {
     catalogue.of_word(word).map(|kind| kind.name.clone())
 }
