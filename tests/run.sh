@@ -216,7 +216,6 @@ component clippy clippy
 ensure_engine
 ensure_base
 
-ensure_base
 step "qdebug and its kit" build
 vscode_server
 

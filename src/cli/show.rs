@@ -145,6 +145,15 @@ pub(super) fn line(status: &Status) -> String {
     format!("{}: {}", status.state.name(), words.join(", "))
 }
 
+/// Why it stands where it stands; its state where nothing is known of that.
+pub(super) fn why(status: &Status) -> String {
+    let words = words(status);
+    match words.is_empty() {
+        true => status.state.name().to_owned(),
+        false => words.join(", "),
+    }
+}
+
 /// Why it stands where it stands, and what is known of how long.
 fn words(status: &Status) -> Vec<String> {
     let mut words = Vec::new();

@@ -248,7 +248,7 @@ fn connect_tells_how_the_session_ended() {
     let ran = Host::Laptop.sh(line);
     assert!(
         ran.err
-            .contains("told has ended: ended: stopped by alice@laptop"),
+            .contains("told has ended: stopped by alice@laptop"),
         "{ran}"
     );
     session.is_gone();

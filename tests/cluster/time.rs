@@ -147,7 +147,7 @@ fn a_session_that_nobody_uses_gives_its_node_back() {
     laptop.says(30, "used again");
     drop(terminal);
     Host::Laptop.run(&["pkill", "-f", "ssh -tt qdebug-unused"]);
-    laptop.says(90, "unused has ended: ended: idle for 40 seconds");
+    laptop.says(90, "unused has ended: idle for 40 seconds");
     session.is_gone();
     let status = session.await_state("ended");
     assert_eq!(status["reason"], "idle for 40 seconds", "{status:#}");
