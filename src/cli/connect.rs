@@ -238,8 +238,8 @@ pub(super) async fn connect(
         Outcome::Ended(status) => {
             let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
             if status.state == crate::session::Standing::Ended && was_ready {
-                let why = show::why(&status);
-                output::talk(&format!("{} has ended: {why}", status.name));
+                let end = show::end(&status);
+                output::talk(&format!("{} has ended: {end}", status.name));
                 Ok(Ended::Over(0))
             } else {
                 if status.state == crate::session::Standing::Failed {

@@ -145,8 +145,8 @@ pub(super) fn line(status: &Status) -> String {
     format!("{}: {}", status.state.name(), words.join(", "))
 }
 
-/// Why it stands where it stands; its state where nothing is known of that.
-pub(super) fn why(status: &Status) -> String {
+/// Why it has ended, as a part of a sentence; its state where nothing is known of that.
+pub(super) fn end(status: &Status) -> String {
     let words = words(status);
     match words.is_empty() {
         true => status.state.name().to_owned(),

@@ -247,8 +247,7 @@ fn connect_tells_how_the_session_ended() {
          qdebug stop told --on alice@login; wait $connect";
     let ran = Host::Laptop.sh(line);
     assert!(
-        ran.err
-            .contains("told has ended: stopped by alice@laptop"),
+        ran.err.contains("told has ended: stopped by alice@laptop"),
         "{ran}"
     );
     session.is_gone();
