@@ -198,6 +198,14 @@ vscode_server() {
     fi
 }
 
+# docker_for_all: the tests ask the engine without sudo.
+docker_for_all() {
+    [[ ${QDEBUG_DOCKER_SUDO:-0} == 1 ]] || return 0
+    need setfacl acl
+    as_root setfacl -m "u:$(id -u):rw" /var/run/docker.sock
+    unset QDEBUG_DOCKER_SUDO
+}
+
 need cc gcc libc6-dev
 need shellcheck shellcheck
 need python3 python3
@@ -215,6 +223,7 @@ component fmt rustfmt
 component clippy clippy
 ensure_engine
 ensure_base
+docker_for_all
 
 step "qdebug and its kit" build
 vscode_server

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The laptop half on systems that this machine is not: type-checked for Windows and macOS, and its
-# unit tests run for Windows, under wine. Nothing of the installed toolchain is changed.
+# unit tests run for Windows, under wine. Of the installed toolchain nothing is changed,
+# but that rustup may add its component rust-src.
 #
 #   tests/systems.sh check TARGET    such as x86_64-pc-windows-msvc
 #   tests/systems.sh wine

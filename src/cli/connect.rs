@@ -9,7 +9,7 @@ use super::args::{Connect, Global, Way};
 use super::setting::Setting;
 use super::values::shown;
 use super::{Exit, Failure, here, opening, output, show, wait};
-use crate::config::{Config, KeptBy, Profile, keep_profile};
+use crate::config::{Config, KeptBy, NewProfile, Profile, keep_profile};
 use crate::laptop::{self, Cluster, Event, Outcome, Paths, Ui, Until};
 use crate::process::Interrupt;
 use crate::session::Status;
@@ -132,7 +132,14 @@ impl Setting {
         let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
         if yes || output::confirm(&question) == Some(true) {
             let qdebug = std::path::Path::new(&qdebug);
-            let is_default = keep_profile(path, &name, &login, Some(qdebug), KeptBy::Connect)?;
+            let new = NewProfile {
+                name: &name,
+                login: &login,
+                qdebug: Some(qdebug),
+                by: KeptBy::Connect,
+                becomes_default: self.config.default_cluster().is_none(),
+            };
+            let is_default = keep_profile(path, new)?;
             output::talk(&match is_default {
                 true => format!("kept: from now on `qdebug connect JOB` asks {login}"),
                 false => format!("kept: `--on {name}` asks {login}"),

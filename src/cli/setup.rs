@@ -10,7 +10,8 @@ use super::args::{Global, Setup};
 use super::setting::{Setting, user_home, who};
 use super::{Exit, Failure, connect, here, ladder, output};
 use crate::config::{
-    Config, KeptBy, Wrote, forget_profile, keep_profile, point_profile, profile_name, setup_wrote,
+    Config, KeptBy, NewProfile, Wrote, forget_profile, keep_profile, point_profile, profile_name,
+    setup_wrote,
 };
 use crate::laptop::setup::{Ask, Change, TakeBack, look};
 use crate::laptop::{Cluster, Paths};
@@ -309,8 +310,15 @@ impl Profile {
         let (login, qdebug) = (login.to_string(), qdebug.map(PathBuf::from));
         match (self, qdebug) {
             (Self::Stays, _) | (Self::Pointed, None) => {}
-            (Self::Made { .. }, qdebug) => {
-                keep_profile(path, name, &login, qdebug.as_deref(), KeptBy::Setup)?;
+            (Self::Made { default }, qdebug) => {
+                let new = NewProfile {
+                    name,
+                    login: &login,
+                    qdebug: qdebug.as_deref(),
+                    by: KeptBy::Setup,
+                    becomes_default: *default,
+                };
+                keep_profile(path, new)?;
             }
             (Self::Pointed, Some(qdebug)) => point_profile(path, name, &login, &qdebug)?,
         }

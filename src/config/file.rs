@@ -231,6 +231,26 @@ pub struct Profile {
     pub masters: Option<bool>,
 }
 
+impl Profile {
+    /// Takes what it says nothing of from another of the same login.
+    pub(super) fn fill(&mut self, other: &Self) {
+        if self.login != other.login {
+            return;
+        }
+        let Self {
+            login: _,
+            qdebug,
+            scratch,
+            reach,
+            masters,
+        } = other.clone();
+        self.qdebug = self.qdebug.take().or(qdebug);
+        self.scratch = self.scratch.take().or(scratch);
+        self.reach = self.reach.take().or(reach);
+        self.masters = self.masters.or(masters);
+    }
+}
+
 /// A file as it was read: what it says, and where it says so.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Layer {

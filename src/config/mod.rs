@@ -25,7 +25,8 @@ pub use catalogue::{Catalogue, Dialect, GpuType, Words};
 pub use file::{Error, Profile, SubmitDefaults, Warning};
 pub use origin::{Origin, Value};
 pub use profile::{
-    KeptBy, Wrote, forget_profile, keep_profile, point_profile, profile_name, setup_wrote,
+    KeptBy, NewProfile, Wrote, forget_profile, keep_profile, point_profile, profile_name,
+    setup_wrote,
 };
 pub use reach::{Publish, WAYS};
 
@@ -62,10 +63,15 @@ impl Config {
         let mut warnings = Vec::new();
         let site = file::read(site, &mut warnings)?;
         let user_path = user.map(Path::to_owned);
-        let user = match user {
+        let mut user = match user {
             Some(path) => file::read(path, &mut warnings)?,
             None => Layer::default(),
         };
+        for (name, profile) in &mut user.file.clusters {
+            if let Some(sites) = site.file.clusters.get(name) {
+                profile.fill(sites);
+            }
+        }
         let mut catalogue = Catalogue::built_in();
         if user
             .file
@@ -175,7 +181,8 @@ impl Config {
         self.either(|file| file.default_cluster.as_deref())
     }
 
-    /// The profile of a cluster: `[clusters.NAME]`.
+    /// The profile of a cluster: `[clusters.NAME]`; what the user's says nothing of is the site's, where
+    /// both have one of the same login.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.either(|file| file.clusters.get(name))
     }

@@ -35,25 +35,35 @@ pub enum Wrote {
     Absent,
 }
 
-/// Adds `[clusters.NAME]` to the user's file and makes it the default when there is none; whether
-/// it is that now. What the user wrote stays as it is, comments included; the file is replaced by
-/// one rename.
+/// A profile to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct NewProfile<'a> {
+    /// The cluster's name.
+    pub name: &'a str,
+    /// As ssh takes it.
+    pub login: &'a str,
+    /// The path of its qdebug, where that is known.
+    pub qdebug: Option<&'a Path>,
+    /// Whose it is.
+    pub by: KeptBy,
+    /// Whether no file names a default cluster, so that it becomes that.
+    pub becomes_default: bool,
+}
+
+/// Adds `[clusters.NAME]` to the user's file; whether it is the default now. What the user wrote
+/// stays as it is, comments included; the file is replaced by one rename.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Edit`], [`Error::Write`].
-pub fn keep_profile(
-    path: &Path,
-    name: &str,
-    login: &str,
-    qdebug: Option<&Path>,
-    by: KeptBy,
-) -> Result<bool, Error> {
+pub fn keep_profile(path: &Path, new: NewProfile<'_>) -> Result<bool, Error> {
+    let NewProfile { name, login, .. } = new;
     let cannot = cannot(path);
     let mut document = document(path)?;
-    if !document.contains_key("default_cluster") {
+    if new.becomes_default && !document.contains_key("default_cluster") {
         document["default_cluster"] = toml_edit::value(name);
     }
-    let is_default = document["default_cluster"].as_str() == Some(name);
+    let default = document.get("default_cluster");
+    let is_default = default.and_then(toml_edit::Item::as_str) == Some(name);
     let clusters = document
         .entry("clusters")
         .or_insert_with(|| {
@@ -73,11 +83,11 @@ pub fn keep_profile(
         Some(_) => return Err(cannot(format!("there is a cluster `{name}` already"))),
     }
     let mut profile = toml_edit::Table::new();
-    if by == KeptBy::Setup {
+    if new.by == KeptBy::Setup {
         profile.decor_mut().set_prefix(format!("\n{MADE}\n"));
     }
     profile["login"] = toml_edit::value(login);
-    if let Some(qdebug) = qdebug.and_then(Path::to_str) {
+    if let Some(qdebug) = new.qdebug.and_then(Path::to_str) {
         profile["qdebug"] = toml_edit::value(qdebug);
     }
     clusters.insert(name, profile.into());
@@ -95,20 +105,33 @@ pub fn point_profile(path: &Path, name: &str, login: &str, qdebug: &Path) -> Res
     let clusters = document
         .get_mut("clusters")
         .and_then(toml_edit::Item::as_table_like_mut);
-    let profile = clusters
-        .and_then(|clusters| clusters.get_mut(name))
-        .and_then(toml_edit::Item::as_table_like_mut);
-    let (Some(profile), Some(qdebug_path)) = (profile, qdebug.to_str()) else {
-        return keep_profile(path, name, login, Some(qdebug), KeptBy::Setup).map(|_| ());
+    let Some(profile) = clusters.and_then(|clusters| clusters.get_mut(name)) else {
+        let new = NewProfile {
+            name,
+            login,
+            qdebug: Some(qdebug),
+            by: KeptBy::Setup,
+            becomes_default: false,
+        };
+        return keep_profile(path, new).map(|_| ());
+    };
+    // A comment, which says what was there, has no place in a table of one line.
+    let (Some(profile), Some(qdebug)) = (profile.as_table_mut(), qdebug.to_str()) else {
+        return Err(cannot(path)(format!(
+            "the profile `{name}` stands in one line: write it as [clusters.{name}], a key a line"
+        )));
     };
     let old = profile.get("qdebug").and_then(toml_edit::Item::as_value);
     let mark = match old {
         // Of an earlier setup, which knows what was there before.
         Some(old) if pointed(old).is_some() => suffix(old).to_owned(),
-        Some(old) => format!(" {POINTED}{INSTEAD}{}", old.clone().decorated("", "")),
+        Some(old) => format!(
+            " {POINTED}{INSTEAD}{}",
+            old.clone().decorated("", suffix(old))
+        ),
         None => format!(" {POINTED}"),
     };
-    let value = toml_edit::Value::from(qdebug_path).decorated(" ", mark);
+    let value = toml_edit::Value::from(qdebug).decorated(" ", mark);
     profile.insert("qdebug", toml_edit::Item::Value(value));
     write(path, &document)
 }
@@ -119,10 +142,14 @@ fn suffix(value: &toml_edit::Value) -> &str {
     suffix.unwrap_or_default()
 }
 
-/// Whether setup has put a value in, and what was there before.
+/// Whether setup has put a value in, and what was there before, with the comment behind it.
 fn pointed(value: &toml_edit::Value) -> Option<Option<toml_edit::Value>> {
     let rest = suffix(value).trim().strip_prefix(POINTED)?;
-    Some(rest.strip_prefix(INSTEAD).and_then(|old| old.parse().ok()))
+    let Some(old) = rest.strip_prefix(INSTEAD) else {
+        return rest.is_empty().then_some(None);
+    };
+    let line: toml_edit::DocumentMut = format!("old = {old}\n").parse().ok()?;
+    line.get("old")?.as_value().cloned().map(Some)
 }
 
 /// What of the profile `[clusters.NAME]` of the user's file setup has written.
@@ -139,8 +166,8 @@ pub fn setup_wrote(path: &Path, name: &str) -> Result<Wrote, Error> {
 fn wrote(profile: &toml_edit::Item) -> Wrote {
     let made = profile.as_table().is_some_and(|table| {
         let prefix = table.decor().prefix().and_then(|raw| raw.as_str());
-        let of_setup = |(key, _): (&str, _)| ["login", "qdebug"].contains(&key);
-        prefix.unwrap_or_default().contains(MADE) && table.iter().all(of_setup)
+        prefix.unwrap_or_default().trim() == MADE
+            && table.iter().all(|(key, _)| is_of_setup(table, key))
     });
     let path = profile.get("qdebug").and_then(toml_edit::Item::as_value);
     match path.and_then(pointed) {
@@ -148,6 +175,16 @@ fn wrote(profile: &toml_edit::Item) -> Wrote {
         Some(_) => Wrote::Path,
         None => Wrote::Nothing,
     }
+}
+
+/// Whether a key is one that setup writes, and the user has put no comment to it.
+fn is_of_setup(table: &toml_edit::Table, key: &str) -> bool {
+    let above = table.key(key).and_then(|key| key.leaf_decor().prefix());
+    let above = above.and_then(|raw| raw.as_str()).unwrap_or_default();
+    let value = table.get(key).and_then(toml_edit::Item::as_value);
+    let is_plain = |value| suffix(value).trim().is_empty() || matches!(pointed(value), Some(None));
+    let behind = value.is_some_and(is_plain);
+    ["login", "qdebug"].contains(&key) && above.trim().is_empty() && behind
 }
 
 /// Takes what setup has written of `[clusters.NAME]` out of the user's file; one that is gone is the
@@ -186,8 +223,7 @@ pub fn forget_profile(path: &Path, name: &str) -> Result<Wrote, Error> {
                 let old = profile.get("qdebug").and_then(toml_edit::Item::as_value);
                 match old.and_then(pointed).flatten() {
                     Some(old) => {
-                        let old = toml_edit::Item::Value(old.decorated(" ", ""));
-                        profile.insert("qdebug", old);
+                        profile.insert("qdebug", toml_edit::Item::Value(old));
                     }
                     None => {
                         profile.remove("qdebug");
@@ -223,7 +259,11 @@ fn document(path: &Path) -> Result<toml_edit::DocumentMut, Error> {
 }
 
 fn write(path: &Path, document: &toml_edit::DocumentMut) -> Result<(), Error> {
-    replace(path, &document.to_string()).map_err(|source| Error::Write {
+    let text = document.to_string();
+    // Whatever the user's file looks like, what comes out of it can be read again.
+    let read: Result<toml_edit::DocumentMut, toml_edit::TomlError> = text.parse();
+    read.map_err(|error| cannot(path)(error.to_string()))?;
+    replace(path, &text).map_err(|source| Error::Write {
         path: path.to_owned(),
         source,
     })
@@ -259,26 +299,36 @@ mod tests {
     use super::super::Config;
     use super::*;
 
+    fn new<'a>(name: &'a str, login: &'a str, by: KeptBy) -> NewProfile<'a> {
+        NewProfile {
+            name,
+            login,
+            qdebug: None,
+            by,
+            becomes_default: true,
+        }
+    }
+
     #[test]
     fn a_profile_is_added_and_what_was_there_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sub/config.toml");
-        assert!(keep_profile(&path, "lab", "al@host", None, KeptBy::Setup).unwrap());
+        assert!(keep_profile(&path, new("lab", "al@host", KeptBy::Setup)).unwrap());
         let mine = "# mine\nhome = '/x' # here\n\n";
         let text = format!("{mine}{}", std::fs::read_to_string(&path).unwrap());
         std::fs::write(&path, text).unwrap();
         assert!(
             !keep_profile(
                 &path,
-                "two",
-                "b@c",
-                Some(Path::new("/opt/q d")),
-                KeptBy::Connect
+                NewProfile {
+                    qdebug: Some(Path::new("/opt/q d")),
+                    ..new("two", "b@c", KeptBy::Connect)
+                }
             )
             .unwrap()
         );
-        assert!(keep_profile(&path, "lab", "al@host", None, KeptBy::Setup).unwrap());
-        let again = keep_profile(&path, "lab", "bob@elsewhere", None, KeptBy::Setup).unwrap_err();
+        assert!(keep_profile(&path, new("lab", "al@host", KeptBy::Setup)).unwrap());
+        let again = keep_profile(&path, new("lab", "bob@elsewhere", KeptBy::Setup)).unwrap_err();
         assert!(matches!(again, Error::Edit { .. }), "{again:?}");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(mine), "{text}");
@@ -296,7 +346,7 @@ mod tests {
         let mine = "# mine\nhome = '/x' # here\n";
         std::fs::write(&path, mine).unwrap();
         assert_eq!(forget_profile(&path, "lab").unwrap(), Wrote::Absent);
-        keep_profile(&path, "lab", "al@host", None, KeptBy::Setup).unwrap();
+        keep_profile(&path, new("lab", "al@host", KeptBy::Setup)).unwrap();
         for name in ["lab", "two"] {
             point_profile(&path, name, "al@host", Path::new("/opt/q d")).unwrap();
             let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
@@ -316,7 +366,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         let text = || std::fs::read_to_string(&path).unwrap();
-        keep_profile(&path, "kept", "al@host", None, KeptBy::Connect).unwrap();
+        keep_profile(&path, new("kept", "al@host", KeptBy::Connect)).unwrap();
         let kept = text();
         assert_eq!(forget_profile(&path, "kept").unwrap(), Wrote::Nothing);
         assert_eq!(text(), kept);
@@ -325,6 +375,7 @@ mod tests {
         for mine in [
             "[clusters.kept]\nlogin = \"a@b\"\n",
             "[clusters.kept]\nqdebug = \"/my q\\\"\"\nlogin = \"a@b\" # mine\n",
+            "[clusters.kept]\nqdebug = \"/my\"  # the group's\nlogin = \"a@b\"\n",
         ] {
             std::fs::write(&path, mine).unwrap();
             for to in ["/new", "/newer"] {
@@ -340,10 +391,32 @@ mod tests {
 
         // One that the user has added to is the user's.
         std::fs::write(&path, "").unwrap();
-        keep_profile(&path, "lab", "a@b", None, KeptBy::Setup).unwrap();
+        keep_profile(&path, new("lab", "a@b", KeptBy::Setup)).unwrap();
         std::fs::write(&path, format!("{}scratch = \"/s\"\n", text())).unwrap();
         assert_eq!(forget_profile(&path, "lab").unwrap(), Wrote::Nothing);
         assert!(text().contains("scratch"));
+        let commented =
+            "# of mine\n# made by `qdebug setup`; `qdebug setup --remove` takes it away\n";
+        for theirs in [
+            format!("{commented}[clusters.lab]\nlogin = \"a@b\"\n"),
+            format!("\n{MADE}\n[clusters.lab]\nlogin = \"a@b\" # mine\n"),
+            format!("\n{MADE}\n[clusters.lab]\nlogin = \"a@b\"\n# mine\nqdebug = \"/q\"\n"),
+        ] {
+            std::fs::write(&path, &theirs).unwrap();
+            assert_eq!(forget_profile(&path, "lab").unwrap(), Wrote::Nothing);
+            assert_eq!(text(), theirs);
+        }
+
+        // In one line there is no room for what was there before.
+        for line in [
+            "[clusters]\nlab = { login = \"a@b\" }\n",
+            "clusters = { lab = { login = \"a@b\" } }\n",
+        ] {
+            std::fs::write(&path, line).unwrap();
+            let refused = point_profile(&path, "lab", "a@b", Path::new("/new")).unwrap_err();
+            assert!(refused.to_string().contains("[clusters.lab]"), "{refused}");
+            assert_eq!(text(), line);
+        }
     }
 
     #[test]

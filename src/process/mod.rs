@@ -173,8 +173,7 @@ impl Program {
         self
     }
 
-    /// Keeps Ctrl-C on the terminal from it, on which it may ask a person all the same: a program
-    /// in a process group of its own could not.
+    /// Keeps Ctrl-C on the terminal from it. Not for one that asks a person there, who could not say no.
     #[must_use]
     pub fn deaf_to_keyboard(mut self) -> Self {
         self.deaf = true;

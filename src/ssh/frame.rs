@@ -12,6 +12,10 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 /// How much noise there may be before a mark that is waited for, in bytes.
 const NOISE: u64 = 256 * 1024;
 
+/// A line that is longer is no mark, and what of its end may begin one, in bytes.
+const LINE: usize = 64 * 1024;
+const KEPT: usize = 128;
+
 /// A frame being read.
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -55,8 +59,8 @@ impl Frame {
         self.status
     }
 
-    /// Takes what arrived and gives what of it is answer. Whole lines come out at once, the last
-    /// one when its end or the end mark has come.
+    /// Takes what arrived and gives what of it is answer. Lines come out whole, the last one when its
+    /// end or the end mark has come; very long ones in pieces.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut answer = Vec::new();
         for &byte in bytes {
@@ -66,6 +70,8 @@ impl Frame {
             self.line.push(byte);
             if byte == b'\n' {
                 self.take_line(&mut answer);
+            } else if self.line.len() == LINE {
+                self.take_piece(&mut answer);
             }
         }
         answer
@@ -78,6 +84,15 @@ impl Frame {
             self.take_line(&mut answer);
         }
         answer
+    }
+
+    /// Takes of a long line what cannot be part of a mark at its end any more.
+    fn take_piece(&mut self, answer: &mut Vec<u8>) {
+        let rest = self.line.split_off(LINE - KEPT);
+        let piece = std::mem::replace(&mut self.line, rest);
+        if self.begun {
+            answer.extend_from_slice(&piece);
+        }
     }
 
     fn take_line(&mut self, answer: &mut Vec<u8>) {
@@ -128,6 +143,19 @@ pub(super) async fn begins(output: &mut (impl AsyncBufRead + Unpin), hex: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_without_an_end_fills_no_memory_and_hides_no_mark() {
+        let mut frame = Frame::with("ab".to_owned());
+        let flood = vec![b'x'; 10 * LINE + 7];
+        assert!(frame.feed(&flood).is_empty() && frame.line.len() < LINE);
+        assert!(frame.feed(b"qdebug-frame-ab begin\n").is_empty());
+        let mut answer = frame.feed(&flood);
+        assert!(frame.line.len() < LINE);
+        answer.extend(frame.feed(b"\nqdebug-frame-ab end 3\n"));
+        assert!(answer == [&flood[..], b"\n"].concat());
+        assert_eq!(frame.status(), Some(3));
+    }
 
     fn read(text: &str) -> (String, Option<i32>) {
         let mut frame = Frame::with("ab".into());

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::error::Error;
@@ -33,12 +34,24 @@ const SAY: Duration = Duration::from_secs(10);
 /// How many bytes the file has, at most: a port, a blank, the token.
 const FILE: u64 = 64;
 
-/// An open gate; closed when dropped.
+/// How many may be at it at once, with the token or not yet: anybody on this machine can knock.
+const MOST: usize = 16;
+
+/// How long it rests where the system lets nobody in.
+const REST: Duration = Duration::from_millis(100);
+
+/// A gate; what goes through it ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Gate {
-    file: NamedTempFile,
     refused: Arc<Mutex<Option<String>>>,
     _serving: JoinSet<()>,
+}
+
+/// The way in: it is open until this is dropped, and the file with its token is there as long.
+#[derive(Debug)]
+pub(super) struct Entry {
+    file: NamedTempFile,
+    _open: oneshot::Sender<()>,
 }
 
 impl Gate {
@@ -46,7 +59,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Listen`].
-    pub(super) async fn open(trunk: Arc<Trunk>, node: &Node) -> Result<Self, Error> {
+    pub(super) async fn open(trunk: Arc<Trunk>, node: &Node) -> Result<(Self, Entry), Error> {
         let listen = |source| Error::Listen { port: 0, source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(listen)?;
@@ -67,11 +80,21 @@ impl Gate {
             host: node.address.to_string(),
             port: node.port,
         };
+        let (open, mut closed) = oneshot::channel();
         serving.spawn({
             let refused = Arc::clone(&refused);
             async move {
                 let mut carried = JoinSet::new();
-                while let Ok((stream, _)) = listener.accept().await {
+                loop {
+                    let accepted = tokio::select! {
+                        _ = &mut closed => break,
+                        Some(_) = carried.join_next() => continue,
+                        accepted = listener.accept(), if carried.len() < MOST => accepted,
+                    };
+                    let Ok((stream, _)) = accepted else {
+                        tokio::time::sleep(REST).await;
+                        continue;
+                    };
                     let (trunk, wanted) = (Arc::clone(&trunk), wanted.clone());
                     let (token, refused) = (token.clone(), Arc::clone(&refused));
                     carried.spawn(async move {
@@ -83,15 +106,25 @@ impl Gate {
                         }
                     });
                 }
+                drop(listener);
+                while carried.join_next().await.is_some() {}
             }
         });
-        Ok(Self {
-            file,
+        let gate = Self {
             refused,
             _serving: serving,
-        })
+        };
+        Ok((gate, Entry { file, _open: open }))
     }
 
+    /// Why the far side could not go on, where it said so.
+    pub(super) fn refused(&self) -> Option<String> {
+        let refused = self.refused.lock();
+        refused.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Entry {
     /// What ssh is to run to go through.
     ///
     /// # Errors
@@ -99,12 +132,6 @@ impl Gate {
     pub(super) fn proxy(&self, qdebug: &PlainPath) -> Result<String, Error> {
         let file = PlainPath::new(self.file.path())?;
         Ok(format!("{} gate {}", qdebug.quoted(), file.quoted()))
-    }
-
-    /// Why the far side could not go on, where it said so.
-    pub(super) fn refused(&self) -> Option<String> {
-        let refused = self.refused.lock();
-        refused.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

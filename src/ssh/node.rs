@@ -82,6 +82,8 @@ pub fn on_node(node: &Node, is_pinned: bool, words: &[String]) -> Result<Program
     let settings = [
         "BatchMode=yes",
         "ClearAllForwardings=yes",
+        "ForwardAgent=no",
+        "ForwardX11=no",
         "ConnectTimeout=20",
         // What would stay in the background would hold our pipes open.
         "ControlPath=none",

@@ -81,7 +81,7 @@ pub(super) enum Pipe {
         /// The relay.
         relay: Relay,
         /// Dropping it ends the command.
-        _child: Child,
+        _child: Box<Child>,
         /// The master, and which socket that had.
         master: Master,
         socket: Option<u64>,
@@ -172,7 +172,7 @@ impl Pipe {
         if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
             return Ok(Self::Master {
                 relay: Relay::over(output, input),
-                _child: child,
+                _child: Box::new(child),
                 master: master.clone(),
                 socket: inode(master),
             });

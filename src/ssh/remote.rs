@@ -13,6 +13,9 @@ use super::said::keep_end;
 use super::trunk::Ask;
 use super::word::Destination;
 
+/// How much a command may answer, in bytes.
+const ANSWER: usize = 16 << 20;
+
 /// Where qdebug is looked for on a cluster that no profile describes: for `sh`, on one line.
 const PROBE: &str = r#"for q in "$(command -v qdebug)" "$HOME/.local/bin/qdebug" /usr/local/bin/qdebug; do case $q in /*) if [ -f "$q" ] && [ -x "$q" ]; then echo "qdebug-frame-$0 begin"; echo "$q"; echo "qdebug-frame-$0 end 0"; exit 0; fi;; esac; done; echo "qdebug-frame-$0 begin"; echo "qdebug-frame-$0 end 1""#;
 
@@ -219,12 +222,20 @@ impl Remote {
         stdin: Option<&[u8]>,
     ) -> Result<Answer, Error> {
         let mut stdout = Vec::new();
-        let mut keep = |piece: &[u8]| stdout.extend_from_slice(piece);
+        let mut keep = |piece: &[u8]| {
+            // One byte above tells that there was more.
+            let room = (ANSWER + 1).saturating_sub(stdout.len());
+            stdout.extend_from_slice(&piece[..piece.len().min(room)]);
+        };
         let mut answer = if self.client.has_trunk(&self.login) {
             self.by_trunk(frame, words, stdin, &mut keep).await?
         } else {
             self.by_master(frame, words, stdin, &mut keep).await?
         };
+        if stdout.len() > ANSWER {
+            let detail = format!("it answered more than {ANSWER} bytes");
+            return Err(self.no_answer(words, Some(answer.status), &detail, ""));
+        }
         answer.stdout = String::from_utf8_lossy(&stdout).into_owned();
         Ok(answer)
     }

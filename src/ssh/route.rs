@@ -3,6 +3,7 @@
 //! A connection should cost one handshake, lose no byte when a hop has died, and pass an end of one
 //! direction on while the other goes on. How a master and how a relay do that is told there.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -132,9 +133,10 @@ impl Tunnel {
             match self.pipe().await {
                 Some(_) if self.is_lost.swap(false, Ordering::Relaxed) => return Event::Back,
                 Some(pipe) => {
-                    let error = pipe.ended().await;
                     // One that another was put in the place of is no loss.
-                    if !pipe.is_left() {
+                    if let Some(error) = self.end_of(&pipe).await
+                        && !pipe.is_left()
+                    {
                         self.is_lost.store(true, Ordering::Relaxed);
                         return Event::Lost(error);
                     }
@@ -146,6 +148,23 @@ impl Tunnel {
                         return Event::Back;
                     }
                 }
+            }
+        }
+    }
+
+    /// Why a relay has ended; nothing as soon as another carries what comes anew: the old one must not
+    /// be held then, since it ends with the last that it carries.
+    async fn end_of(&self, pipe: &Arc<Pipe>) -> Option<Error> {
+        let mut ended = pin!(pipe.ended());
+        loop {
+            tokio::select! {
+                error = &mut ended => return Some(error),
+                () = self.dialled_anew.notified() => {}
+            }
+            let now = self.pipe().await;
+            let is_another = now.is_some_and(|now| !Arc::ptr_eq(&now, pipe));
+            if is_another && (pipe.is_left() || pipe.is_open()) {
+                return None;
             }
         }
     }

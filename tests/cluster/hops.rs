@@ -96,7 +96,10 @@ fn a_second_factor_is_asked_for_once() {
     // Without a terminal nobody is asked, and told what to do.
     Host::Laptop.run(&connect).fails(
         6,
-        &["Permission denied", "run `qdebug connect` in a terminal"],
+        &[
+            "Permission denied",
+            "run `qdebug connect --on alice@login:2230` in a terminal",
+        ],
     );
     assert_eq!(SecondFactor::asked(), "");
 

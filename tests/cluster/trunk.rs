@@ -122,7 +122,7 @@ fn a_second_factor_is_asked_for_once_for_all_that_goes_through_connect() {
     // Without a terminal nobody is asked, and told what to do.
     Host::Laptop
         .run(&connect)
-        .fails(6, &["run `qdebug connect` in a terminal"]);
+        .fails(6, &["run `qdebug connect --on trunk-factor` in a terminal"]);
     assert_eq!(SecondFactor::asked(), "");
     let person = [
         &["python3", "-c", PERSON, "open sesame,314159"],

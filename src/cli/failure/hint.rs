@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-/// The commands that take `--on`, where they are named.
+/// The commands that take `--on`, where they are named; setup names its cluster itself.
 static COMMAND: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let commands = "connect|list|status|logs|stop|ssh|forward|debug|up|gpus|doctor|setup";
+    let commands = "connect|list|status|logs|stop|ssh|forward|debug|up|gpus|doctor";
     Regex::new(&format!(r"\bqdebug ({commands})\b")).ok()
 });
 
@@ -51,6 +51,7 @@ mod tests {
             ),
             ("ssh qdebug-otter", "ssh qdebug-otter"),
             ("qdebug listing", "qdebug listing"),
+            ("qdebug setup al@lab", "qdebug setup al@lab"),
         ] {
             assert_eq!(with_on(hint, "lab"), told);
         }

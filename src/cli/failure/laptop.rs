@@ -70,10 +70,10 @@ impl From<laptop::Error> for Failure {
                 };
                 failure(Exit::Image)
                     .hint(format!("add it to the image: RUN pip install {package}"))
-                    .hint(
+                    .hint(format!(
                         "or install it where there is internet, into your folder of this image: \
-                         pip install --user in a session on such a node",
-                    )
+                         pip install --user {package} in a session on such a node"
+                    ))
             }
             E::NobodyListens { port } => failure(Exit::Failed)
                 .hint(format!(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::there::{Placed, There};
+use super::there::There;
 use super::{done, laptop_id, scripts, there};
 use crate::laptop::cluster::Cluster;
 use crate::laptop::error::Error;
@@ -56,9 +56,14 @@ impl TakeBack {
             line,
             laptop,
         };
-        if let Some(Placed { path, .. }) = &there.binary {
+        // One that is gone is none.
+        if let Some(placed) = there.binary.as_ref().filter(|it| it.sum_now.is_some()) {
+            let path = &placed.path;
             let others = others(&there, back.line.as_deref(), back.laptop.as_deref());
             let stays = match others {
+                _ if !placed.is_ours() => {
+                    Some("it was changed since setup put it there".to_owned())
+                }
                 false => in_use(client, login, prompt, path).await?,
                 true => Some("another laptop was set up, which uses it".to_owned()),
             };

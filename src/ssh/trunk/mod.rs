@@ -312,8 +312,8 @@ impl Client {
         node: &Node,
         prompt: Prompt,
     ) -> Result<(Arc<Trunk>, Gate), Error> {
-        let gate = Gate::open(Arc::clone(via), node).await?;
-        let to = node.arguments(Some(&gate.proxy(&self.own_qdebug()?)?));
+        let (gate, entry) = Gate::open(Arc::clone(via), node).await?;
+        let to = node.arguments(Some(&entry.proxy(&self.own_qdebug()?)?));
         let host = format!("{}@{}", node.user, node.name);
         let shell = match (self.shell_at(&host, &to, prompt).await, gate.refused()) {
             // All that ssh knows is that its ProxyCommand has ended.
@@ -323,6 +323,8 @@ impl Client {
             }),
             (shell, _) => shell,
         };
+        // It is through, and nobody else is to come.
+        drop(entry);
         let trunk = shell?.into_trunk(&via.qdebug).await?;
         Ok((Arc::new(trunk), gate))
     }

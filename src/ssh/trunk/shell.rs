@@ -42,12 +42,14 @@ const LINE: usize = 76;
 
 /// Settings of every trunk. Forwardings of the user's configuration belong to their own
 /// connections; a network that died must be noticed.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 10] = [
     "ControlMaster=no",
     "ControlPath=none",
     "ServerAliveInterval=15",
     "ServerAliveCountMax=3",
     "ClearAllForwardings=yes",
+    "ForwardAgent=no",
+    "ForwardX11=no",
     "RemoteCommand=none",
     "RequestTTY=no",
     "PermitLocalCommand=no",
@@ -100,8 +102,13 @@ impl Shell {
                 program.args(["-o", setting])
             })
             .args(to)
-            .arg("sh")
-            .deaf_to_keyboard();
+            .arg("sh");
+        // Where it asks a person, Ctrl-C is an answer: an ssh that ignored it would go on without one,
+        // and the cluster would count that as a wrong password.
+        let program = match with_person {
+            true => program,
+            false => program.deaf_to_keyboard(),
+        };
         let command = program.shown();
         let lost = || Error::Lost {
             host: host.clone(),
