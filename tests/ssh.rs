@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)] // A test.
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 mod support;
 
 use std::fs;
@@ -15,9 +17,10 @@ use std::time::{Duration, Instant};
 use qdebug::process::Program;
 use qdebug::ssh::{Destination, Error, Event, Listener, Prompt, Remote, Route, Tunnel};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use common::{Bench, block_on, login, ok};
+use server::{ask, upper_case_server};
 
 /// Ends a master as a broken network would: with SIGKILL.
 async fn kill(socket: &Path) {
@@ -26,36 +29,6 @@ async fn kill(socket: &Path) {
     // `Master running (pid=123)`
     let pid: String = output.stderr.chars().filter(char::is_ascii_digit).collect();
     ok(Program::new("kill").args(["-9", &pid])).await;
-}
-
-/// A server that sends back, upper case, what it has read to its end.
-async fn upper_case_server() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = socket.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = socket.accept().await {
-            tokio::spawn(async move {
-                let mut text = Vec::new();
-                stream.write_all(b"SSH-2.0-test\n").await.unwrap();
-                let _ = stream.read_to_end(&mut text).await;
-                let _ = stream.write_all(&text.to_ascii_uppercase()).await;
-            });
-        }
-    });
-    port
-}
-
-async fn ask(port: u16, text: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let mut answer = Vec::new();
-    // The server answers after our end: half a close must pass, and no more than half.
-    let _ = stream.write_all(text).await;
-    let _ = stream.shutdown().await;
-    let read = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(Duration::from_secs(20), read)
-        .await
-        .expect("the end did not come");
-    answer
 }
 
 #[test]

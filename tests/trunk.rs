@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test.
 
 mod common;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use common::{Bench, block_on, login, ok};
+use server::{ask, upper_case_server};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const HELP: [&str; 2] = ["help", "exit-codes"];
@@ -44,35 +47,6 @@ fn remote(client: &Client, qdebug: &str) -> Remote {
 fn tunnel(client: &Client, port: u16) -> Arc<Tunnel> {
     let route = Route::Login(login());
     Tunnel::by(client.clone(), route, port, Prompt::Never, Some(QDEBUG))
-}
-
-/// A server that sends back, upper case, what it has read to its end.
-async fn upper_case_server() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = socket.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = socket.accept().await {
-            tokio::spawn(async move {
-                let mut text = Vec::new();
-                stream.write_all(b"SSH-2.0-test\n").await.unwrap();
-                let _ = stream.read_to_end(&mut text).await;
-                let _ = stream.write_all(&text.to_ascii_uppercase()).await;
-            });
-        }
-    });
-    port
-}
-
-async fn ask(port: u16, text: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.write_all(text).await;
-    let _ = stream.shutdown().await;
-    let read = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(LIMIT, read)
-        .await
-        .expect("the end did not come");
-    answer
 }
 
 #[test]
@@ -282,6 +256,26 @@ fn one_that_dies_is_dialled_again_and_told_once() {
     });
 }
 
+/// Waits until it is so.
+async fn within(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let so = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(LIMIT, so).await;
+    waited.unwrap_or_else(|_| panic!("{what} did not come"));
+}
+
+/// Files of gates that are open on this machine.
+fn gates() -> Vec<std::ffi::OsString> {
+    let files = fs::read_dir(std::env::temp_dir()).unwrap();
+    let names = files.filter_map(|file| Some(file.ok()?.file_name()));
+    names
+        .filter(|name| name.to_string_lossy().starts_with("qdebug-gate-"))
+        .collect()
+}
+
 #[test]
 fn one_that_is_silent_is_left_to_what_it_carries_and_another_dialled() {
     block_on(async {
@@ -308,6 +302,8 @@ fn one_that_is_silent_is_left_to_what_it_carries_and_another_dialled() {
             let mut rest = Vec::new();
             let _ = tokio::time::timeout(LIMIT, old.read_to_end(&mut rest)).await;
             assert_eq!(rest, b"OLD");
+            // With the last that it carries it ends.
+            within("the old one's end", async || sshs(&bench).await.len() == 1).await;
         };
         tokio::select! {
             () = listener.serve(&tunnel, |event| panic!("{event:?}")) => {}
@@ -360,6 +356,8 @@ fn a_node_behind_login_is_reached_with_the_keys_of_here() {
             let all = (0..10).map(|_| ask(port, b"many"));
             let all = futures_util::future::join_all(all).await;
             assert!(all.iter().all(|answer| answer == b"SSH-2.0-test\nMANY"));
+            // The way in is closed behind who is through, whose token nobody needs any more.
+            within("the gate's end", async || gates().is_empty()).await;
             // A node that is gone is dialled again over the same login.
             bench.cut_last().await;
             assert_eq!(ask(port, b"again").await, b"SSH-2.0-test\nAGAIN");

@@ -254,6 +254,20 @@ mod tests {
     }
 
     #[test]
+    fn a_users_profile_of_the_same_login_takes_what_it_leaves_out_from_the_sites() {
+        let site = "[clusters.lab]\nlogin = 'al@host'\nmasters = false\nreach = ['port']\n";
+        let user = |login: &str| format!("[clusters.lab]\nlogin = '{login}'\nreach = ['exec']\n");
+        let config = read(site, &user("al@host")).unwrap();
+        let lab = config.profile("lab").unwrap();
+        assert_eq!(lab.masters, Some(false));
+        assert_eq!(lab.reach.as_deref(), Some(&["exec".to_owned()][..]));
+        assert_eq!(config.logins_without_masters(), ["al@host"]);
+        // Another login is another cluster.
+        let config = read(site, &user("bob@elsewhere")).unwrap();
+        assert_eq!(config.profile("lab").unwrap().masters, None);
+    }
+
+    #[test]
     fn the_users_file_beats_the_sites_key_by_key() {
         let config = read(
             "node_dir = '/scratch'\n[submit]\nqueue = 'gpu'\nimage = 'a'\n",

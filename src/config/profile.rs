@@ -340,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn the_sites_default_stays_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let new = NewProfile {
+            becomes_default: false,
+            ..new("two", "b@c", KeptBy::Setup)
+        };
+        assert!(!keep_profile(&path, new).unwrap());
+        point_profile(&path, "lab", "al@host", Path::new("/q")).unwrap();
+        let config = Config::read(Path::new("/none"), Some(&path)).unwrap();
+        assert_eq!(config.default_cluster(), None);
+        assert_eq!(config.profiles(), ["lab", "two"]);
+    }
+
+    #[test]
     fn a_profile_is_pointed_elsewhere_and_forgotten_with_the_rest_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");

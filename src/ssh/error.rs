@@ -173,6 +173,19 @@ impl Error {
         }
     }
 
+    /// The same error of a way that has not begun, over which no command has gone.
+    pub(super) fn of_no_beginning(self) -> Self {
+        match self {
+            Self::Lost { ref host, .. }
+            | Self::NoAnswer { ref host, .. }
+            | Self::TimedOut { ref host, .. } => Self::Unreachable {
+                host: host.clone(),
+                detail: self.to_string(),
+            },
+            error => error,
+        }
+    }
+
     pub(super) fn file(
         doing: &'static str,
         path: impl Into<PathBuf>,
@@ -234,6 +247,24 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_not_begun_has_done_nothing() {
+        let (host, command) = ("lab".to_owned(), "qdebug trunk".to_owned());
+        let limit = std::time::Duration::from_secs(40);
+        let error = Error::TimedOut {
+            host,
+            command,
+            limit,
+        };
+        assert!(error.is_of_the_way());
+        let error = error.of_no_beginning();
+        assert!(
+            matches!(&error, Error::Unreachable { host, .. } if host == "lab"),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("qdebug trunk") && !error.is_of_the_way());
+    }
 
     #[test]
     fn ssh_is_understood() {

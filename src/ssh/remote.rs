@@ -148,6 +148,11 @@ impl Remote {
     ) -> Result<Answer, Error> {
         let (frame, words) = self.framed(args);
         if self.client.has_trunk(&self.login) {
+            let begun = self
+                .client
+                .trunk(&self.login, &self.qdebug, self.prompt)
+                .await;
+            begun.map_err(Error::of_no_beginning)?;
             return self.exchange_once(frame, &words, Some(stdin), limit).await;
         }
         #[cfg(unix)]

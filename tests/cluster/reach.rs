@@ -109,12 +109,7 @@ fn nested_where_login_forwards_nothing() {
     let numbers: Vec<String> = (1..=20).map(|n: u32| n.to_string()).collect();
     assert_eq!(Host::Laptop.sh(&many).ok().text(), numbers.join(" "));
     assert_eq!(Host::Login.sh(&pipes).ok().text(), "1");
-    let copy = format!(
-        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
-         scp -q big {alias}:reach-big; scp -q {alias}:reach-big back; cmp big back
-         ssh {alias} rm reach-big"
-    );
-    Host::Laptop.sh(&copy).ok();
+    copies_there_and_back(&session);
 
     // A relay that dies is begun anew.
     let port = session.status()["details"]["port"].to_string();
@@ -179,6 +174,18 @@ impl Drop for Closed {
     }
 }
 
+/// A file into the session and out of it again, over what leads there.
+#[track_caller]
+fn copies_there_and_back(session: &Session) {
+    let name = &session.name;
+    let copy = format!(
+        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
+         scp -q big qdebug-{name}:{name}; scp -q qdebug-{name}:{name} back; cmp big back
+         ssh qdebug-{name} rm {name}"
+    );
+    Host::Laptop.sh(&copy).ok();
+}
+
 pub(crate) const NO_KEY: (&str, &str) = ("ssh", "alice@node: Permission denied (publickey).");
 
 pub(crate) const NO_STEP: (&str, &str) =
@@ -195,13 +202,7 @@ fn exec_where_no_key_leads_to_a_node() {
     }
     assert!(ran.ok().err.contains("exec"));
     assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
-    let alias = format!("qdebug-{}", session.name);
-    let copy = format!(
-        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
-         scp -q big {alias}:reach-exec; scp -q {alias}:reach-exec back; cmp big back
-         ssh {alias} rm reach-exec"
-    );
-    Host::Laptop.sh(&copy).ok();
+    copies_there_and_back(&session);
     // A step that is over is no end of the job.
     assert_eq!(session.status()["state"], "ready");
 }
@@ -286,13 +287,7 @@ fn port_where_login_forwards_to_nothing_else() {
     door.connect(&session, &["--detach"]).ok();
     door.led_by("port");
     assert_eq!(session.ssh(&["id -un"]).ok().text(), "alice");
-    let alias = format!("qdebug-{}", session.name);
-    let copy = format!(
-        "set -e; cd \"$(mktemp -d)\"; head -c 20000000 /dev/urandom > big
-         scp -q big {alias}:reach-port; scp -q {alias}:reach-port back; cmp big back
-         ssh {alias} rm reach-port"
-    );
-    Host::Laptop.sh(&copy).ok();
+    copies_there_and_back(&session);
 
     // The site's order rules, and the user's profile before it.
     closed.site("reach = [\"jump\"]");

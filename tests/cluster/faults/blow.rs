@@ -70,7 +70,7 @@ impl Blow {
     pub(super) fn prepare(self) -> &'static str {
         match self {
             Self::NodeDiskFull => {
-                "mkdir -p /var/tmp/qdebug-2001 &&
+                "install -d -o 2001 -g 2001 -m 700 /var/tmp/qdebug-2001 &&
                  mount -t tmpfs -o size=40m,uid=2001,gid=2001,mode=700 full /var/tmp/qdebug-2001"
             }
             _ => "true",
