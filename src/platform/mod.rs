@@ -16,7 +16,7 @@
 mod system;
 
 pub use system::{
-    Interrupts, ask_to_end, closing, data_folder, for_ssh, group_of_its_own, is_alive,
+    Interrupts, ask_to_end, closing, data_folder, for_ssh, group_of_its_own, is_alive, is_unread,
     make_private_folder, may_run, names_of_program, signal_of, try_lock, user_and_host,
     without_waiting,
 };

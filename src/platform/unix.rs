@@ -3,12 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use etcetera::BaseStrategy;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
@@ -46,6 +48,16 @@ impl Interrupts {
             _ = self.hangup.recv() => Interrupt::Outside,
         }
     }
+}
+
+/// Whether what is written there reaches nobody any more: the other end of a pipe or of a connection
+/// is closed, or the terminal hung up. A file or a device is never told to be so.
+pub fn is_unread(out: impl AsFd) -> bool {
+    // These two are told unasked.
+    let gone = PollFlags::HUP | PollFlags::ERR;
+    let mut polled = [PollFd::new(&out, PollFlags::empty())];
+    matches!(poll(&mut polled, Some(&Timespec::default())), Ok(1..))
+        && polled[0].revents().intersects(gone)
 }
 
 /// Takes the lock of a lock file, made when missing; `None` when somebody else holds it. It is held
