@@ -341,3 +341,30 @@ fn a_wait_tells_each_change_once() {
 fn lines_about<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.lines().filter(move |line| line.starts_with(start))
 }
+
+/// Behind an ssh without a terminal its end, and behind `| head` that one's, is all that is seen of
+/// somebody's having enough.
+#[test]
+fn what_nobody_reads_any_more_is_neither_followed_nor_waited_for() {
+    let login = waits();
+    login.submitted();
+    let logs = login.start(&["logs", "--follow", "otter"]);
+    let wait = login.start(&[
+        "submit", "--name", "heron", "-g", "none", "-w", "1h", "-i", "debian", "--wait",
+    ]);
+    for (mut child, code) in [(logs, 0), (wait, 130)] {
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(child.try_wait().unwrap().is_none());
+        drop((child.stdout.take(), child.stderr.take()));
+        let late = Instant::now() + Duration::from_secs(30);
+        let ended = loop {
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(Instant::now() < late, "it goes on");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert_eq!(ended.code(), Some(code));
+    }
+    assert!(!login.log().contains("scancel"), "{}", login.log());
+}

@@ -14,9 +14,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
+use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Interrupt;
+use super::{Interrupt, Reader, Writer};
 
 /// Listens for signals that ask this program to end; from then on they end nothing by themselves,
 /// in this whole process.
@@ -58,6 +59,22 @@ pub fn is_unread(out: impl AsFd) -> bool {
     let mut polled = [PollFd::new(&out, PollFlags::empty())];
     matches!(poll(&mut polled, Some(&Timespec::default())), Ok(1..))
         && polled[0].revents().intersects(gone)
+}
+
+/// This program's stdin and stdout, for a runtime. Where they are pipes, as behind an sshd, that reads
+/// and writes them itself: a thread for each read and write costs more than what it carries.
+pub fn stdio() -> (Reader, Writer) {
+    let reader = || pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?);
+    let writer = || pipe::Sender::from_owned_fd(io::stdout().as_fd().try_clone_to_owned()?);
+    let reader = reader().map_or_else(
+        |_| Box::new(tokio::io::stdin()) as Reader,
+        |pipe| Box::new(pipe),
+    );
+    let writer = writer().map_or_else(
+        |_| Box::new(tokio::io::stdout()) as Writer,
+        |pipe| Box::new(pipe),
+    );
+    (reader, writer)
 }
 
 /// Takes the lock of a lock file, made when missing; `None` when somebody else holds it. It is held
