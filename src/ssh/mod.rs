@@ -23,6 +23,7 @@
 //! | `remote` | qdebug's own commands on the login node |
 //! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
 //! | `access` | which keys of the user's are for a login node, and whether they let in |
+//! | `permissions` | what OpenSSH refuses because others may read or write it |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
@@ -49,6 +50,7 @@ pub mod known_hosts;
 mod link;
 mod listener;
 mod node;
+pub mod permissions;
 mod pipe;
 mod pump;
 mod quote;
