@@ -24,7 +24,7 @@
 //! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
 //! | `access` | which keys of the user's are for a login node, and whether they let in |
 //! | `permissions` | what OpenSSH refuses because others may read or write it |
-//! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
+//! | `config_file`, `include`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
 //! handshake costs 170 ms or more. Evidence: a command over a live master takes 8 ms, and a master
@@ -45,6 +45,7 @@ mod error;
 pub mod files;
 mod frame;
 mod gate;
+pub mod include;
 pub mod keys;
 pub mod known_hosts;
 mod link;
@@ -82,7 +83,7 @@ mod why;
 
 pub use access::UserKey;
 pub use client::{Client, NoMasters, Prompt};
-pub use error::Error;
+pub use error::{Error, ExpectedKey};
 pub use frame::Frame;
 pub use gate::go_through;
 pub use link::Route;

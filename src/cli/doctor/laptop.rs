@@ -11,7 +11,7 @@ use crate::laptop::setup::Version;
 use crate::laptop::{Cluster, Known, Paths};
 use crate::process::Program;
 use crate::session::{Rung, Verdict};
-use crate::ssh::{config_file, permissions as ssh_permissions};
+use crate::ssh::{include, permissions as ssh_permissions};
 
 pub(super) async fn look(setting: &Setting, global: &Global, ladder: &Ladder) {
     ladder.add(ssh().await);
@@ -79,7 +79,7 @@ fn ssh_version(said: &str) -> Rung {
 
 fn include(paths: &Paths) -> Rung {
     let name = "ssh config";
-    match config_file::plan_include(&paths.user_config, &paths.ssh_config) {
+    match include::plan_include(&paths.user_config, &paths.ssh_config) {
         Ok(None) => Rung::new(name, Verdict::Ok, "includes qdebug's own"),
         Ok(Some(_)) => Rung::new(
             name,
