@@ -10,7 +10,7 @@ use super::failure::with_on;
 use super::here::{LogTail, Login, tell_unreadable};
 use super::setting::Setting;
 use super::{Exit, Failure, output, show};
-use crate::session::Status;
+use crate::session::{Standing, Status};
 
 /// How often a log or an ending session is looked at again.
 const PACE: Duration = Duration::from_millis(500);
@@ -100,18 +100,7 @@ impl Stop {
         let patience = tokio::time::Instant::now() + STOP_WAIT;
         while !self.no_wait && !status.state.is_final() {
             if tokio::time::Instant::now() > patience {
-                return Err(Failure::new(
-                    Exit::Failed,
-                    format!(
-                        "{} has not ended within {} s",
-                        status.name,
-                        STOP_WAIT.as_secs()
-                    ),
-                )
-                .hint(format!(
-                    "`qdebug status {}` tells where it stands",
-                    status.name
-                )));
+                return Err(not_ended(&status));
             }
             tokio::time::sleep(PACE).await;
             status = login.status(status.name.as_str()).await?;
@@ -120,8 +109,37 @@ impl Stop {
     }
 }
 
+/// The session does not end: the request stands, and what is known of it is told.
+fn not_ended(status: &Status) -> Failure {
+    let what = format!(
+        "{} has not ended within {} s: {}",
+        status.name,
+        STOP_WAIT.as_secs(),
+        show::line(status)
+    );
+    let failure = Failure::new(Exit::Failed, what).hint(format!(
+        "`qdebug status {}` tells where it stands",
+        status.name
+    ));
+    match status.state {
+        Standing::Unknown => failure.hint(
+            "of a session that is unknown nothing may be left to stop: it counts as over once nothing \
+             was heard of it for ten minutes",
+        ),
+        _ => failure,
+    }
+}
+
 impl Logs {
+    /// What is followed by nobody any more is not followed.
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        tokio::select! {
+            () = output::unread(), if self.follow => Ok(0),
+            told = self.tell(global) => told,
+        }
+    }
+
+    async fn tell(&self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         if let Some(cluster) = setting.cluster(global).await? {
             cluster
@@ -168,4 +186,27 @@ fn print_new(logs: &mut [LogTail]) -> Result<bool, Failure> {
         }
     }
     Ok(printed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{JobWord, Record, samples};
+
+    #[test]
+    fn what_does_not_end_is_told_with_where_it_stands() {
+        let request = samples::request("otter");
+        let state = serde_json::from_value(serde_json::json!({
+            "token": request.token, "phase": "launching", "at": "2026-01-01T00:00:00Z",
+        }));
+        let state: crate::session::State = state.unwrap();
+        let record = Record::of_test(request, state);
+        let mut status = record.verdict(&JobWord::Forgotten, Timestamp::UNIX_EPOCH);
+        assert_eq!(not_ended(&status).hints().len(), 1);
+        status.state = Standing::Unknown;
+        let failure = not_ended(&status);
+        let told = failure.message();
+        assert!(told.contains("does not know job"), "{told}");
+        assert!(failure.hints()[1].contains("counts as over"));
+    }
 }

@@ -92,7 +92,7 @@ fn supplies(cluster: &Cluster, survey: &Survey, type_of: TypeOf<'_>) -> Vec<GpuS
     for job in survey.waiting.iter().flatten() {
         let (kind, empty) = of(named(&job.kind));
         let (supply, _) = found.entry(kind).or_insert(empty);
-        supply.queued = supply.queued.map(|queued| queued.saturating_add(1));
+        supply.queued = supply.queued.map(|queued| queued.saturating_add(job.count));
         supply.estimated_start = supply.estimated_start.max(job.start_estimate);
     }
     let mut supplies: Vec<GpuSupply> = found
@@ -136,6 +136,7 @@ mod tests {
     fn types_are_summed_up_under_the_catalogues_names() {
         let start = "2026-11-24T04:28:59Z".parse().ok();
         let waits = |kind: Option<&str>, start_estimate| WaitingJob {
+            count: 2,
             kind: kind.map(str::to_owned),
             start_estimate,
         };
@@ -167,9 +168,9 @@ mod tests {
         assert_eq!(
             shown,
             [
-                (Some("V100"), 2, 8, Some(3), 4, Some(2)),
+                (Some("V100"), 2, 8, Some(3), 4, Some(4)),
                 (Some("odd"), 1, 4, None, 0, Some(0)),
-                (None, 0, 0, Some(0), 0, Some(1)),
+                (None, 0, 0, Some(0), 0, Some(2)),
             ]
         );
         assert_eq!(told[0].estimated_start, start);

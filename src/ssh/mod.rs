@@ -13,6 +13,7 @@
 //! | `stdio` | a connection that is this process's own stdin and stdout |
 //! | `through`, `commands`, `replace` | what goes over masters, and their replacement |
 //! | `seen`, `silence` | hops that say nothing any more, and new ones in their place |
+//! | `watched` | a relay, and whether its far end still answers |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards; or over a trunk |
 //! | `gate` | a trunk's way on to a node, for an ssh of this machine |
@@ -64,6 +65,7 @@ mod silence;
 mod stdio;
 mod trunk;
 mod version;
+mod watched;
 mod word;
 
 #[cfg(unix)]

@@ -2,9 +2,9 @@
 //!
 //! | dialect | nodes | jobs |
 //! |---|---|---|
-//! | Slurm | `sinfo -N -O` | `squeue` |
+//! | Slurm | `sinfo -N -O` | `squeue --array` |
 //! | OpenPBS | `pbsnodes -a -F json` | `qstat -f -F json` |
-//! | Torque | `pbsnodes -x`, or `-a` where that is no XML | `qstat -f -x` |
+//! | Torque | `pbsnodes -x`, or `-a` where that is no XML | `qstat -f -t -x` |
 //!
 //! The argv and parsers of each dialect are pure; here they are run. What tools print is read as
 //! hostile: a node or job that is not understood is left out, a number that cannot be known is
@@ -39,9 +39,11 @@ pub struct NodeGpus {
     pub request: String,
 }
 
-/// A waiting job that asks for GPUs.
+/// A waiting job that asks for GPUs, or those of an array that wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingJob {
+    /// How many jobs this is: more than one of an array.
+    pub count: u32,
     /// The type in the scheduler's own word; any when `None`.
     pub kind: Option<String>,
     /// When the scheduler expects to start it.

@@ -71,8 +71,13 @@ pub(in crate::scheduler) fn parse_waiting(stdout: &str) -> Option<Vec<WaitingJob
         return Some(Vec::new());
     };
     let waiting = |job: &Value| {
-        let is_waiting = text(job.get("job_state")) == "Q";
-        let asked = job.get("Resource_List").filter(|_| is_waiting)?;
+        let waiting = match text(job.get("job_state")).as_str() {
+            "Q" => waiting_of_array(job).unwrap_or(1),
+            // An array that has begun.
+            "B" => waiting_of_array(job).unwrap_or(0),
+            _ => 0,
+        };
+        let asked = job.get("Resource_List").filter(|_| waiting > 0)?;
         let select = text(asked.get("select"));
         // `2:ncpus=1:ngpus=1:gpu_model=V100+1:ncpus=4`
         let pairs = || {
@@ -86,11 +91,20 @@ pub(in crate::scheduler) fn parse_waiting(stdout: &str) -> Option<Vec<WaitingJob
             return None;
         }
         Some(WaitingJob {
+            count: waiting,
             kind: model(pairs().map(|(key, value)| (key, value.to_owned()))).map(|(_, kind)| kind),
             start_estimate: estimate(job),
         })
     };
     Some(jobs.as_object()?.values().filter_map(waiting).collect())
+}
+
+/// How many jobs of an array wait, which `Queued:4 Running:2 Exiting:0 Expired:0` tells; `None` of a job
+/// of its own.
+fn waiting_of_array(job: &Value) -> Option<u32> {
+    let counts = text(Some(job.get("array_state_count")?));
+    let queued = |word: &str| word.strip_prefix("Queued:")?.parse().ok();
+    counts.split_whitespace().find_map(queued)
 }
 
 /// The resources that count GPUs.
@@ -212,6 +226,9 @@ mod tests {
             let jobs = parse_waiting(&fixture(&format!("openpbs/{name}.out")));
             assert_eq!(jobs, Some(Vec::new()), "{name}");
         }
+        let array = parse_waiting(&fixture("nodes/openpbs-array.out")).unwrap();
+        let counts: Vec<_> = array.iter().map(|job| job.count).collect();
+        assert_eq!(counts, [4, 1]);
         let estimated = r#"{"Jobs":{"1.s":{"job_state":"Q","Resource_List":{"ngpus":1},
             "estimated":{"start_time":"Mon Nov 23 16:00:00 2026"}}}}"#;
         let jobs = parse_waiting(estimated).unwrap();

@@ -13,11 +13,11 @@ pub(in crate::scheduler) fn nodes() -> Vec<String> {
     words(&["--Node", "--noheader", "-O", fields])
 }
 
-/// What waits.
+/// What waits, each job of an array in a line of its own.
 pub(in crate::scheduler) fn waiting() -> Vec<String> {
     let fields = "Reason:|,StartTime:|,tres-per-node:|,tres-per-job:|,tres-per-task:|,\
                   tres-per-socket:|";
-    words(&["--noheader", "--states=PENDING", "-O", fields])
+    words(&["--noheader", "--array", "--states=PENDING", "-O", fields])
 }
 
 /// The lines of [`nodes`]: a node stands in one for each of its partitions.
@@ -59,6 +59,7 @@ pub(in crate::scheduler) fn parse_waiting(stdout: &str) -> Vec<WaitingJob> {
         let (reason, start) = (fields.next()?, fields.next()?);
         let (kind, _) = fields.flat_map(gres).next()?;
         (!reason.starts_with("JobHeld")).then(|| WaitingJob {
+            count: 1,
             kind,
             start_estimate: time(start),
         })

@@ -13,9 +13,10 @@ pub(in crate::scheduler) fn nodes(xml: bool) -> Vec<String> {
     words(if xml { &["-x"] } else { &["-a"] })
 }
 
-/// Everybody's jobs.
+/// Everybody's jobs, and each of an array's: without `-t` it prints an array as one job in state R,
+/// which holds nothing, whatever of it runs or waits (seen on 6.1.3).
 pub(in crate::scheduler) fn jobs() -> Vec<String> {
-    words(&["-f", "-x"])
+    words(&["-f", "-t", "-x"])
 }
 
 /// A node in one of these takes no job.
@@ -34,7 +35,7 @@ pub(in crate::scheduler) fn of_text(stdout: &str) -> Nodes {
     Nodes(record::of_text(stdout))
 }
 
-/// The jobs of `qstat -f -x`, which prints nothing when there are none; `None` when it is none.
+/// The jobs of `qstat -f -t -x`, which prints nothing when there are none; `None` when it is none.
 pub(in crate::scheduler) fn parse_jobs(stdout: &str) -> Option<Vec<Record>> {
     match stdout.trim() {
         "" => Some(Vec::new()),
@@ -129,6 +130,7 @@ pub(in crate::scheduler) fn waiting(jobs: &[Record], is_type: IsType<'_>) -> Vec
         let words = nodes.split([':', '+']);
         let asks = |word: &str| matches!(word.split_once('='), Some(("gpus", n)) if n != "0");
         words.clone().any(asks).then(|| WaitingJob {
+            count: 1,
             kind: kind(words.filter(|word| !word.contains('=')), is_type),
             start_estimate: None,
         })
@@ -184,6 +186,21 @@ mod tests {
         assert_eq!(waiting("qstat-fx-Q")[0].kind.as_deref(), Some("V100"));
         assert!(waiting("qstat-fx-R").is_empty() && waiting("qstat-fx-H").is_empty());
         assert!(waiting("qstat-fx-empty").is_empty());
+    }
+
+    #[test]
+    fn an_arrays_jobs_hold_and_wait_each_by_itself() {
+        let fixture = |name: &str| fixture(&format!("nodes/torque-arrays-{name}.out"));
+        let jobs = parse_jobs(&fixture("qstat")).unwrap();
+        let nodes = of_xml(&fixture("pbsnodes")).unwrap();
+        let used: Vec<_> = nodes
+            .gpus(&known, Some(&jobs))
+            .iter()
+            .map(|n| n.used)
+            .collect();
+        assert_eq!(used, [Some(2), Some(2)]);
+        assert_eq!(waiting(&jobs, &known).len(), 2);
+        assert!(super::jobs().contains(&"-t".to_owned()));
     }
 
     #[test]

@@ -96,7 +96,11 @@ pub(super) fn no_such_node(asked: Option<&str>, known: &BTreeSet<String>) -> Str
     let listed = listed.join(", ");
     match asked {
         Some(asked) if known.contains(asked) => {
-            format!("no node has that many {asked}, cores or memory at once")
+            // The server says the same of nodes that it has not heard of since it began.
+            format!(
+                "no node that is up has that many {asked}, cores or memory at once; `pbsnodes -l` \
+                 shows which are down, all of them in the first minute of a server"
+            )
         }
         Some(asked) if !known.is_empty() => {
             match nearest(asked, known.iter().map(String::as_str)) {
@@ -106,7 +110,7 @@ pub(super) fn no_such_node(asked: Option<&str>, known: &BTreeSet<String>) -> Str
                 None => format!("no node has the property {asked}; there are: {listed}"),
             }
         }
-        _ => "ask for less; `pbsnodes -a` shows what nodes have".to_owned(),
+        _ => "ask for less; `pbsnodes -a` shows what nodes have, and which are down".to_owned(),
     }
 }
 
@@ -155,7 +159,11 @@ mod tests {
             hint.contains("did you mean V100") && hint.contains("P100, V100"),
             "{hint}"
         );
-        assert!(no_such_node(Some("V100"), &known).contains("that many"));
+        let hint = no_such_node(Some("V100"), &known);
+        assert!(
+            hint.contains("that many") && hint.contains("pbsnodes -l"),
+            "{hint}"
+        );
         assert!(no_such_node(None, &known).contains("ask for less"));
     }
 }
