@@ -26,6 +26,7 @@
 //! This module depends on nothing else of ours.
 
 mod authorized_keys;
+mod checked;
 mod directory;
 mod file;
 mod gpus;
@@ -43,6 +44,7 @@ mod store;
 mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
+pub use checked::Checked;
 pub use directory::SessionDir;
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
