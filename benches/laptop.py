@@ -3,7 +3,10 @@
 
 Run on the laptop while a session is connected there.
 
-    laptop.py SESSION LOGIN [PAIRS]        laptop.py bench alice@login
+    laptop.py [--no-masters] SESSION LOGIN [PAIRS]        laptop.py bench alice@login
+
+With --no-masters the user's configuration says `masters = false` of that login. From cold nobody is
+connected then, so that this ends the connect that runs.
 """
 
 from __future__ import annotations
@@ -36,6 +39,17 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
+
+
+def end_connect(session: str) -> None:
+    """Ends the running `connect` of a session, without which every ssh dials for itself."""
+    line = "^qdebug connect {} ".format(session)
+    subprocess.run(["pkill", "-INT", "-f", line], check=True)
+    until = time.monotonic() + LIMIT
+    while subprocess.run(["pgrep", "-f", line], check=False, capture_output=True).returncode == 0:
+        if time.monotonic() > until:
+            raise TimeoutError("connect does not end")
+        time.sleep(0.1)
 
 
 def close_masters() -> None:
@@ -102,8 +116,10 @@ def fetch(words: list[str]) -> float:
 
 def main() -> None:
     """Measures the three."""
-    session, login = sys.argv[1], sys.argv[2]
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else 30
+    words = sys.argv[1:]
+    has_masters = words[0] != "--no-masters"
+    session, login, *more = words if has_masters else words[1:]
+    count = int(more[0]) if more else 30
     alias = "qdebug-" + session
     # Both sides without what the user's own configuration does.
     with tempfile.TemporaryDirectory() as folder:
@@ -113,10 +129,12 @@ def main() -> None:
         tell("ssh with the hops up / ssh -J", measure(ours, by_hand, count), 0.40)
 
         def cold() -> float:
-            close_masters()
+            if has_masters:
+                close_masters()
             return ours()
 
-        tell("ssh from cold / ssh -J", measure(cold, by_hand, count), 1.15)
+        if has_masters:
+            tell("ssh from cold / ssh -J", measure(cold, by_hand, count), 1.15)
         with tunnel(hand) as port:
             bulk = ["-o", "Ciphers=aes128-gcm@openssh.com"]
             listener = [*hand.ssh(*bulk, "-p", str(listener_port(session))), "hand-tunnel"]
@@ -124,6 +142,9 @@ def main() -> None:
             pairs = measure(lambda: fetch(plain), lambda: fetch(listener), max(count // 3, 3))
             # Seconds of theirs over seconds of ours is throughput of ours over theirs.
             tell("throughput, listener / ssh -L", pairs, 0.95, larger_is_better=True)
+        if not has_masters:
+            end_connect(session)
+            tell("ssh from cold / ssh -J", measure(cold, by_hand, count), 1.15)
 
 
 def listener_port(session: str) -> int:

@@ -4,7 +4,7 @@
 #
 #   benches/run.sh [--pairs N] [NAME...]
 #
-#   NAME   node_half, second_node, idle, submit, laptop; all of them when none is given
+#   NAME   node_half, second_node, idle, submit, laptop, trunk (the laptop without masters); all of them when none is given
 set -euo pipefail
 
 benches=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,7 +18,7 @@ pairs=30 names=()
 while (($#)); do
     case $1 in
         --pairs) pairs=${2:?} && shift ;;
-        node_half | second_node | idle | submit | laptop) names+=("$1") ;;
+        node_half | second_node | idle | submit | laptop | trunk) names+=("$1") ;;
         *)
             sed -n '2,/^set/p' "$0" | sed '$d' >&2
             exit 2
@@ -26,7 +26,7 @@ while (($#)); do
     esac
     shift
 done
-((${#names[@]})) || names=(node_half second_node idle submit laptop)
+((${#names[@]})) || names=(node_half second_node idle submit laptop trunk)
 
 # as_alice HOST WORD...: on a host of the cluster, as its user.
 as_alice() {
@@ -50,6 +50,20 @@ on_laptop() {
     as_alice laptop python3 /tmp/benches/idle.py laptop bench
     as_alice laptop python3 /tmp/benches/laptop.py bench alice@login "$pairs"
     as_alice login qdebug stop bench
+    wait
+}
+
+on_trunk() {
+    local own=QDEBUG_CONFIG=/tmp/no-masters.toml
+    as_alice login qdebug submit --name trunk -g none -w 1h -i qdebug/demo --wait
+    printf '%s\n' '[clusters.bench]' 'login = "alice@login"' 'masters = false' |
+        as_alice laptop tee /tmp/no-masters.toml >/dev/null
+    as_alice laptop env "$own" qdebug connect trunk --on bench --yes &
+    # shellcheck disable=SC2016 # the laptop's shell counts
+    as_alice laptop env "$own" sh -c 'for try in $(seq 100); do
+        ssh -o BatchMode=yes qdebug-trunk true 2>/dev/null && exit; sleep 0.2; done; exit 1'
+    as_alice laptop env "$own" python3 /tmp/benches/laptop.py --no-masters trunk alice@login "$pairs"
+    as_alice login qdebug stop trunk
     wait
 }
 

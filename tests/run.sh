@@ -4,7 +4,8 @@
 #
 #   tests/run.sh [--full] [--keep]
 #
-#   --full   also the long matrices (the tests see QDEBUG_TEST_FULL=1)
+#   --full   also the long matrices (the tests see QDEBUG_TEST_FULL=1), and on every scheduler also what
+#            does not touch it (tests/cluster/once)
 #   --keep   leaves the cluster up: examples/cluster/on --name qdebug-test login
 #
 # The last line counts the tests: N passed, N failed, N skipped. A stage that breaks down without
@@ -106,21 +107,43 @@ nothing_left() {
     return "$rc"
 }
 
-# cluster_suite TEXT [OPTION...]: all tests on the cluster that is up; those that strike its daemons,
-# then those that change it for everybody, when nothing else runs there; and what must be so after
-# them.
+# leave_out_once: fills `once` with the options that leave out the tests of tests/cluster/once, and says
+# how many they are.
+leave_out_once() {
+    local names name beginning found
+    once=()
+    names=$(cargo test --locked --quiet --test cluster -- --list | sed -n 's/: test$//p') || return
+    while read -r beginning; do
+        found=0
+        while read -r name; do
+            [[ $name == "$beginning"* ]] || continue
+            found=1
+            once+=(--skip "$name")
+        done <<<"$names"
+        ((found)) || {
+            say "error: tests/cluster/once: no test begins with $beginning"
+            return 1
+        }
+    done < <(grep -v '^#' tests/cluster/once)
+    say ""
+    say "$((${#once[@]} / 2)) not repeated here: they don't touch the scheduler (--full repeats them)"
+}
+
+# cluster_suite TEXT [OPTION...]: all tests on the cluster that is up but those that the options leave
+# out; those that strike its daemons, then those that change it for everybody, when nothing else runs
+# there; and what must be so after them.
 cluster_suite() {
     local text=$1 run=(cargo test --locked --no-fail-fast --test cluster --)
     shift
-    # Podman's have a stage of their own.
-    stage "$text" "${run[@]}" --skip blows:: --skip faults:: --skip last:: --skip podman:: "$@" ||
-        true
+    # Most of them wait: for a scheduler, an engine, a clock. Podman's have a stage of their own.
+    stage "$text" "${run[@]}" --skip blows:: --skip faults:: --skip last:: --skip podman:: \
+        --test-threads=4 "$@" || true
     stage "$text: blows" "${run[@]}" blows:: --test-threads=8 || true
     # What strikes a phase of the node half is the same on every scheduler: one of them will do. It
     # says which seed has the same again.
     [[ ${QDEBUG_TEST_SCHEDULER:-slurm} != slurm ]] ||
         stage "$text: faults" "${run[@]}" faults:: --nocapture || true
-    stage "$text: the last" "${run[@]}" last:: --test-threads=1 || true
+    stage "$text: the last" "${run[@]}" last:: --test-threads=1 "$@" || true
     stage "$text: nothing left" nothing_left || true
 }
 
@@ -173,11 +196,15 @@ podman() {
 standin() {
     local kind=$1 text="cluster, $2 stand-in"
     local -x QDEBUG_CLUSTER=qdebug-test-$kind QDEBUG_TEST_SCHEDULER=$kind
+    local once=()
+    [[ -n ${QDEBUG_TEST_FULL:-} ]] || leave_out_once || {
+        failed=$((failed + 1))
+        broken+=("tests/cluster/once")
+    }
     up+=("$QDEBUG_CLUSTER")
     if stage "$text: up" examples/cluster/up --fresh --standin "$kind" \
         --qdebug "$folder/qdebug"; then
-        # What an IDE's server does in a session is the same on every scheduler.
-        cluster_suite "$text" --test-threads=4 --skip vscode::
+        cluster_suite "$text" "${once[@]}"
     fi
     ((keep)) || examples/cluster/down
 }
@@ -206,6 +233,15 @@ docker_for_all() {
     unset QDEBUG_DOCKER_SUDO
 }
 
+# root_for_tests: what needs root among the tests is run by sudo.
+root_for_tests() {
+    ((EUID != 0)) || return 0
+    local target
+    target=$(rustc -vV | sed -n 's/^host: //p')
+    target=${target^^}
+    export "CARGO_TARGET_${target//-/_}_RUNNER=$tests/runner"
+}
+
 need cc gcc libc6-dev
 need shellcheck shellcheck
 need python3 python3
@@ -224,6 +260,7 @@ component clippy clippy
 ensure_engine
 ensure_base
 docker_for_all
+root_for_tests
 
 step "qdebug and its kit" build
 vscode_server
@@ -235,8 +272,8 @@ stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warn
 stage "lints of the cluster's tests" cargo clippy --locked --quiet --test cluster -- -D warnings ||
     true
 stage "shell scripts" check_scripts || true
-stage "Windows: types" tests/systems.sh check x86_64-pc-windows-msvc || true
-stage "macOS: types" tests/systems.sh check aarch64-apple-darwin || true
+stage "Windows and macOS: types" tests/systems.sh check x86_64-pc-windows-msvc aarch64-apple-darwin ||
+    true
 stage "Windows: unit tests under wine" tests/systems.sh wine || true
 # Down again at the end, also when it came up by half.
 up+=("$QDEBUG_CLUSTER")

@@ -2,8 +2,8 @@
 //! names no cluster is told to.
 
 use super::args::{Global, Submit};
-use super::connect::known_clusters;
 use super::setting::Setting;
+use super::which::known_clusters;
 use super::{Exit, Failure};
 use crate::laptop::Cluster;
 use crate::session::{GpuSupply, Status};

@@ -47,6 +47,7 @@ mod show;
 mod up;
 mod values;
 mod wait;
+mod which;
 
 // The cluster's halves, which run on Linux.
 #[cfg(target_os = "linux")]
@@ -167,7 +168,7 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
     match command.run(&global).await {
         Ok(code) => Ok(code),
         Err(failure) => {
-            let failure = connect::or_of_a_cluster(failure, &global).await;
+            let failure = which::or_of_a_cluster(failure, &global).await;
             let failure = failure.on(global.on.as_deref());
             Err(failure.tell(json))
         }

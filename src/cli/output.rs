@@ -2,8 +2,14 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::platform;
+
+/// How often it is looked at whether somebody still reads.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Whether data was lost on its way out.
 static INCOMPLETE: AtomicBool = AtomicBool::new(false);
@@ -13,13 +19,35 @@ pub(super) fn is_incomplete() -> bool {
     INCOMPLETE.load(Ordering::Relaxed)
 }
 
+/// Whether the reader of data was found to have gone.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
 /// Tells of data that could not be written, once. A reader that went away (`| head`) is no error.
 fn written(result: io::Result<()>) {
-    if let Err(error) = result
-        && error.kind() != io::ErrorKind::BrokenPipe
-        && !INCOMPLETE.swap(true, Ordering::Relaxed)
-    {
-        talk(&format!("error: cannot write the answer: {error}"));
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            UNREAD.store(true, Ordering::Relaxed);
+        }
+        Err(error) if !INCOMPLETE.swap(true, Ordering::Relaxed) => {
+            talk(&format!("error: cannot write the answer: {error}"));
+        }
+        _ => {}
+    }
+}
+
+/// Resolves when nobody reads data any more, as behind `| head`, and where the ssh that this runs
+/// behind has been ended: without a terminal no signal tells of that.
+pub(super) async fn unread() {
+    while !UNREAD.load(Ordering::Relaxed) && !platform::is_unread(io::stdout()) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Resolves when nobody reads talk any more either.
+#[cfg(target_os = "linux")]
+pub(super) async fn unheard() {
+    while !(platform::is_unread(io::stdout()) && platform::is_unread(io::stderr())) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

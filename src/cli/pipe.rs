@@ -14,6 +14,7 @@ use super::here::own_path;
 use super::setting::Setting;
 use super::{Exit, Failure, output};
 use crate::login::Login;
+use crate::platform;
 use crate::relay;
 use crate::session::{ConnectionDetails, Standing, Status};
 use crate::ssh::known_hosts::{self, KnownHost};
@@ -147,13 +148,15 @@ impl Trunk {
             return Err(Failure::new(Exit::Versions, message));
         }
         output::data(&format!("qdebug-frame-{} begin", self.mark));
-        relay::serve_all(tokio::io::stdin(), tokio::io::stdout()).await;
+        let (from, to) = platform::stdio();
+        relay::serve_all(from, to).await;
         Ok(0)
     }
 }
 
 /// `qdebug relay PORT`: carries what the laptop opens to a port of this machine, until stdin ends.
 pub(super) async fn relay(port: u16) -> Result<u8, Failure> {
-    relay::serve(tokio::io::stdin(), tokio::io::stdout(), port).await;
+    let (from, to) = platform::stdio();
+    relay::serve(from, to, port).await;
     Ok(0)
 }

@@ -131,7 +131,15 @@ fn not_ended(status: &Status) -> Failure {
 }
 
 impl Logs {
+    /// What is followed by nobody any more is not followed.
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        tokio::select! {
+            () = output::unread(), if self.follow => Ok(0),
+            told = self.tell(global) => told,
+        }
+    }
+
+    async fn tell(&self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         if let Some(cluster) = setting.cluster(global).await? {
             cluster

@@ -10,7 +10,7 @@ use super::setting::Setting;
 use super::{Exit, Failure, gpu_type, output, show, wait};
 use crate::laptop;
 use crate::login::{Login, Submission, Submitted};
-use crate::process::Interrupts;
+use crate::process::{Interrupt, Interrupts};
 use crate::scheduler::Kind;
 use crate::session::{
     EngineChoice, EnvName, GpuRequest, ImageSource, Mount, Sshd, Standing, Status,
@@ -221,6 +221,11 @@ async fn until_ready(login: &Login, submitted: &Submitted) -> Result<u8, Failure
             // A Ctrl-C ends the scheduler's tools as well: that is no answer of theirs.
             biased;
             by = interrupts.next() => return wait::interrupted(&wait::Jobs::Here(login), job, by).await,
+            // Behind an ssh without a terminal the end of that is all that is seen of a Ctrl-C.
+            () = output::unheard() => {
+                let jobs = wait::Jobs::Here(login);
+                return wait::interrupted(&jobs, job, Interrupt::Outside).await;
+            }
             status = next => status?,
         };
         let line = show::line(&status);

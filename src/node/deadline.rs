@@ -95,9 +95,21 @@ impl Words {
     /// Nobody is asked.
     #[cfg(test)]
     pub(super) fn none() -> Self {
-        let (_, heard) = mpsc::unbounded_channel();
+        Self::given().1
+    }
+
+    /// Those that a test says.
+    #[cfg(test)]
+    pub(super) fn given() -> (mpsc::UnboundedSender<Timestamp>, Self) {
+        let (sender, heard) = mpsc::unbounded_channel();
         let asking = None;
-        Self { heard, asking }
+        (sender, Self { heard, asking })
+    }
+
+    /// Whether none waits to be heard.
+    #[cfg(test)]
+    pub(super) fn all_are_heard(&self) -> bool {
+        self.heard.is_empty()
     }
 
     /// The next word. May be dropped and asked again.

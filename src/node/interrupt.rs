@@ -139,8 +139,14 @@ fn reason_of_signal(stopped_by: Option<String>, deadline: Timestamp, now: Timest
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::RwLock;
+
     use super::super::clock::injected;
     use super::*;
+
+    /// A signal reaches everybody in this process who listens: whoever sends one waits until no other
+    /// test does.
+    static LISTENING: RwLock<()> = RwLock::const_new(());
 
     fn at(deadline: Timestamp) -> (Clock, Timestamp) {
         (injected::clock(), deadline)
@@ -173,6 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_clock_ends_a_session() {
+        let _undisturbed = LISTENING.read().await;
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
@@ -184,6 +191,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_that_was_moved_is_followed_and_nonsense_is_not() {
+        let _undisturbed = LISTENING.read().await;
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
@@ -219,6 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_signal_is_not_lost_on_somebody_who_stopped_listening() {
+        let _alone = LISTENING.write().await;
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
@@ -249,24 +258,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_wall_clock_that_jumps_ends_nothing() {
+        let _undisturbed = LISTENING.read().await;
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
-        let (token, told) = (Token::random().unwrap(), session.clone());
+        let token = Token::random().unwrap();
         let in_an_hour = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
-        let mut listening =
-            Interruptions::listen(session, token.clone(), at(in_an_hour), Words::none()).unwrap();
-        let limit = Duration::from_millis(1300);
+        let (said, words) = Words::given();
+        let mut listening = Interruptions::listen(session, token, at(in_an_hour), words).unwrap();
+        let limit = Duration::from_millis(300);
         for jump in [7200, -7200] {
             injected::jumps_to(jump);
             let next = tokio::time::timeout(limit, listening.next()).await;
             assert_eq!(next.ok(), None, "{jump}");
             // The scheduler's word, by the new time, says the same end.
             let until = Timestamp::from_second(in_an_hour.as_second() + jump).unwrap();
-            let (token, at) = (token.clone(), Timestamp::now());
-            told.write_deadline(&crate::session::Deadline { token, until, at })
-                .unwrap();
+            said.send(until).unwrap();
             let next = tokio::time::timeout(limit, listening.next()).await;
             assert_eq!(next.ok(), None, "{jump}: {until}");
+            assert!(listening.words.all_are_heard(), "{jump}");
         }
     }
 }

@@ -15,11 +15,18 @@
 #[cfg_attr(windows, path = "windows.rs")]
 mod system;
 
+use tokio::io::{AsyncRead, AsyncWrite};
+
 pub use system::{
-    Interrupts, ask_to_end, closing, data_folder, for_ssh, group_of_its_own, is_alive,
-    make_private_folder, may_run, names_of_program, signal_of, try_lock, user_and_host,
+    Interrupts, ask_to_end, closing, data_folder, for_ssh, group_of_its_own, is_alive, is_unread,
+    make_private_folder, may_run, names_of_program, signal_of, stdio, try_lock, user_and_host,
     without_waiting,
 };
+
+/// What this program reads as its stdin, and writes as its stdout.
+pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// See [`Reader`].
+pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// What an absolute path of here begins with, in tests.
 #[cfg(test)]

@@ -3,18 +3,21 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use etcetera::BaseStrategy;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
+use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Interrupt;
+use super::{Interrupt, Reader, Writer};
 
 /// Listens for signals that ask this program to end; from then on they end nothing by themselves,
 /// in this whole process.
@@ -46,6 +49,32 @@ impl Interrupts {
             _ = self.hangup.recv() => Interrupt::Outside,
         }
     }
+}
+
+/// Whether what is written there reaches nobody any more: the other end of a pipe or of a connection
+/// is closed, or the terminal hung up. A file or a device is never told to be so.
+pub fn is_unread(out: impl AsFd) -> bool {
+    // These two are told unasked.
+    let gone = PollFlags::HUP | PollFlags::ERR;
+    let mut polled = [PollFd::new(&out, PollFlags::empty())];
+    matches!(poll(&mut polled, Some(&Timespec::default())), Ok(1..))
+        && polled[0].revents().intersects(gone)
+}
+
+/// This program's stdin and stdout, for a runtime. Where they are pipes, as behind an sshd, that reads
+/// and writes them itself: a thread for each read and write costs more than what it carries.
+pub fn stdio() -> (Reader, Writer) {
+    let reader = || pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?);
+    let writer = || pipe::Sender::from_owned_fd(io::stdout().as_fd().try_clone_to_owned()?);
+    let reader = reader().map_or_else(
+        |_| Box::new(tokio::io::stdin()) as Reader,
+        |pipe| Box::new(pipe),
+    );
+    let writer = writer().map_or_else(
+        |_| Box::new(tokio::io::stdout()) as Writer,
+        |pipe| Box::new(pipe),
+    );
+    (reader, writer)
 }
 
 /// Takes the lock of a lock file, made when missing; `None` when somebody else holds it. It is held

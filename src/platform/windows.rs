@@ -18,7 +18,7 @@ use tokio::signal::windows::{
     ctrl_logoff, ctrl_shutdown,
 };
 
-use super::Interrupt;
+use super::{Interrupt, Reader, Writer};
 
 /// `CREATE_NEW_PROCESS_GROUP` of CreateProcess: a Ctrl-C of our console does not reach it.
 const NEW_PROCESS_GROUP: u32 = 0x0000_0200;
@@ -165,6 +165,16 @@ pub fn ask_to_end(_: u32) {}
 /// Whether a process of that id lives, which is taken for granted.
 pub fn is_alive(_: u32) -> bool {
     true
+}
+
+/// This program's stdin and stdout, for a runtime.
+pub fn stdio() -> (Reader, Writer) {
+    (Box::new(tokio::io::stdin()), Box::new(tokio::io::stdout()))
+}
+
+/// Whether what is written there reaches nobody any more, which only a write tells here.
+pub fn is_unread<T>(_: T) -> bool {
+    false
 }
 
 /// This user and this machine, as `alice@LAPTOP`.

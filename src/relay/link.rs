@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::{Notify, mpsc};
 
 use super::frame::{self, Frame, Kind};
@@ -12,6 +12,9 @@ use super::stream::{Arrival, Credit, Outbox, WINDOW};
 
 /// How many frames may wait for the pipe: who sends more waits.
 const WAITING: usize = 16;
+
+/// How much is read from the pipe at once, in bytes: what a pipe of Linux holds.
+const BUFFER: usize = 64 * 1024;
 
 /// The connections of a link. When it is dropped on either side, they all end.
 #[derive(Debug)]
@@ -178,11 +181,18 @@ pub(super) fn outbox(
 ) -> (Outbox, impl Future<Output = ()>) {
     let (sender, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
     let carry = async move {
-        while let Some(frame) = waiting.recv().await {
-            if let Some((number, count)) = credit_of(&frame) {
-                streams.expect(number, count);
+        let (mut frames, mut together) = (Vec::with_capacity(WAITING), Vec::new());
+        // What waits goes at once: a write to stdout or stdin may be another thread's, and costs more
+        // than what it writes.
+        while waiting.recv_many(&mut frames, WAITING).await > 0 {
+            together.clear();
+            for frame in frames.drain(..) {
+                if let Some((number, count)) = credit_of(&frame) {
+                    streams.expect(number, count);
+                }
+                together.extend_from_slice(&frame);
             }
-            if pipe.write_all(&frame).await.is_err() || pipe.flush().await.is_err() {
+            if pipe.write_all(&together).await.is_err() || pipe.flush().await.is_err() {
                 break;
             }
         }
@@ -201,10 +211,12 @@ fn credit_of(frame: &[u8]) -> Option<(u32, usize)> {
 
 /// Gives what comes out of the pipe to its connections until its end; openings go to `on_open`.
 pub(super) async fn distribute(
-    mut pipe: impl AsyncRead + Unpin,
+    pipe: impl AsyncRead + Unpin,
     streams: &Streams,
     mut on_open: impl FnMut(Frame) -> io::Result<()>,
 ) {
+    // A frame's header, its payload and what comes behind it are one read, not three.
+    let mut pipe = BufReader::with_capacity(BUFFER, pipe);
     let ended = async {
         while let Some(frame) = frame::read(&mut pipe).await? {
             match frame.kind {

@@ -107,6 +107,16 @@ pub enum Error {
         /// The end of what it wrote instead.
         detail: String,
     },
+    /// A remote command was not begun.
+    #[error("`{command}` was not begun on {host}: {detail}")]
+    NotBegun {
+        /// The login node.
+        host: String,
+        /// The command.
+        command: String,
+        /// Why not.
+        detail: String,
+    },
     /// A remote command did not answer in time.
     #[error("`{command}` on {host} did not answer within {} s", limit.as_secs())]
     TimedOut {

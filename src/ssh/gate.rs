@@ -22,8 +22,9 @@ use super::error::Error;
 use super::node::Node;
 use super::pump::pump_stdio;
 use super::trunk::Trunk;
+use super::watched::Watched;
 use super::word::PlainPath;
-use crate::relay::{self, Relay, Wanted};
+use crate::relay::{self, Wanted};
 
 /// Digits of a token.
 const TOKEN: usize = 32;
@@ -138,7 +139,7 @@ impl Entry {
 async fn let_through(
     mut stream: TcpStream,
     token: &str,
-    relay: &Relay,
+    relay: &Watched,
     wanted: &Wanted,
 ) -> Result<(), relay::Error> {
     let mut said = [0; TOKEN];
@@ -227,7 +228,7 @@ mod tests {
         let (from, to) = tokio::io::split(far);
         tokio::spawn(relay::serve_all(from, to));
         let (from, to) = tokio::io::split(near);
-        let relay = Relay::over(from, to);
+        let relay = Watched::over(from, to);
         let target = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let wanted = Wanted::Connect {
             host: "127.0.0.1".to_owned(),

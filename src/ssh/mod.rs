@@ -13,6 +13,7 @@
 //! | `stdio` | a connection that is this process's own stdin and stdout |
 //! | `through`, `commands`, `replace` | what goes over masters, and their replacement |
 //! | `seen`, `silence` | hops that say nothing any more, and new ones in their place |
+//! | `watched` | a relay, and whether its far end still answers |
 //! | `why` | why a node behind login cannot be reached |
 //! | `pipe` | a relay over one command of the login node, where no sshd forwards; or over a trunk |
 //! | `gate` | a trunk's way on to a node, for an ssh of this machine |
@@ -22,6 +23,7 @@
 //! | `remote` | qdebug's own commands on the login node |
 //! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
 //! | `access` | which keys of the user's are for a login node, and whether they let in |
+//! | `permissions` | what OpenSSH refuses because others may read or write it |
 //! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
@@ -48,6 +50,7 @@ pub mod known_hosts;
 mod link;
 mod listener;
 mod node;
+pub mod permissions;
 mod pipe;
 mod pump;
 mod quote;
@@ -59,6 +62,7 @@ mod seen;
 mod silence;
 mod stdio;
 mod trunk;
+mod watched;
 mod word;
 
 #[cfg(unix)]

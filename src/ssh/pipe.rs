@@ -26,8 +26,9 @@ use super::quote::command_line;
 use super::said::listen;
 use super::said::{Said, Taker};
 use super::trunk::Trunk;
+use super::watched::Watched;
 use super::word::{Destination, HostName};
-use crate::relay::{self, Relay, Stream, Wanted};
+use crate::relay::{self, Stream, Wanted};
 
 /// How long the way on from login may take: an ssh that connects, or a scheduler's step.
 const BEGIN: Duration = Duration::from_secs(40);
@@ -79,7 +80,7 @@ pub(super) enum Pipe {
     #[cfg(unix)]
     Master {
         /// The relay.
-        relay: Relay,
+        relay: Watched,
         /// Dropping it ends the command.
         _child: Box<Child>,
         /// The master, and which socket that had.
@@ -88,7 +89,7 @@ pub(super) enum Pipe {
     },
     /// At the end of a command over a trunk.
     Command {
-        relay: Relay,
+        relay: Watched,
         /// Dropping it ends the command.
         _attending: JoinSet<Option<i32>>,
         trunk: Arc<Trunk>,
@@ -117,11 +118,7 @@ impl Pipe {
                 trunk, host, port, ..
             } => {
                 let (host, port) = (host.clone(), *port);
-                let connected = trunk.relay.open(&Wanted::Connect { host, port }).await;
-                if !matches!(connected, Err(relay::Error::Ended)) {
-                    trunk.note();
-                }
-                connected
+                trunk.relay.open(&Wanted::Connect { host, port }).await
             }
         }
     }
@@ -171,7 +168,7 @@ impl Pipe {
         let begun = begins(&mut output, frame.hex());
         if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
             return Ok(Self::Master {
-                relay: Relay::over(output, input),
+                relay: Watched::over(output, input),
                 _child: Box::new(child),
                 master: master.clone(),
                 socket: inode(master),
@@ -205,7 +202,13 @@ impl Pipe {
         attending.spawn({
             let (trunk, said) = (Arc::clone(&trunk), Arc::clone(&said));
             async move {
-                let stream = trunk.relay.open(&Wanted::Run { words }).await.ok()?;
+                let stream = match trunk.relay.open(&Wanted::Run { words }).await {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        said.add(error.to_string().as_bytes());
+                        return None;
+                    }
+                };
                 let (from, to) = tokio::io::split(theirs);
                 let on_stderr = Taker(move |bytes: &[u8]| said.add(bytes));
                 stream.attend(from, to, on_stderr).await.ok()
@@ -215,59 +218,73 @@ impl Pipe {
         let mut output = BufReader::new(output);
         let begun = begins(&mut output, frame.hex());
         if tokio::time::timeout(BEGIN, begun).await == Ok(true) {
-            trunk.note();
+            trunk.relay.note();
             return Ok(Self::Command {
-                relay: Relay::over(output, input),
+                relay: Watched::over(output, input),
                 _attending: attending,
                 trunk,
             });
         }
         drop((output, input));
         let ended = tokio::time::timeout(END, attending.join_next()).await;
-        if !trunk.is_up() {
+        if !trunk.relay.is_up() {
             return Err(trunk.ended().await);
         }
         let status = ended.ok().map(|ended| ended.and_then(Result::ok).flatten());
         Err(command.failed(login, status, &said.text()))
     }
 
-    /// Whether it takes connections. One over a master or trunk that was replaced only keeps those
-    /// it has.
+    /// The relay at its far end.
+    fn relay(&self) -> &Watched {
+        match self {
+            #[cfg(unix)]
+            Self::Master { relay, .. } => relay,
+            Self::Command { relay, .. } => relay,
+            Self::Trunk { trunk, .. } => &trunk.relay,
+        }
+    }
+
+    /// Whether it takes connections. One that was replaced, or whose master or trunk was, only keeps
+    /// those it has.
     pub(super) fn is_open(&self) -> bool {
-        match self {
-            #[cfg(unix)]
-            Self::Master {
-                relay,
-                master,
-                socket,
-                ..
-            } => relay.is_open() && *socket == inode(master),
-            Self::Command { relay, trunk, .. } => relay.is_open() && trunk.is_up(),
-            Self::Trunk { trunk, via, .. } => {
-                trunk.is_up() && via.as_ref().is_none_or(|(via, _)| via.is_up())
+        self.relay().is_up()
+            && match self {
+                #[cfg(unix)]
+                Self::Master { master, socket, .. } => *socket == inode(master),
+                Self::Command { trunk, .. } => trunk.relay.is_up(),
+                Self::Trunk { via, .. } => via.as_ref().is_none_or(|(via, _)| via.relay.is_up()),
             }
-        }
     }
 
-    /// Whether another was put in the place of what carries it.
+    /// Whether another was put in its place, or in that of what carries it.
     pub(super) fn is_left(&self) -> bool {
-        match self {
-            #[cfg(unix)]
-            Self::Master { .. } => false,
-            Self::Command { trunk, .. } => trunk.is_left(),
-            Self::Trunk { trunk, via, .. } => {
-                trunk.is_left() || via.as_ref().is_some_and(|(via, _)| via.is_left())
+        self.relay().is_left()
+            || match self {
+                #[cfg(unix)]
+                Self::Master { .. } => false,
+                Self::Command { trunk, .. } => trunk.relay.is_left(),
+                Self::Trunk { via, .. } => via.as_ref().is_some_and(|(via, _)| via.relay.is_left()),
             }
-        }
     }
 
-    /// Whether what carries it was just heard of, or answers when it is asked.
+    /// Another takes its place.
+    pub(super) fn leave(&self) {
+        self.relay().leave();
+    }
+
+    /// Whether its far end was just heard of, or answers when it is asked.
     pub(super) async fn answers(&self) -> bool {
-        match self {
-            #[cfg(unix)]
-            Self::Master { master, .. } => master.still_answers().await,
-            Self::Command { trunk, .. } | Self::Trunk { trunk, .. } => trunk.answers().await,
-        }
+        self.relay().answers().await
+    }
+
+    /// Whether its far end answers.
+    pub(super) async fn is_there(&self) -> bool {
+        self.relay().is_there().await
+    }
+
+    /// Whether its far end is behind a login node, whose answering says nothing of it.
+    pub(super) fn goes_on(&self) -> bool {
+        !matches!(self, Self::Trunk { via: None, .. })
     }
 
     /// Resolves when it carries nothing any more, where that is noticed; why.
@@ -279,13 +296,13 @@ impl Pipe {
                 let error = trunk.ended().await;
                 match via {
                     // The cause, not the effect.
-                    Some((via, _)) if !via.is_up() => via.ended().await,
+                    Some((via, _)) if !via.relay.is_up() => via.ended().await,
                     _ => error,
                 }
             }
             Self::Command { relay, trunk, .. } => {
                 relay.ended().await;
-                match trunk.is_up() {
+                match trunk.relay.is_up() {
                     true => Error::Lost {
                         host: trunk.host().to_owned(),
                         command: "the way on from there".to_owned(),

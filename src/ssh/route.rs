@@ -51,6 +51,21 @@ pub struct Tunnel {
     pub(super) renewed: Mutex<Option<Renewed>>,
 }
 
+/// At which hops a person may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) login: Prompt,
+    pub(super) last: Prompt,
+}
+
+impl Asking {
+    /// At none.
+    pub(super) const NOBODY: Self = Self {
+        login: Prompt::Never,
+        last: Prompt::Never,
+    };
+}
+
 #[derive(Debug)]
 enum Dialled {
     Not,
@@ -94,11 +109,13 @@ impl Tunnel {
         self.is_quiet.store(is_quiet, Ordering::Relaxed);
     }
 
-    pub(super) fn last_prompt(&self) -> Prompt {
-        match self.is_quiet.load(Ordering::Relaxed) {
+    fn asking(&self) -> Asking {
+        let last = match self.is_quiet.load(Ordering::Relaxed) {
             true => Prompt::Never,
             false => self.prompt,
-        }
+        };
+        let login = self.prompt;
+        Asking { login, last }
     }
 
     pub(super) async fn link(&self) -> Result<Link, Error> {
@@ -170,7 +187,7 @@ impl Tunnel {
     }
 
     /// The relay that carries, where one does.
-    async fn pipe(&self) -> Option<Arc<Pipe>> {
+    pub(super) async fn pipe(&self) -> Option<Arc<Pipe>> {
         match &*self.dialled.lock().await {
             Dialled::Up(Link::Pipe(pipe)) if pipe.is_open() => Some(Arc::clone(pipe)),
             _ => None,
@@ -188,52 +205,70 @@ impl Tunnel {
     async fn opened(&self, dialled: &Dialled) -> Result<Link, Error> {
         let link = match dialled {
             Dialled::Up(link) if link.is_up() => link.clone(),
-            _ => self.open().await?,
+            _ => self.open(self.asking()).await?,
         };
         if link.answers().await {
             return Ok(link);
         }
         self.client.renew(&self.route).await?;
-        self.open().await
+        self.open(self.asking()).await
     }
 
-    async fn open(&self) -> Result<Link, Error> {
+    /// Puts a new relay in place of one whose far end, behind a login node that answers, does not,
+    /// without a person.
+    ///
+    /// # Errors
+    /// Why there is no new one. The old one stays, since it may only be slow.
+    pub(super) async fn replace(&self, old: &Arc<Pipe>) -> Result<(), Error> {
+        let mut dialled = self.dialled.lock().await;
+        let is_still = matches!(&*dialled, Dialled::Up(Link::Pipe(pipe)) if Arc::ptr_eq(pipe, old));
+        if !is_still {
+            // Somebody has just done it.
+            return Ok(());
+        }
+        let new = self.open(Asking::NOBODY).await?;
+        old.leave();
+        *dialled = Dialled::Up(new);
+        self.dialled_anew.notify_one();
+        Ok(())
+    }
+
+    async fn open(&self, asking: Asking) -> Result<Link, Error> {
         let client = &self.client;
         if let Some(login) = self.route.login().filter(|login| client.has_trunk(login)) {
-            return Ok(Link::Pipe(Arc::new(self.by_trunk(login).await?)));
+            return Ok(Link::Pipe(Arc::new(self.by_trunk(login, asking).await?)));
         }
         match &self.route {
             Route::Here | Route::Port { login: None, .. } => Ok(Link::Here),
             #[cfg(unix)]
-            _ => self.by_master().await,
+            _ => self.by_master(asking).await,
             // All that has a login has a trunk there.
             #[cfg(not(unix))]
             _ => Err(self.refused(&self.route.end(), "no way leads there from here")),
         }
     }
 
-    async fn by_trunk(&self, login: &Destination) -> Result<Pipe, Error> {
-        let (client, prompt) = (&self.client, self.prompt);
+    async fn by_trunk(&self, login: &Destination, asking: Asking) -> Result<Pipe, Error> {
+        let client = &self.client;
         match &self.route {
             Route::Pipe { command, .. } => {
-                let trunk = client.trunk(login, &command.qdebug, prompt).await?;
+                let trunk = client.trunk(login, &command.qdebug, asking.login).await?;
                 Pipe::over_trunk(trunk, login, command).await
             }
             Route::Jump { node, .. } => {
-                let via = self.trunk(login).await?;
-                let prompt = self.last_prompt();
-                let (trunk, gate) = client.trunk_beyond(&via, node, prompt).await?;
+                let via = self.trunk(login, asking.login).await?;
+                let (trunk, gate) = client.trunk_beyond(&via, node, asking.last).await?;
                 Ok(self.pipe_of(trunk, Some((via, gate))))
             }
             Route::Here | Route::Login(_) | Route::Port { .. } => {
-                Ok(self.pipe_of(self.trunk(login).await?, None))
+                Ok(self.pipe_of(self.trunk(login, asking.login).await?, None))
             }
         }
     }
 
     /// The trunk to the login node.
-    async fn trunk(&self, login: &Destination) -> Result<Arc<Trunk>, Error> {
-        let (client, prompt) = (&self.client, self.prompt);
+    async fn trunk(&self, login: &Destination, prompt: Prompt) -> Result<Arc<Trunk>, Error> {
+        let client = &self.client;
         if let Some(qdebug) = &self.qdebug {
             return client.trunk(login, qdebug, prompt).await;
         }

@@ -5,7 +5,7 @@
 //! is new waits for either. Evidence: `ssh -O stop` makes a master take no more while it goes on
 //! with what it carries, and any sshd refuses a connection to a port at once. Solution: where
 //! nothing comes, and before a connection is given to one that was not heard of for a while, the
-//! hops are asked for that. In place of one that does not answer a new one is
+//! hops are asked for that, and the far end of a relay. In place of one that does not answer a new one is
 //! dialled, beside it and without a person; the old one is left only when the new one is up, so
 //! that a slow network costs no password.
 
@@ -57,7 +57,7 @@ impl Tunnel {
         let outcome = match &*renewed {
             Some(Renewed { at, outcome }) if *at > since => outcome.clone(),
             _ => {
-                let outcome = self.client.renew(&self.route).await;
+                let outcome = self.renew().await;
                 let outcome = outcome.map_err(|error| error.to_string());
                 let at = Instant::now();
                 *renewed = Some(Renewed {
@@ -72,6 +72,27 @@ impl Tunnel {
             Ok(true) => Ok(()),
             Ok(false) => std::future::pending().await,
             Err(detail) => Err(Error::StillDown { detail }),
+        }
+    }
+
+    /// Replaces what does not answer; whether there was anything. Where a relay carries, its far end
+    /// is asked beside the hops: a login that answers knows nothing of a node behind it.
+    async fn renew(&self) -> Result<bool, Error> {
+        let pipe = self.pipe().await.filter(|pipe| pipe.goes_on());
+        let is_silent = async {
+            match &pipe {
+                Some(pipe) => !pipe.is_there().await,
+                None => false,
+            }
+        };
+        let (renewed, is_silent) = tokio::join!(self.client.renew(&self.route), is_silent);
+        match (renewed?, pipe) {
+            (false, Some(pipe)) if is_silent => {
+                tracing::debug!(node = self.route.end(), "does not answer");
+                self.replace(&pipe).await?;
+                Ok(true)
+            }
+            (is_renewed, _) => Ok(is_renewed),
         }
     }
 }

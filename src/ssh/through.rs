@@ -19,7 +19,7 @@ use super::link::{Link, Route};
 use super::master::{Master, NO_MASTER};
 use super::pipe::Pipe;
 use super::pump::{BUFFER, copy, read_line};
-use super::route::Tunnel;
+use super::route::{Asking, Tunnel};
 use super::why;
 
 /// How long an ssh that could not connect takes to end, at most.
@@ -37,29 +37,27 @@ pub(super) enum Outcome {
 
 impl Tunnel {
     /// The last master of the route, opened where it is not.
-    pub(super) async fn by_master(&self) -> Result<Link, Error> {
+    pub(super) async fn by_master(&self, asking: Asking) -> Result<Link, Error> {
         let client = &self.client;
         let master = match &self.route {
             Route::Here | Route::Port { login: None, .. } => return Ok(Link::Here),
             Route::Login(login)
             | Route::Port {
                 login: Some(login), ..
-            } => client.login(login, self.prompt).await?,
-            Route::Jump { login: None, node } => {
-                client.node(None, node, self.last_prompt()).await?
-            }
+            } => client.login(login, asking.login).await?,
+            Route::Jump { login: None, node } => client.node(None, node, asking.last).await?,
             Route::Jump {
                 login: Some(login),
                 node,
             } => {
-                let via = client.login(login, self.prompt).await?;
-                match client.node(Some(&via), node, self.last_prompt()).await {
+                let via = client.login(login, asking.login).await?;
+                match client.node(Some(&via), node, asking.last).await {
                     Ok(master) => master,
                     Err(error) => return Err(why::explained(error, &via, node).await),
                 }
             }
             Route::Pipe { login, command } => {
-                let via = client.login(login, self.prompt).await?;
+                let via = client.login(login, asking.login).await?;
                 let pipe = Pipe::over_master(&via, login, command).await?;
                 return Ok(Link::Pipe(Arc::new(pipe)));
             }

@@ -179,7 +179,14 @@ impl Drop for Running {
     }
 }
 
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
 /// Asks again until the answer is yes; fails with the last no.
+///
+/// Each question costs a program in a container, a tenth of a second of CPU and more, which the other
+/// tests need. So the pause grows with the wait, by a tenth of it up to half a second: what is timed
+/// by this is told within a tenth of its length.
 #[track_caller]
 pub(crate) fn within(
     limit: Duration,
@@ -193,7 +200,10 @@ pub(crate) fn within(
             Err(last) if began.elapsed() > limit => {
                 panic!("{what}: not within {limit:?}; last: {last}")
             }
-            Err(_) => sleep(Duration::from_millis(50)),
+            Err(_) => {
+                let pause = began.elapsed() / 10;
+                sleep(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
+            }
         }
     }
 }

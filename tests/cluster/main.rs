@@ -28,6 +28,7 @@ mod last;
 mod local;
 mod many;
 mod network;
+mod no_masters;
 mod podman;
 mod reach;
 mod refusals;

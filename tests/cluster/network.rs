@@ -1,9 +1,10 @@
 //! The laptop's network goes and comes back, and login's sshd with it: what is open, what is new, and
-//! what the user is told.
+//! what the user is told. With masters and without.
 
 use std::time::{Duration, Instant};
 
-use crate::host::{Host, Running, within};
+use crate::host::{Host, Ran, Running, within};
+use crate::no_masters::NoMasters;
 use crate::reach::Door;
 use crate::session::Session;
 
@@ -53,6 +54,22 @@ impl Drop for Cut {
     }
 }
 
+/// Runs a line of shell on the laptop.
+fn sh(own: Option<&NoMasters>, line: &str) -> Ran {
+    match own {
+        Some(own) => own.sh(line),
+        None => Host::Laptop.sh(line),
+    }
+}
+
+/// Starts one there.
+fn start(own: Option<&NoMasters>, line: &str) -> Running {
+    match own {
+        Some(own) => Host::Laptop.start(&["env", &own.env(), "bash", "-c", line]),
+        None => Host::Laptop.start(&["bash", "-c", line]),
+    }
+}
+
 /// A connect that runs, and what it says.
 struct Connecting {
     log: String,
@@ -62,11 +79,11 @@ struct Connecting {
 
 impl Connecting {
     #[track_caller]
-    fn to(session: &Session, on: &str) -> Self {
+    fn to(session: &Session, on: &str, own: Option<&NoMasters>) -> Self {
         let log = format!("/tmp/{}.log", session.name);
         let command = format!("qdebug connect {} --on {on} --yes", session.name);
         let line = format!("{command} 2>{log}; true");
-        let running = Host::Laptop.start(&["bash", "-c", &line]);
+        let running = start(own, &line);
         let connecting = Self {
             log,
             _running: running,
@@ -102,18 +119,18 @@ impl Drop for Connecting {
 
 /// A new connection gets through from now on, and by the listener too.
 #[track_caller]
-fn new_ones_work(session: &Session, what: &str) {
+fn new_ones_work(session: &Session, own: Option<&NoMasters>, what: &str) {
     let begun = Instant::now();
     let limit = if is_full() { PROMISE } else { BUSY };
     for by in ["BatchMode=yes", "ProxyCommand=none"] {
         let alias = format!("qdebug-{}", session.name);
-        let words = ["ssh", "-o", by, &alias, "true"];
+        let line = format!("ssh -o {by} {alias} true");
         let limit = limit.saturating_sub(begun.elapsed());
-        within(limit, what, || match Host::Laptop.run(&words) {
+        within(limit, what, || match sh(own, &line) {
             ran if ran.code == 0 => Ok(()),
             ran => Err(ran.to_string()),
         });
-        eprintln!("{what}: {by} after {:?}", begun.elapsed());
+        eprintln!("{alias}: {what}: {by} after {:?}", begun.elapsed());
     }
     assert!(begun.elapsed() <= limit + Duration::from_secs(1), "{what}");
 }
@@ -121,54 +138,55 @@ fn new_ones_work(session: &Session, what: &str) {
 #[test]
 fn the_port_outlives_a_cut_network_and_a_restarted_sshd() {
     let door = Door::open(2231, &[]);
-    let session = Session::ready("hop-cut", &SMALL);
-    let connect = Connecting::to(&session, &door.name());
-    let alias = format!("qdebug-{}", session.name);
+    outlives("hop-cut", &door, None);
+}
+
+#[test]
+fn the_port_outlives_them_without_masters_too() {
+    let door = Door::open(2233, &[]);
+    let own = NoMasters::at("trunk-cut", &door.name());
+    outlives("trunk-cut", &door, Some(&own));
+}
+
+fn outlives(name: &str, door: &Door, own: Option<&NoMasters>) {
+    let session = Session::ready(name, &SMALL);
+    let connect = Connecting::to(&session, &door.name(), own);
+    let alias = format!("qdebug-{name}");
 
     // An open shell, and a copy of 10 MB in half a minute.
     let work = format!(
-        "cd /tmp/hop-cut && head -c 10000000 /dev/urandom >big
+        "cd /tmp/{name} && head -c 10000000 /dev/urandom >big
          (ssh {alias} 'sleep 25; echo there' >shell 2>&1; echo $? >>shell) &
-         (echo 'put big hop-cut-big' | sftp -q -l 3000 -b - {alias} >copy 2>&1; echo $? >>copy) &
+         (echo 'put big {name}-big' | sftp -q -l 3000 -b - {alias} >copy 2>&1; echo $? >>copy) &
          wait"
     );
     Host::Laptop
-        .sh("rm -rf /tmp/hop-cut; mkdir /tmp/hop-cut")
+        .sh(&format!("rm -rf /tmp/{name}; mkdir /tmp/{name}"))
         .ok();
-    let open = Host::Laptop.start(&["bash", "-c", &work]);
-    let copying = format!("test \"$(ssh {alias} stat -c %s hop-cut-big)\" -gt 100000");
-    within(
-        Duration::from_secs(30),
-        "the copy has begun",
-        || match Host::Laptop.sh(&copying) {
+    let open = start(own, &work);
+    let copying = format!("test \"$(ssh {alias} stat -c %s {name}-big)\" -gt 100000");
+    within(Duration::from_secs(30), "the copy has begun", || {
+        match sh(own, &copying) {
             ran if ran.code == 0 => Ok(()),
             ran => Err(ran.to_string()),
-        },
-    );
+        }
+    });
 
     let cut = Cut::off(door.port);
     let begun = Instant::now();
     // What is new while it lasts is refused with a reason, not held for ever.
-    let new = [
-        "timeout",
-        "50",
-        "ssh",
-        "-o",
-        "ProxyCommand=none",
-        &alias,
-        "true",
-    ];
-    Host::Laptop.run(&new).fails(255, &[]);
+    let new = format!("timeout 50 ssh -o ProxyCommand=none {alias} true");
+    sh(own, &new).fails(255, &[]);
     connect.says("reconnecting", 1);
     let lasts = Duration::from_secs(if is_full() { 60 } else { 12 });
     std::thread::sleep(lasts.saturating_sub(begun.elapsed()));
     drop(cut);
-    new_ones_work(&session, "after the cut");
+    new_ones_work(&session, own, "after the cut");
     if !is_full() {
         // Too short a while for ssh to give up what is open: that goes on.
         for (file, whole) in [("shell", "there\n0"), ("copy", "0")] {
             // sftp shows the words it was given.
-            let read = format!("grep -v '^sftp>' /tmp/hop-cut/{file}");
+            let read = format!("grep -v '^sftp>' /tmp/{name}/{file}");
             within(Duration::from_secs(90), file, || {
                 match Host::Laptop.sh(&read) {
                     ran if ran.text() == whole => Ok(()),
@@ -177,10 +195,10 @@ fn the_port_outlives_a_cut_network_and_a_restarted_sshd() {
             });
         }
         let same = format!(
-            "test \"$(ssh {alias} 'sha256sum <hop-cut-big; rm hop-cut-big')\" = \
-                 \"$(sha256sum </tmp/hop-cut/big)\""
+            "test \"$(ssh {alias} 'sha256sum <{name}-big; rm {name}-big')\" = \
+                 \"$(sha256sum </tmp/{name}/big)\""
         );
-        Host::Laptop.sh(&same).ok();
+        sh(own, &same).ok();
     }
     drop(open);
 
@@ -192,13 +210,12 @@ fn the_port_outlives_a_cut_network_and_a_restarted_sshd() {
     );
     Host::Login.root(&down).ok();
     let told = connect.said().matches("reconnecting").count();
-    let new = ["ssh", "-o", "ProxyCommand=none", &alias, "true"];
-    Host::Laptop.run(&new).fails(255, &[]);
+    sh(own, &new).fails(255, &[]);
     connect.says("reconnecting", told + 1);
     let up = format!("/usr/sbin/sshd -p {} -o PidFile={pid}", door.port);
     Host::Login.root(&up).ok();
-    new_ones_work(&session, "after the restart");
+    new_ones_work(&session, own, "after the restart");
     connect.says("connected again", 2);
     eprintln!("{}", connect.said());
-    Host::Laptop.sh("rm -rf /tmp/hop-cut");
+    Host::Laptop.sh(&format!("rm -rf /tmp/{name}"));
 }

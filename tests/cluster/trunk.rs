@@ -4,54 +4,12 @@ use std::time::Duration;
 
 use crate::hops::SecondFactor;
 use crate::host::{Host, Ran, within};
+use crate::no_masters::NoMasters;
 use crate::reach::Door;
 use crate::session::Session;
 
 const SMALL: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
 const PERSON: &str = include_str!("person.py");
-
-/// A configuration of the user's that has no masters made to a login, until this is dropped.
-struct NoMasters {
-    file: String,
-}
-
-impl NoMasters {
-    #[track_caller]
-    fn at(name: &str, login: &str) -> Self {
-        let file = format!("/home/alice/{name}.toml");
-        let line = format!(
-            "printf '%s\\n' '[clusters.{name}]' 'login = \"{login}\"' \
-             'qdebug = \"/usr/local/bin/qdebug\"' 'masters = false' >{file}"
-        );
-        Host::Laptop.sh(&line).ok();
-        // What an earlier run has found there is no beginning.
-        let forget = "import json, os, sys
-path = '.local/state/qdebug/reach.json'
-ways = json.load(open(path)) if os.path.exists(path) else sys.exit()
-ways['clusters'].pop(sys.argv[1], None)
-json.dump(ways, open(path + '.new', 'w'))
-os.rename(path + '.new', path)";
-        let locked = "mkdir -p .local/state/qdebug
-            exec flock .local/state/qdebug/reach.lock python3 -c \"$0\" \"$1\"";
-        Host::Laptop.run(&["sh", "-c", locked, forget, login]).ok();
-        Self { file }
-    }
-
-    fn env(&self) -> String {
-        format!("QDEBUG_CONFIG={}", self.file)
-    }
-
-    /// Runs a line of shell as somebody whose configuration this is.
-    fn sh(&self, line: &str) -> Ran {
-        Host::Laptop.run(&["env", &self.env(), "bash", "-c", line])
-    }
-}
-
-impl Drop for NoMasters {
-    fn drop(&mut self) {
-        Host::Laptop.sh(&format!("rm -f {}", self.file));
-    }
-}
 
 /// In the user's ssh configuration: nodes take no key from those who have this variable set.
 struct NoKeys;
@@ -211,4 +169,33 @@ fn one_session_of_login_is_enough_and_what_dies_is_dialled_again() {
     assert_ne!(sshs(2240), trunks);
     Host::Laptop.sh("pkill -INT -f '^qdebug connect trunk-one '");
     Host::Laptop.sh(&format!("rm -f {log}"));
+}
+
+/// Without a terminal sshd tells a command nothing of its client's end; it sees that nobody reads.
+#[test]
+fn a_log_that_nobody_follows_any_more_is_not_followed_on_login_either() {
+    let session = Session::ready("trunk-logs", &SMALL);
+    let own = NoMasters::at("trunk-logs", "alice@login");
+    let without = own.env();
+    for env in ["LANG=C.UTF-8", &without] {
+        // A Ctrl-C reaches all that the command has started.
+        let words = "env $0 timeout -s INT 300 qdebug logs -f trunk-logs --on alice@login";
+        let following =
+            Host::Laptop.start(&["bash", "-c", &format!("exec {words} >/dev/null"), env]);
+        let line = "pgrep -f '^[^ ]*qdebug .* logs --follow -- trunk-logs$'";
+        let follows = || match Host::Login.sh(line) {
+            ran if ran.code == 0 => Ok(()),
+            ran => Err(ran.to_string()),
+        };
+        within(Duration::from_secs(60), "login follows", follows);
+        let ended = "pkill -INT -f '^timeout .*qdebug logs -f trunk-logs'";
+        Host::Laptop.sh(ended).ok();
+        let gone = || match Host::Login.sh(line) {
+            ran if ran.code == 1 => Ok(()),
+            ran => Err(ran.to_string()),
+        };
+        within(Duration::from_secs(20), "nobody follows", gone);
+        drop(following);
+    }
+    assert_eq!(session.status()["state"], "ready");
 }

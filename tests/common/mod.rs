@@ -69,7 +69,8 @@ impl Bench {
         public.rsplit_once(' ').unwrap().0.to_owned()
     }
 
-    /// Starts an sshd that knows the laptop's key; its port and its host key.
+    /// Starts an sshd that knows the laptop's key; its port and its host key. What is in `more` goes
+    /// before what it has otherwise.
     pub async fn sshd(&mut self, name: &str, more: &str) -> (u16, String) {
         let keys = self.path("id.pub");
         self.sshd_with_keys(name, &keys, more).await
@@ -87,9 +88,9 @@ impl Bench {
         drop(free);
         let at = self.dir.path().display();
         let text = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/{name}_host\n\
+            "{more}\nListenAddress 127.0.0.1\nPort {port}\nHostKey {at}/{name}_host\n\
              AuthorizedKeysFile {}\nUsePAM no\nStrictModes no\nPidFile none\n\
-             MaxStartups 200\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n{more}\n",
+             MaxStartups 200\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n",
             keys.display()
         );
         let config = self.path(&format!("{name}.conf"));
@@ -172,11 +173,17 @@ impl Bench {
 
     /// A program of the cluster that answers as qdebug does.
     pub fn fake_qdebug(&self, at: &str) -> String {
-        let path = self.path(at);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let script = "#!/bin/sh\nhex=$2; shift 2\necho \"qdebug-frame-$hex begin\"\n\
+        let script = "hex=$2; shift 2\necho \"qdebug-frame-$hex begin\"\n\
                       for word; do printf '<%s>\\n' \"$word\"; done\ncat\n\
                       echo oops >&2\necho \"qdebug-frame-$hex end 3\"\nexit 3\n";
+        self.script(at, script)
+    }
+
+    /// A program that is these lines of sh.
+    pub fn script(&self, at: &str, lines: &str) -> String {
+        let path = self.path(at);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let script = format!("#!/bin/sh\n{lines}");
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path.to_str().unwrap().to_owned()

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, Told, modes, reach};
+use super::{Ladder, Told, permissions, reach};
 use crate::cli::Failure;
 use crate::cli::args::Global;
 use crate::cli::setting::{Setting, user_home};
@@ -11,13 +11,14 @@ use crate::laptop::setup::Version;
 use crate::laptop::{Cluster, Known, Paths};
 use crate::process::Program;
 use crate::session::{Rung, Verdict};
-use crate::ssh::config_file;
+use crate::ssh::{config_file, permissions as ssh_permissions};
 
 pub(super) async fn look(setting: &Setting, global: &Global, ladder: &Ladder) {
     ladder.add(ssh().await);
     match (user_home(), Paths::of_user()) {
         (Ok(home), Ok(paths)) => {
-            ladder.add(modes::of_client(&home));
+            let found = ssh_permissions::of_client(&home).await;
+            ladder.add(permissions::of_client(&found));
             ladder.add(include(&paths));
             ladder.add(known_hosts(&home.join(".ssh/known_hosts")));
             ladder.add(entries(&paths));

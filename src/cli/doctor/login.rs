@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, modes, reach};
+use super::{Ladder, permissions, reach};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
 use crate::config::WAYS;
 use crate::kit::Kit;
 use crate::session::{Rung, Verdict, read_keys};
+use crate::ssh::permissions::of_server;
 
 pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
     let began = Instant::now();
@@ -23,7 +24,7 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
     ladder.add(ways(setting));
     match user_home() {
         Ok(home) => {
-            if let Some(rung) = modes::of_server(&home) {
+            if let Some(rung) = permissions::of_server(&of_server(&home)) {
                 ladder.add(rung);
             }
             ladder.add(keys(&home.join(".ssh/authorized_keys")));

@@ -4,10 +4,9 @@
 mod laptop;
 #[cfg(target_os = "linux")]
 mod login;
-#[cfg_attr(windows, path = "modes_windows.rs")]
-mod modes;
 #[cfg(target_os = "linux")]
 mod node;
+mod permissions;
 mod reach;
 
 use std::cell::RefCell;

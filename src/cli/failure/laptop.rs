@@ -135,6 +135,9 @@ impl Failure {
                 .hint(format!("`qdebug setup {host}` brings this version there")),
             E::NoAnswer { .. } => failure(Exit::ClusterUnreachable)
                 .hint("the shell's start files on the cluster may end it early"),
+            E::NotBegun { .. } => {
+                failure(Exit::ClusterUnreachable).hint("nothing was changed there; try again")
+            }
             E::Busy { .. } | E::TimedOut { .. } | E::Lost { .. } | E::StillDown { .. } => {
                 failure(Exit::ClusterUnreachable).hint("try again")
             }

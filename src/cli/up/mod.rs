@@ -8,8 +8,9 @@ mod words;
 use clap::Args;
 
 use super::args::{Global, SchedulerFlag, Submit, Way};
-use super::connect::{Ended, connect, known_clusters};
+use super::connect::{Ended, connect};
 use super::setting::Setting;
+use super::which::known_clusters;
 use super::{Exit, Failure, env_file, here, output, wait};
 use crate::laptop::{Cluster, Submitted, Until};
 use crate::process::Interrupts;

@@ -22,74 +22,35 @@ mod shell;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::process::Child;
-use tokio::time::Instant;
 
 use super::client::{Client, Prompt, addressed};
 use super::error::Error;
 use super::gate::Gate;
 use super::node::Node;
 use super::said::{Said, Taker};
+use super::watched::Watched;
 use super::word::Destination;
-use crate::relay::{self, Relay, Wanted};
+use crate::relay::{self, Wanted};
 use shell::Shell;
-
-/// How long it may be since a trunk was heard of that is not asked, and how long it may take to
-/// answer then.
-const JUST: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// A relay to a login node.
 #[derive(Debug)]
 pub(super) struct Trunk {
     host: String,
     qdebug: String,
-    pub(super) relay: Relay,
+    pub(super) relay: Watched,
     /// Dropping it ends ssh.
     _child: Child,
     said: Arc<Said>,
-    heard: Mutex<Instant>,
-    /// Another has taken its place: it only keeps what it carries.
-    is_left: AtomicBool,
 }
 
 impl Trunk {
     pub(super) fn host(&self) -> &str {
         &self.host
-    }
-
-    pub(super) fn is_up(&self) -> bool {
-        self.relay.is_open() && !self.is_left()
-    }
-
-    /// Whether another has taken its place.
-    pub(super) fn is_left(&self) -> bool {
-        self.is_left.load(Ordering::Relaxed)
-    }
-
-    /// Whether it was just heard of, or answers when it is asked.
-    pub(super) async fn answers(&self) -> bool {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.elapsed() < JUST || self.is_there().await
-    }
-
-    async fn is_there(&self) -> bool {
-        let asked = self.relay.open(&Wanted::Nothing);
-        let answer = tokio::time::timeout(ANSWER, asked).await;
-        let is_there = matches!(answer, Ok(Ok(_) | Err(relay::Error::Refused(_))));
-        if is_there {
-            self.note();
-        }
-        is_there
-    }
-
-    /// Something has come from it.
-    pub(super) fn note(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Resolves when it carries nothing any more; why.
@@ -112,25 +73,31 @@ impl Trunk {
         stdin: &[u8],
         on_stdout: impl FnMut(&[u8]) + Unpin,
     ) -> Result<(i32, String), Error> {
-        let said = Said::default();
-        let ran = async {
-            let words = words.to_owned();
-            let stream = self.relay.open(&Wanted::Run { words }).await?;
-            let on_stderr = Taker(|bytes: &[u8]| said.add(bytes));
-            stream.attend(stdin, Taker(on_stdout), on_stderr).await
+        let (host, command) = (self.host.clone(), words.join(" "));
+        let words = words.to_owned();
+        let stream = match self.relay.open(&Wanted::Run { words }).await {
+            Ok(stream) => stream,
+            Err(relay::Error::Refused(detail)) => {
+                return Err(Error::NotBegun {
+                    host,
+                    command,
+                    detail,
+                });
+            }
+            // It may have gone before the far side could say that it has begun.
+            Err(relay::Error::Ended) => return Err(Error::Lost { host, command }),
         };
-        match ran.await {
+        let said = Said::default();
+        let on_stderr = Taker(|bytes: &[u8]| said.add(bytes));
+        match stream.attend(stdin, Taker(on_stdout), on_stderr).await {
             Ok(status) => {
-                self.note();
+                self.relay.note();
                 Ok((status, said.text()))
             }
-            Err(relay::Error::Ended) => Err(Error::Lost {
-                host: self.host.clone(),
-                command: words.join(" "),
-            }),
+            Err(relay::Error::Ended) => Err(Error::Lost { host, command }),
             Err(relay::Error::Refused(detail)) => Err(Error::NoAnswer {
-                host: self.host.clone(),
-                command: words.join(" "),
+                host,
+                command,
                 status: None,
                 detail,
             }),
@@ -182,7 +149,7 @@ impl Client {
         let slot = self.trunks.slot(login);
         let mut stage = slot.lock().await;
         let is_there = match &mut *stage {
-            Stage::Up(trunk) => trunk.is_up(),
+            Stage::Up(trunk) => trunk.relay.is_up(),
             Stage::Begun(shell) => shell.is_alive(),
             Stage::Down => false,
         };
@@ -202,7 +169,7 @@ impl Client {
         let slot = self.trunks.slot(login);
         let mut stage = slot.lock().await;
         let shell = match std::mem::take(&mut *stage) {
-            Stage::Up(trunk) if trunk.is_up() => {
+            Stage::Up(trunk) if trunk.relay.is_up() => {
                 *stage = Stage::Up(Arc::clone(&trunk));
                 return Ok(trunk);
             }
@@ -234,7 +201,7 @@ impl Client {
                 let mut stage = slot.lock().await;
                 // Whoever is cut short in the middle of a script leaves no shell behind.
                 let shell = match std::mem::take(&mut *stage) {
-                    Stage::Up(trunk) if trunk.is_up() => Err(trunk),
+                    Stage::Up(trunk) if trunk.relay.is_up() => Err(trunk),
                     Stage::Begun(shell) => Ok(shell.living()),
                     _ => Ok(None),
                 };
@@ -269,17 +236,17 @@ impl Client {
         let slot = self.trunks.slot(login);
         let mut stage = slot.lock().await;
         let old = match &*stage {
-            Stage::Up(trunk) if trunk.is_up() => Arc::clone(trunk),
+            Stage::Up(trunk) if trunk.relay.is_up() => Arc::clone(trunk),
             _ => return Ok(false),
         };
-        if old.is_there().await {
+        if old.relay.is_there().await {
             return Ok(false);
         }
         tracing::debug!(host = old.host, "does not answer");
         let host = login.to_string();
         let shell = Shell::open(self, host, &addressed(login), Prompt::Never).await?;
         let new = shell.into_trunk(&old.qdebug).await?;
-        old.is_left.store(true, Ordering::Relaxed);
+        old.relay.leave();
         *stage = Stage::Up(Arc::new(new));
         Ok(true)
     }

@@ -7,23 +7,23 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout};
-use tokio::time::Instant;
 
 use super::{Ask, Trunk};
 use crate::process;
-use crate::relay::{PROTOCOL, Relay};
+use crate::relay::PROTOCOL;
 use crate::ssh::client::{Client, Prompt};
 use crate::ssh::error::Error;
 use crate::ssh::frame::{Frame, begins};
 use crate::ssh::quote::command_line;
 use crate::ssh::said::{Said, listen};
+use crate::ssh::watched::Watched;
 
 /// How long ssh may take to connect and authenticate without a person, and a shell to begin.
 const CONNECT: Duration = Duration::from_secs(40);
@@ -251,11 +251,9 @@ impl Shell {
             return Ok(Trunk {
                 host: self.host,
                 qdebug: qdebug.to_owned(),
-                relay: Relay::over(self.output, self.input),
+                relay: Watched::over(self.output, self.input),
                 _child: self.child,
                 said: self.said,
-                heard: Mutex::new(Instant::now()),
-                is_left: false.into(),
             });
         }
         drop(self.input);

@@ -1,58 +1,24 @@
-//! Without masters: one ssh process against a real sshd on the loopback, with this qdebug as the
-//! login node's.
-
-#![allow(clippy::unwrap_used, clippy::expect_used)] // A test.
-
-mod common;
-#[path = "common/server.rs"]
-mod server;
+//! Without masters: one ssh process carries everything, on to a node too, and is dialled again.
 
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use qdebug::process::Program;
 use qdebug::ssh::{
-    Client, Error, Event, Listener, LoginShell, NoMasters, Node, PlainPath, Prompt, Remote, Route,
-    Tunnel,
+    Client, Error, Event, Listener, LoginShell, NoMasters, Node, PlainPath, Prompt, Route, Tunnel,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use common::{Bench, block_on, login, ok};
-use server::{ask, upper_case_server};
-
-const LIMIT: Duration = Duration::from_secs(60);
-const HELP: [&str; 2] = ["help", "exit-codes"];
-const QDEBUG: &str = env!("CARGO_BIN_EXE_qdebug");
-
-/// A login node with these settings of sshd, and a client that makes no masters to it.
-async fn bench(more: &str) -> (Bench, Client) {
-    let mut bench = Bench::new().await;
-    let (port, key) = bench.sshd("login", more).await;
-    let client = bench.config(&[("login", port, &key)], "ControlMaster auto");
-    (bench, client.without_masters(NoMasters::At(vec![login()])))
-}
-
-fn entered(bench: &Bench) -> usize {
-    let log = fs::read_to_string(bench.path("login.log")).unwrap();
-    log.matches("Accepted publickey").count()
-}
-
-fn remote(client: &Client, qdebug: &str) -> Remote {
-    Remote::at(client.clone(), login(), qdebug, Prompt::Never).unwrap()
-}
-
-fn tunnel(client: &Client, port: u16) -> Arc<Tunnel> {
-    let route = Route::Login(login());
-    Tunnel::by(client.clone(), route, port, Prompt::Never, Some(QDEBUG))
-}
+use crate::bench::{HELP, LIMIT, QDEBUG, entered, remote, sshs, tunnel, within, without_masters};
+use crate::common::{Bench, block_on, login, ok};
+use crate::server::{ask, upper_case_server};
 
 #[test]
 fn everything_goes_over_one_connection_and_one_session() {
     block_on(async {
-        let (bench, client) = bench("MaxSessions 1").await;
+        let (bench, client) = without_masters("MaxSessions 1").await;
         // Scripts where there is no qdebug yet, and every byte of a file.
         let shell = LoginShell::new(client.clone(), login(), Prompt::Never).unwrap();
         shell.dial().await.unwrap();
@@ -106,60 +72,6 @@ fn everything_goes_over_one_connection_and_one_session() {
 }
 
 #[test]
-fn an_input_reaches_a_command_and_its_output_streams() {
-    block_on(async {
-        let (bench, client) = bench("").await;
-        // A qdebug that relays as this one does, and whose other commands are a script.
-        let fake = bench.fake_qdebug("bin/fake");
-        let both = bench.path("both");
-        let script = format!(
-            "#!/bin/sh\n[ \"$1\" = trunk ] && exec '{QDEBUG}' \"$@\"\nexec '{fake}' \"$@\"\n"
-        );
-        fs::write(&both, script).unwrap();
-        ok(Program::new("chmod").arg("755").arg(&both)).await;
-        let remote = remote(&client, both.to_str().unwrap());
-        let answer = remote.run(&["a b", "it's"], Some(b"in\n"), LIMIT).await;
-        let answer = answer.unwrap();
-        assert_eq!(answer.stdout, "<a b>\n<it's>\nin\n");
-        assert_eq!((answer.status, &*answer.stderr), (3, "oops\n"));
-        let whole = remote.run_whole(&["x"], b"in\n", LIMIT).await.unwrap();
-        assert_eq!((whole.status, &*whole.stdout), (3, "<x>\nin\n"));
-        let mut streamed = Vec::new();
-        let take = |piece: &[u8]| streamed.extend_from_slice(piece);
-        let answer = remote.stream(&["y"], take).await.unwrap();
-        assert_eq!((answer.status, &*streamed), (3, &b"<y>\n"[..]));
-        assert_eq!(entered(&bench), 1);
-    });
-}
-
-#[test]
-fn a_qdebug_that_is_missing_or_too_old_is_told_as_such() {
-    block_on(async {
-        let (bench, client) = bench("").await;
-        let missing = bench.path("no such qdebug");
-        let missing = remote(&client, missing.to_str().unwrap());
-        let error = missing.run(&["list"], None, LIMIT).await.unwrap_err();
-        assert!(matches!(error, Error::QdebugMissing { .. }), "{error:?}");
-        // As clap ends on a command that it does not know.
-        let old = bench.path("old");
-        fs::write(
-            &old,
-            "#!/bin/sh\necho 'unrecognized subcommand' >&2\nexit 2\n",
-        )
-        .unwrap();
-        ok(Program::new("chmod").arg("755").arg(&old)).await;
-        let old = remote(&client, old.to_str().unwrap());
-        let error = old.run(&["list"], None, LIMIT).await.unwrap_err();
-        assert!(matches!(error, Error::Outdated { .. }), "{error:?}");
-        // A relay of another version is refused by the other side itself.
-        let words = ["trunk", "--mark", "0123456789", "--protocol", "4000000000"];
-        let refused = Program::new(QDEBUG).args(words).output().await.unwrap();
-        assert_eq!((refused.status, &*refused.stdout), (11, ""), "{refused:?}");
-        assert!(refused.stderr.contains("4000000000"), "{refused:?}");
-    });
-}
-
-#[test]
 fn refusals_are_told_apart() {
     block_on(async {
         let mut bench = Bench::new().await;
@@ -183,23 +95,10 @@ fn refusals_are_told_apart() {
     });
 }
 
-/// The ssh of this bench's configuration, by its process ids.
-async fn sshs(bench: &Bench) -> Vec<String> {
-    let config = bench.path("config").display().to_string();
-    let all = ok(Program::new("ps").args(["-eo", "pid=,comm=,args="])).await;
-    let ours = all.lines().filter(|line| line.contains(&config));
-    let ssh = ours.filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let pid = words.next()?;
-        (words.next()? == "ssh").then(|| pid.to_owned())
-    });
-    ssh.collect()
-}
-
 #[test]
 fn one_that_dies_is_dialled_again_and_told_once() {
     block_on(async {
-        let (bench, client) = bench("").await;
+        let (bench, client) = without_masters("").await;
         let remote = remote(&client, QDEBUG);
         remote.run(&HELP, None, LIMIT).await.unwrap();
         let server = upper_case_server().await;
@@ -256,17 +155,6 @@ fn one_that_dies_is_dialled_again_and_told_once() {
     });
 }
 
-/// Waits until it is so.
-async fn within(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let so = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let waited = tokio::time::timeout(LIMIT, so).await;
-    waited.unwrap_or_else(|_| panic!("{what} did not come"));
-}
-
 /// Files of gates that are open on this machine.
 fn gates() -> Vec<std::ffi::OsString> {
     let files = fs::read_dir(std::env::temp_dir()).unwrap();
@@ -274,60 +162,6 @@ fn gates() -> Vec<std::ffi::OsString> {
     names
         .filter(|name| name.to_string_lossy().starts_with("qdebug-gate-"))
         .collect()
-}
-
-#[test]
-fn one_that_is_silent_is_left_to_what_it_carries_and_another_dialled() {
-    block_on(async {
-        let (bench, client) = bench("").await;
-        let server = upper_case_server().await;
-        let remote = remote(&client, QDEBUG);
-        remote.run(&HELP, None, LIMIT).await.unwrap();
-        let tunnel = tunnel(&client, server);
-        let listener = Listener::bind(0).await.unwrap();
-        let at = listener.port();
-        let story = async {
-            let mut old = TcpStream::connect(("127.0.0.1", at)).await.unwrap();
-            let mut banner = [0; 13];
-            old.read_exact(&mut banner).await.unwrap();
-            let stopped = bench.carriers_of_last().await;
-            assert!(!stopped.is_empty());
-            ok(Program::new("kill").arg("-STOP").args(&stopped)).await;
-            let answer = remote.run(&HELP, None, LIMIT).await.unwrap();
-            assert_eq!(answer.status, 0);
-            assert_eq!(ask(at, b"new").await, b"SSH-2.0-test\nNEW");
-            ok(Program::new("kill").arg("-CONT").args(&stopped)).await;
-            old.write_all(b"old").await.unwrap();
-            old.shutdown().await.unwrap();
-            let mut rest = Vec::new();
-            let _ = tokio::time::timeout(LIMIT, old.read_to_end(&mut rest)).await;
-            assert_eq!(rest, b"OLD");
-            // With the last that it carries it ends.
-            within("the old one's end", async || sshs(&bench).await.len() == 1).await;
-        };
-        tokio::select! {
-            () = listener.serve(&tunnel, |event| panic!("{event:?}")) => {}
-            () = story => {}
-        }
-        assert_eq!(entered(&bench), 2);
-    });
-}
-
-#[test]
-fn noise_of_start_files_does_no_harm() {
-    block_on(async {
-        let (bench, client) = bench(&format!(
-            "ForceCommand echo Welcome; echo qdebug-frame-00 begin; exec sh -c \"$SSH_ORIGINAL_COMMAND\"\n\
-             SetEnv PATH={}:/usr/bin:/bin",
-            Path::new(QDEBUG).parent().unwrap().display()
-        ))
-        .await;
-        let found = Remote::find(client, login(), Prompt::Never).await.unwrap();
-        assert_eq!(found.qdebug(), QDEBUG);
-        let answer = found.run(&HELP, None, LIMIT).await.unwrap();
-        assert!(answer.stdout.contains("130"), "{answer:?}");
-        assert_eq!(entered(&bench), 1);
-    });
 }
 
 #[test]
