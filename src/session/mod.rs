@@ -46,7 +46,7 @@ mod token;
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use checked::Checked;
 pub use directory::SessionDir;
-pub use file::{Error, FORMAT};
+pub use file::{Error, FORMAT, open_regular};
 pub use gpus::GpuSupply;
 pub use keys::read_keys;
 pub use name::{NameError, SessionName};
