@@ -179,4 +179,13 @@ impl Scheduler {
             Self::Local(local) => local.delete(id).await,
         }
     }
+
+    /// The command by which a person ends a job; `None` of a dialect without tools.
+    pub fn delete_command(&self, id: &JobId) -> Option<String> {
+        match self {
+            Self::OpenPbs(_) | Self::Torque(_) => Some(format!("qdel {id}")),
+            Self::Slurm(_) => Some(format!("scancel {id}")),
+            Self::Local(_) => None,
+        }
+    }
 }
