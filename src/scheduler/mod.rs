@@ -14,8 +14,10 @@
 //!
 //! This module knows neither sessions nor halves.
 
+mod again;
 mod detect;
 mod error;
+mod exported;
 mod job;
 pub mod local;
 mod nodes;
