@@ -203,6 +203,18 @@ fn ctrl_c_in_a_wait_asks_and_keeps_or_cancels() {
     });
 }
 
+/// The line that answers is not lost to the question that Ctrl-C has ended.
+#[test]
+fn ctrl_c_at_a_question_of_connect_ends_it() {
+    let login = waits();
+    login.submitted();
+    let steps = [("Add it? [Y/n]", CTRL_C), (QUESTION, "c\n")];
+    let ran = login.type_at(&steps, &CONNECT[..CONNECT.len() - 1]);
+    assert_eq!(ran.code, 130, "{}", ran.said);
+    assert!(login.log().contains("scancel"), "{}", ran.said);
+    assert!(!login.at("home/.ssh/config").exists(), "{}", ran.said);
+}
+
 /// What is just being submitted is known before anybody is asked about it.
 #[test]
 fn ctrl_c_while_up_submits_loses_no_job() {

@@ -159,9 +159,10 @@ impl Login {
             by: by.to_owned(),
             at: Timestamp::now(),
         };
-        session.write_stop(&stop)?;
         let (name, cluster) = (&request.name, &request.cluster);
+        // Before anything is written: a stop that is refused has ended nothing.
         let scheduler = self.scheduler_for(name, cluster).await?;
+        session.write_stop(&stop)?;
         let written = session.job().ok().flatten();
         let written = written.filter(|job| job.token == request.token);
         let told = match &before {

@@ -1,7 +1,7 @@
 //! Commands of the cluster's qdebug: found or missed, framed, answered, and told apart when they are not.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qdebug::process::Program;
 use qdebug::ssh::{Destination, Error, LoginShell, NoMasters, Prompt, Remote};
@@ -56,6 +56,32 @@ fn a_remote_command_is_framed_against_noise_in_every_shell() {
                 .unwrap();
             assert_eq!((answer.status, streamed.as_slice()), (3, &b"<x>\n"[..]));
         }
+    });
+}
+
+/// What start files have left running holds the streams, and the answer up no longer.
+#[test]
+fn what_a_start_file_leaves_running_holds_no_answer_up() {
+    block_on(async {
+        let mut bench = Bench::new().await;
+        let qdebug = bench.fake_qdebug("qdebug");
+        let force = "ForceCommand sleep 30 & exec sh -c \"$SSH_ORIGINAL_COMMAND\"";
+        let (port, key) = bench.sshd("login", force).await;
+        let client = bench.config(&[("login", port, &key)], "");
+        let remote = Remote::at(client, login(), &qdebug, Prompt::Never).unwrap();
+        remote
+            .run(&["x"], None, Duration::from_secs(20))
+            .await
+            .unwrap();
+        let asked = Instant::now();
+        let limit = Duration::from_secs(25);
+        let answer = remote.run(&["x"], None, limit).await.unwrap();
+        assert_eq!((answer.status, &*answer.stdout), (3, "<x>\n"));
+        assert!(
+            asked.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            asked.elapsed()
+        );
     });
 }
 

@@ -198,3 +198,38 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_changed_is_forgotten_by_what_is_told() {
+        let changed = |expected: ssh::ExpectedKey| {
+            Failure::of_ssh(&ssh::Error::HostKey {
+                host: "alice@login".to_owned(),
+                detail: "Host key for login has changed".to_owned(),
+                known: Some(expected),
+            })
+        };
+        let failure = changed(ssh::ExpectedKey {
+            name: Some("[login]:2222".to_owned()),
+            place: Some("/home/al ice/.ssh/known_hosts:3".to_owned()),
+        });
+        assert_eq!(failure.exit(), Exit::HostKey);
+        let cure = &failure.hints()[1];
+        assert!(
+            cure.contains("ssh-keygen -f '/home/al ice/.ssh/known_hosts' -R '[login]:2222'"),
+            "{cure}"
+        );
+        let failure = changed(ssh::ExpectedKey::default());
+        assert!(failure.hints()[1].contains("`ssh-keygen -R login`"));
+        let unknown = Failure::of_ssh(&ssh::Error::HostKey {
+            host: "alice@login".to_owned(),
+            detail: "Host key verification failed.".to_owned(),
+            known: None,
+        });
+        assert!(unknown.message().contains("is not known here"));
+        assert!(unknown.hints()[0].contains("shows its key and asks"));
+    }
+}
