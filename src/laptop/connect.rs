@@ -49,13 +49,16 @@ pub struct Connect {
     pub order: Option<Order>,
 }
 
+/// A question to the user that a signal may cut short.
+pub type Confirm = dyn for<'a> Fn(&'a IncludePlan) -> LocalBoxFuture<'a, bool>;
+
 /// The user's side of it.
 pub struct Ui {
     /// Takes what happens.
     pub tell: Arc<dyn Fn(Event) + Send + Sync>,
     /// Whether this may be done to the user's ssh configuration. Dropped when a signal comes
     /// meanwhile.
-    pub confirm: Box<dyn for<'a> Fn(&'a IncludePlan) -> LocalBoxFuture<'a, bool>>,
+    pub confirm: Box<Confirm>,
 }
 
 impl Ui {

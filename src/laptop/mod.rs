@@ -47,7 +47,7 @@ mod ways;
 mod whose;
 
 pub use cluster::{Answer, Cluster};
-pub use connect::{Connect, Outcome, Ui, Until, connect};
+pub use connect::{Confirm, Connect, Outcome, Ui, Until, connect};
 pub use debug::{CommandError, Debug, Debugger, PythonCommand, Ready, debug};
 pub use departure::Departure;
 pub use error::Error;
