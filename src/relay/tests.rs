@@ -109,7 +109,7 @@ async fn one_that_nobody_reads_holds_up_no_other() {
 async fn one_that_is_given_up_while_the_pipe_is_full_is_told_all_the_same() {
     use super::frame::{Kind, PAYLOAD, encode, read};
     // A pipe that takes next to nothing until it is read.
-    let (near, mut far) = duplex(1);
+    let (near, mut far) = duplex(512);
     let (from, to) = tokio::io::split(near);
     let relay = Relay::over(from, to);
     let opening = tokio::spawn(async move {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::client::Prompt;
 #[cfg(unix)]
 use super::master::Master;
 use super::node::Node;
@@ -71,6 +72,21 @@ impl Route {
             Self::Jump { login, .. } | Self::Port { login, .. } => login.as_ref(),
         }
     }
+}
+
+/// At which hops a person may be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking {
+    pub(super) login: Prompt,
+    pub(super) last: Prompt,
+}
+
+impl Asking {
+    /// At none.
+    pub(super) const NOBODY: Self = Self {
+        login: Prompt::Never,
+        last: Prompt::Never,
+    };
 }
 
 /// What carries connections.

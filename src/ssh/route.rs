@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::client::{Client, Prompt};
 use super::error::Error;
 use super::gate::Gate;
-use super::link::{Link, Route};
+use super::link::{Asking, Link, Route};
 use super::listener::Event;
 use super::pipe::Pipe;
 use super::pump::{BUFFER, read_line};
@@ -49,21 +49,6 @@ pub struct Tunnel {
     /// What carried them has ended, and no other has been seen yet.
     is_lost: AtomicBool,
     pub(super) renewed: Mutex<Option<Renewed>>,
-}
-
-/// At which hops a person may be asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Asking {
-    pub(super) login: Prompt,
-    pub(super) last: Prompt,
-}
-
-impl Asking {
-    /// At none.
-    pub(super) const NOBODY: Self = Self {
-        login: Prompt::Never,
-        last: Prompt::Never,
-    };
 }
 
 #[derive(Debug)]

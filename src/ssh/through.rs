@@ -15,11 +15,11 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 
 use super::error::Error;
-use super::link::{Link, Route};
+use super::link::{Asking, Link, Route};
 use super::master::{Master, NO_MASTER};
 use super::pipe::Pipe;
 use super::pump::{BUFFER, copy, read_line};
-use super::route::{Asking, Tunnel};
+use super::route::Tunnel;
 use super::why;
 
 /// How long an ssh that could not connect takes to end, at most.
