@@ -16,6 +16,9 @@
 
 mod detect;
 mod error;
+#[cfg(test)]
+#[cfg(unix)]
+mod fake;
 mod job;
 pub mod local;
 mod nodes;
