@@ -101,12 +101,6 @@ impl Fake {
         fs::write(self.path().join("mute"), "").unwrap();
     }
 
-    /// How often a tool has run.
-    fn calls(&self) -> usize {
-        let log = fs::read_to_string(self.path().join("log"));
-        log.unwrap_or_default().lines().count()
-    }
-
     fn has_deleted(&self) -> bool {
         self.path().join("deleted").exists()
     }
