@@ -18,6 +18,9 @@ mod again;
 mod detect;
 mod error;
 mod exported;
+#[cfg(test)]
+#[cfg(unix)]
+mod fake;
 mod job;
 pub mod local;
 mod nodes;

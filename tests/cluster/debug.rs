@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::host::{Host, Ran, within};
 use crate::session::Session;
+use crate::wheel;
 
 /// The client that hits a breakpoint, as the quickstart has it.
 const CLIENT: &str = include_str!("../../examples/breakpoint.py");
@@ -221,26 +222,20 @@ fn ctrl_c_and_a_lost_connection_end_the_program() {
 #[test]
 fn debugpy_is_installed_for_the_image_or_its_lack_told_with_the_cure() {
     let _folders = Folders::new("debug-install", "import sys\nprint('ran', sys.argv[1:])\n");
-    let wheel = "cp -r /usr/lib/python3/dist-packages/pip debug-install/ && cd debug-install && \
-                 echo \"import sys; sys.path.remove('/usr/lib/python3/dist-packages')\" >sitecustomize.py && \
-                 python3 - <<'END'\n\
-                 import zipfile\n\
-                 info = 'debugpy-9.dist-info/'\n\
-                 main = '''import runpy, socket, sys\n\
-                 host, _, port = sys.argv[2].partition(':')\n\
-                 listener = socket.create_server((host, int(port)))\n\
-                 listener.accept()\n\
-                 sys.argv = sys.argv[4:]\n\
-                 runpy.run_path(sys.argv[0], run_name='__main__')\n\
-                 '''\n\
-                 with zipfile.ZipFile('debugpy-9-py3-none-any.whl', 'w') as wheel:\n\
-                 \x20   wheel.writestr('debugpy/__init__.py', '__version__ = \"9\"\\n')\n\
-                 \x20   wheel.writestr('debugpy/__main__.py', main)\n\
-                 \x20   wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: debugpy\\nVersion: 9\\n')\n\
-                 \x20   wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: hand\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
-                 \x20   wheel.writestr(info + 'RECORD', '')\n\
-                 END";
-    Host::Login.sh(wheel).ok();
+    let main = "import runpy, socket, sys\n\
+                host, _, port = sys.argv[2].partition(':')\n\
+                listener = socket.create_server((host, int(port)))\n\
+                listener.accept()\n\
+                sys.argv = sys.argv[4:]\n\
+                runpy.run_path(sys.argv[0], run_name='__main__')\n";
+    let files = serde_json::json!({
+        "debugpy/__init__.py": "__version__ = \"9\"\n",
+        "debugpy/__main__.py": main,
+    });
+    wheel::lay("debug-install", "debugpy", "9", &files);
+    let hide = "import sys; sys.path.remove('/usr/lib/python3/dist-packages')";
+    let line = format!("echo \"{hide}\" >debug-install/sitecustomize.py");
+    Host::Login.sh(&line).ok();
     let words = [
         "-g",
         "none",

@@ -3,6 +3,7 @@
 use crate::host::{Host, Ran};
 use crate::scheduler::here;
 use crate::session::Session;
+use crate::wheel;
 
 const DEMO: [&str; 6] = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
 
@@ -148,21 +149,14 @@ fn a_file_of_variables_is_taken_as_docker_takes_it() {
 /// pip itself comes from the login node: the images have none and reach no index.
 #[test]
 fn pip_installs_without_root_and_does_not_mix_images() {
-    let _files = Files("pip-here greeting-1-py3-none-any.whl");
-    let wheel = "mkdir -p pip-here && cp -r /usr/lib/python3/dist-packages/pip pip-here/ && \
-                 python3 - <<'END'\n\
-                 import zipfile\n\
-                 info = 'greeting-1.dist-info/'\n\
-                 with zipfile.ZipFile('greeting-1-py3-none-any.whl', 'w') as wheel:\n\
-                 \x20   wheel.writestr('greeting.py', 'def main():\\n    print(\"hello\")\\n')\n\
-                 \x20   wheel.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: greeting\\nVersion: 1\\n')\n\
-                 \x20   wheel.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nGenerator: hand\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
-                 \x20   wheel.writestr(info + 'entry_points.txt', '[console_scripts]\\ngreet = greeting:main\\n')\n\
-                 \x20   wheel.writestr(info + 'RECORD', '')\n\
-                 END";
-    Host::Login.sh(wheel).ok();
+    let _files = Files("pip-here");
+    let files = serde_json::json!({
+        "greeting.py": "def main():\n    print(\"hello\")\n",
+        "greeting-1.dist-info/entry_points.txt": "[console_scripts]\ngreet = greeting:main\n",
+    });
+    wheel::lay("pip-here", "greeting", "1", &files);
     let install = "PYTHONPATH=$HOME/pip-here python3 -m pip install -q --no-index --no-deps \
-                   $HOME/greeting-1-py3-none-any.whl";
+                   $HOME/pip-here/greeting-1-py3-none-any.whl";
     let sessions: Vec<Session> = [("pip-one", "qdebug/demo"), ("pip-two", "qdebug/sshd")]
         .into_iter()
         .map(|(name, image)| {

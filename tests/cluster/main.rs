@@ -44,3 +44,4 @@ mod unseen;
 mod up;
 mod vscode;
 mod waits;
+mod wheel;

@@ -1,59 +1,20 @@
 //! The runner on fake tools that answer as recorded ones did, and every recorded answer.
 
-use std::os::unix::fs::PermissionsExt as _;
-
+use super::super::fake::{Fake, block_on};
 use super::super::{JobEnd, nodes, recorded};
 use super::*;
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/openpbs");
 
-/// OpenPBS made of shell scripts; each notes its argv in `log`. `$n` counts a tool's calls.
-struct Fake {
-    folder: tempfile::TempDir,
-}
-
 impl Fake {
-    fn new(tools: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (tool, body) in tools {
-            let path = folder.path().join(tool);
-            let script = format!(
-                "#!/bin/sh\nfixtures='{FIXTURES}'\ncd \"${{0%/*}}\" || exit 1\n\
-                 echo \"{tool} $*\" >>log\nn=$(grep -c '^{tool} ' log)\n{body}\n"
-            );
-            std::fs::write(&path, script).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        }
-        Self { folder }
-    }
-
     fn pbs(&self) -> OpenPbs {
-        OpenPbs::in_folder(self.folder.path().to_owned())
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    fn calls(&self, tool: &str) -> usize {
-        let of_tool = |line: &&str| line.split(' ').next() == Some(tool);
-        self.log().lines().filter(of_tool).count()
+        OpenPbs::in_folder(self.folder())
     }
 }
 
 /// Answers as that recorded call did.
 fn replay(name: &str) -> String {
-    format!(
-        "cat $fixtures/{name}.out; cat $fixtures/{name}.err >&2; exit $(cat $fixtures/{name}.rc)"
-    )
+    format!("cd '{FIXTURES}' && cat {name}.out && cat {name}.err >&2; exit $(cat {name}.rc)")
 }
 
 fn id(text: &str) -> JobId {
@@ -67,10 +28,10 @@ fn statuses(fake: &Fake, ids: &[&str]) -> Result<BTreeMap<JobId, JobStatus>, Err
 
 #[test]
 fn one_call_answers_for_the_known_among_unknown_ones() {
-    let fake = Fake::new(&[(
-        "qstat",
-        "cat $fixtures/qstat-json-F.out; cat $fixtures/qstat-mixed.err >&2; exit 153",
-    )]);
+    let mixed = format!(
+        "cat '{FIXTURES}/qstat-json-F.out'; cat '{FIXTURES}/qstat-mixed.err' >&2; exit 153"
+    );
+    let fake = Fake::new(&[("qstat", &mixed)]);
     let jobs = statuses(&fake, &["3.lab-opbs-login", "999999.lab-opbs-login"]).unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!(
@@ -93,7 +54,7 @@ fn a_server_without_history_is_asked_again_without_it() {
     let fake = Fake::new(&[("qstat", &body)]);
     let jobs = statuses(&fake, &["3.lab-opbs-login"]).unwrap();
     assert_eq!(jobs[&id("3.lab-opbs-login")].state, JobState::Running);
-    assert_eq!(fake.calls("qstat"), 2);
+    assert_eq!(fake.calls("qstat").len(), 2);
 }
 
 #[test]
@@ -131,7 +92,7 @@ fn a_server_that_is_away_for_a_moment_is_asked_once_more() {
     let fake = Fake::new(&[("qstat", &qstat)]);
     let jobs = statuses(&fake, &["3.lab-opbs-login"]).unwrap();
     assert_eq!(jobs[&id("3.lab-opbs-login")].state, JobState::Running);
-    assert_eq!(fake.calls("qstat"), 2);
+    assert_eq!(fake.calls("qstat").len(), 2);
     let fake = Fake::new(&[("qstat", &format!("{away}\n{}", replay("qstat-B-json")))]);
     assert_eq!(block_on(fake.pbs().cluster()).unwrap(), "lab-opbs-login");
     let fake = Fake::new(&[
@@ -142,7 +103,7 @@ fn a_server_that_is_away_for_a_moment_is_asked_once_more() {
     // Twice would be two jobs.
     let fake = Fake::new(&[("qsub", &format!("{away}\necho 1.s"))]);
     block_on(fake.pbs().submit(&command::tests::spec())).unwrap_err();
-    assert_eq!(fake.calls("qsub"), 1);
+    assert_eq!(fake.calls("qsub").len(), 1);
 }
 
 #[test]
@@ -179,7 +140,7 @@ fn places_cost_one_call_and_only_where_they_can_be_known() {
     let fake = Fake::new(&[("qstat", &replay("qstat-json-Q"))]);
     let jobs = statuses(&fake, &["14.lab-opbs-login"]).unwrap();
     assert_eq!(jobs[&id("14.lab-opbs-login")].position, None);
-    assert_eq!(fake.calls("qstat"), 1);
+    assert_eq!(fake.calls("qstat").len(), 1);
 }
 
 #[test]
@@ -232,19 +193,22 @@ fn deleting_what_is_over_or_unknown_is_done() {
 #[test]
 fn a_waiting_job_is_seen_to_leave_the_queue() {
     let gone = format!(
-        "if [ \"$n\" -lt 3 ]; then cat $fixtures/qstat-json-Q.out; else {}; fi",
+        "if [ \"$n\" -lt 3 ]; then cat '{FIXTURES}/qstat-json-Q.out'; else {}; fi",
         replay("qstat-json-F-deleted-while-Q")
     );
     let fake = Fake::new(&[("qdel", "exit 0"), ("qstat", &gone)]);
     block_on(fake.pbs().delete(&id("14.lab-opbs-login"))).unwrap();
-    assert_eq!((fake.calls("qdel"), fake.calls("qstat")), (1, 3));
+    assert_eq!(
+        (fake.calls("qdel").len(), fake.calls("qstat").len()),
+        (1, 3)
+    );
 }
 
 #[test]
 fn a_running_job_is_left_its_grace_and_never_forced() {
     let fake = Fake::new(&[("qdel", "exit 0"), ("qstat", &replay("qstat-json-R"))]);
     block_on(fake.pbs().delete(&id("3.lab-opbs-login"))).unwrap();
-    assert_eq!(fake.calls("qstat"), 1);
+    assert_eq!(fake.calls("qstat").len(), 1);
     assert!(!fake.log().contains("force"));
 }
 
@@ -254,7 +218,7 @@ fn a_node_that_does_not_answer_in_passing_is_asked_again() {
                 echo 'qdel: Server could not connect to MOM 3.lab-opbs-login' >&2; exit 222";
     let fake = Fake::new(&[("qdel", qdel), ("qstat", &replay("qstat-json-R"))]);
     block_on(fake.pbs().delete(&id("3.lab-opbs-login"))).unwrap();
-    assert_eq!(fake.calls("qdel"), 2);
+    assert_eq!(fake.calls("qdel").len(), 2);
     // It is over already: nothing is left to delete.
     let qdel = "echo 'qdel: Request invalid for state of job 3.lab-opbs-login' >&2; exit 168";
     let fake = Fake::new(&[("qdel", qdel), ("qstat", &replay("qstat-json-F"))]);

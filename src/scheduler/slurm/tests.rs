@@ -1,48 +1,12 @@
 //! The runner on fake tools that answer as recorded ones did.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use super::super::JobEnd;
+use super::super::fake::{Fake, block_on};
 use super::*;
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
-/// Slurm made of shell scripts; each notes its argv in `log`.
-struct Fake {
-    folder: tempfile::TempDir,
-}
-
 impl Fake {
-    fn new(tools: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (tool, body) in tools {
-            let path = folder.path().join(tool);
-            let script = format!(
-                "#!/bin/sh\ncd \"${{0%/*}}\" || exit 1\necho \"{tool} $*\" >>log\n{body}\n"
-            );
-            std::fs::write(&path, script).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        }
-        Self { folder }
-    }
-
     fn slurm(&self) -> Slurm {
-        Slurm::in_folder(self.folder.path().to_owned())
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    fn calls(&self, tool: &str) -> usize {
-        let of_tool = |line: &&str| line.split(' ').next() == Some(tool);
-        self.log().lines().filter(of_tool).count()
+        Slurm::in_folder(self.folder())
     }
 }
 
@@ -91,7 +55,10 @@ fn one_call_answers_for_all_and_accounting_for_the_forgotten() {
     assert_eq!(jobs.len(), 2, "{jobs:?}");
     assert_eq!(jobs[&id("1")].state, JobState::Running);
     assert_eq!(jobs[&id("2")].state, JobState::Ended(JobEnd::Walltime));
-    assert_eq!((fake.calls("squeue"), fake.calls("sacct")), (1, 1));
+    assert_eq!(
+        (fake.calls("squeue").len(), fake.calls("sacct").len()),
+        (1, 1)
+    );
     assert!(fake.log().contains("--jobs=1,2,3 "), "{}", fake.log());
 }
 
@@ -103,7 +70,7 @@ fn a_thousand_jobs_are_one_call() {
     )]);
     let ids: Vec<JobId> = (1..=1000).map(|number| id(&number.to_string())).collect();
     let jobs = block_on(fake.slurm().status(&ids)).unwrap();
-    assert_eq!((jobs.len(), fake.calls("squeue")), (1000, 1));
+    assert_eq!((jobs.len(), fake.calls("squeue").len()), (1000, 1));
     assert_eq!(jobs[&id("1000")].state, JobState::Running);
 }
 
@@ -124,7 +91,7 @@ fn a_controller_that_is_away_is_asked_twice_and_is_no_verdict() {
     let fake = Fake::new(&[("squeue", &fails(DOWN))]);
     let error = block_on(fake.slurm().status(&[id("7")])).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
-    assert_eq!(fake.calls("squeue"), 2);
+    assert_eq!(fake.calls("squeue").len(), 2);
     let body = format!(
         "test -e again && {{ echo '7|COMPLETED|None|t|n|t|0|'; exit 0; }}; : >again; {}",
         fails(DOWN)
@@ -155,7 +122,7 @@ fn a_submission_is_never_repeated_and_tells_whether_it_may_have_arrived() {
         let fake = Fake::new(&[("sbatch", &body)]);
         let error = block_on(fake.slurm().submit(&spec())).unwrap_err();
         assert_eq!(error.may_have_submitted(), may, "{body}: {error:?}");
-        assert_eq!(fake.calls("sbatch"), 1);
+        assert_eq!(fake.calls("sbatch").len(), 1);
     }
 }
 
@@ -193,11 +160,11 @@ fn a_deletion_is_believed_when_the_queue_shows_it() {
     ]);
     block_on(fake.slurm().delete(&id("7"))).unwrap();
     assert!(fake.log().starts_with("scancel --user="), "{}", fake.log());
-    assert_eq!(fake.calls("squeue"), 2);
+    assert_eq!(fake.calls("squeue").len(), 2);
     // A step is not a job.
     let error = block_on(fake.slurm().delete(&id("7.0"))).unwrap_err();
     assert!(matches!(error, Error::BadId { .. }));
-    assert_eq!(fake.calls("scancel"), 1);
+    assert_eq!(fake.calls("scancel").len(), 1);
 }
 
 #[test]

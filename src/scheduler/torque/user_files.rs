@@ -38,7 +38,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::{Duration, Instant};
 
-    use super::super::tests::block_on;
+    use super::super::super::fake::block_on;
     use super::*;
     use crate::process::{Output, Program};
 

@@ -10,18 +10,18 @@ fn delete(fake: &Fake) -> Result<(), Error> {
 #[test]
 fn what_is_over_was_wanted() {
     for name in ["qdel-running", "qdel-finished", "qdel-unknown", "qdel-held"] {
-        let fake = Fake::recorded("qdel", name);
+        let fake = recorded("qdel", name);
         delete(&fake).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(fake.calls("qdel"), ["qdel 75.login"]);
     }
     for name in ["qdel-others", "qdel-p-user"] {
-        let error = delete(&Fake::recorded("qdel", name)).unwrap_err();
+        let error = delete(&recorded("qdel", name)).unwrap_err();
         assert!(
             matches!(error, Error::Refused { hint: Some(_), .. }),
             "{name}: {error}"
         );
     }
-    let error = delete(&Fake::recorded("qdel", "qdel-server-down")).unwrap_err();
+    let error = delete(&recorded("qdel", "qdel-server-down")).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
 }
 
@@ -66,7 +66,7 @@ fn a_job_is_found_by_its_name() {
 
 #[test]
 fn the_cluster_is_the_server() {
-    let fake = Fake::recorded("qstat", "qstat-B");
+    let fake = recorded("qstat", "qstat-B");
     assert_eq!(block_on(fake.torque().cluster()).unwrap(), "login");
     let odd = Fake::new(&[("qstat", "echo hello")]);
     let error = block_on(odd.torque().cluster()).unwrap_err();

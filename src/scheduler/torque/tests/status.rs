@@ -44,15 +44,15 @@ fn recorded_jobs_stand_where_they_stood() {
             Some("node1"),
         ),
     ] {
-        let answer = status(&Fake::recorded("qstat", name), &[of]).unwrap();
+        let answer = status(&recorded("qstat", name), &[of]).unwrap();
         let job = &answer[&id(of)];
         assert_eq!(job.state, state, "{name}");
         assert_eq!(job.node.as_deref(), node, "{name}");
     }
-    let running = status(&Fake::recorded("qstat", "qstat-fx-R"), &["0.login"]).unwrap();
+    let running = status(&recorded("qstat", "qstat-fx-R"), &["0.login"]).unwrap();
     let until = running[&id("0.login")].until.unwrap().as_second();
     assert_eq!(until, 1_795_449_838 + 600);
-    let held = status(&Fake::recorded("qstat", "qstat-fx-H"), &["4.login"]).unwrap();
+    let held = status(&recorded("qstat", "qstat-fx-H"), &["4.login"]).unwrap();
     let reason = held[&id("4.login")].reason.clone().unwrap();
     assert!(reason.text.contains("owner"), "{reason:?}");
 }
@@ -83,21 +83,18 @@ fn text_says_the_same_as_xml() {
 
 #[test]
 fn unknown_ids_do_not_hide_the_known() {
-    let fake = Fake::recorded("qstat", "qstat-mixed");
+    let fake = recorded("qstat", "qstat-mixed");
     let jobs = status(&fake, &["9999.login", "0.login"]).unwrap();
     assert_eq!(jobs.len(), 1);
     assert!(jobs.contains_key(&id("0.login")));
     assert_eq!(fake.calls("qstat"), ["qstat -f -x 9999.login 0.login"]);
-    let none = status(
-        &Fake::recorded("qstat", "qstat-fx-unknown"),
-        &["9999.login"],
-    );
+    let none = status(&recorded("qstat", "qstat-fx-unknown"), &["9999.login"]);
     assert!(none.unwrap().is_empty());
 }
 
 #[test]
 fn an_id_without_its_server_is_answered_as_it_was_asked() {
-    let jobs = status(&Fake::recorded("qstat", "qstat-fx-R"), &["0"]).unwrap();
+    let jobs = status(&recorded("qstat", "qstat-fx-R"), &["0"]).unwrap();
     assert_eq!(jobs[&id("0")].state, JobState::Running);
     assert_eq!(jobs.len(), 1);
 }
@@ -105,7 +102,7 @@ fn an_id_without_its_server_is_answered_as_it_was_asked() {
 #[test]
 fn a_lost_answer_is_no_end() {
     for name in ["qstat-server-down", "qstat-trqauthd-down"] {
-        let fake = Fake::recorded("qstat", name);
+        let fake = recorded("qstat", name);
         let error = status(&fake, &["150.login"]).unwrap_err();
         assert!(
             matches!(error, Error::Unreachable { .. }),
@@ -189,6 +186,6 @@ fn places_come_from_moab_or_maui_alone() {
 fn times_are_asked_for_in_utc() {
     let fake = Fake::new(&[("qstat", &format!("echo $TZ >zone; {}", xml("")))]);
     status(&fake, &["1.a"]).unwrap();
-    let zone = fs::read_to_string(fake.folder.path().join("zone")).unwrap();
+    let zone = fs::read_to_string(fake.folder().join("zone")).unwrap();
     assert_eq!(zone, "UTC\n");
 }

@@ -59,7 +59,7 @@ fn refusals_say_what_to_do() {
         ("qsub-badqueue", "qstat -q"),
         ("qsub-badres", "leave it out"),
     ] {
-        let Err(Error::Refused { hint, .. }) = submit(&Fake::recorded("qsub", name)) else {
+        let Err(Error::Refused { hint, .. }) = submit(&recorded("qsub", name)) else {
             panic!("{name}");
         };
         assert!(hint.is_some_and(|hint| hint.contains(words)), "{name}");
@@ -73,7 +73,7 @@ fn a_job_that_may_be_there_is_told() {
         assert!(error.may_have_submitted(), "{body}: {error}");
     }
     for name in ["qsub-server-down", "qsub-trqauthd-down", "qsub-badqueue"] {
-        let fake = Fake::recorded("qsub", name);
+        let fake = recorded("qsub", name);
         assert!(!submit(&fake).unwrap_err().may_have_submitted(), "{name}");
         assert_eq!(fake.calls("qsub").len(), 1, "never twice");
     }
