@@ -13,6 +13,7 @@
 //! | `state.json` | the node half | [`State`] |
 //! | `stop.json` | stop | [`Stop`] |
 //! | `end.json` | status, when the scheduler said that the job is over; the node half obeys | [`End`] |
+//! | `presumed.json` | status, when neither scheduler nor node half had a word of it for long; for lists | [`Presumed`] |
 //! | `deadline.json` | status, when the scheduler's end of the job is another than told | [`Deadline`] |
 //! | `authorized_keys` | submit, then connect | [`PublicKey`] lines |
 //! | `node.log` | the node half | its log |
@@ -26,11 +27,13 @@
 //! This module depends on nothing else of ours.
 
 mod authorized_keys;
+mod clock;
 mod directory;
 mod file;
 mod gpus;
 mod keys;
 mod name;
+mod presumed;
 mod record;
 mod request;
 mod rung;
@@ -43,11 +46,13 @@ mod store;
 mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
+pub use clock::Clock;
 pub use directory::SessionDir;
 pub use file::{Error, FORMAT};
 pub use gpus::GpuSupply;
 pub use keys::read_keys;
 pub use name::{NameError, SessionName};
+pub use presumed::Presumed;
 pub use record::Record;
 pub use request::{
     Cluster, EngineChoice, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError,
