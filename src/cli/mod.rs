@@ -86,6 +86,12 @@ const LAST_THREADS_LIMIT: Duration = Duration::from_millis(500);
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        // clap's own words would name the hidden ones.
+        Err(error) if error.kind() == clap::error::ErrorKind::MissingSubcommand => {
+            let json = std::env::args_os().any(|word| word == "--json");
+            let failure = Failure::new(Exit::Usage, "which command?");
+            return ExitCode::from(failure.hint("`qdebug --help` lists them").tell(json));
+        }
         Err(error) => {
             let _ = error.print();
             if !error.use_stderr() {
@@ -147,6 +153,7 @@ fn start_log(cli: &Cli) -> Result<(), u8> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
         .with_target(false)
         .without_time()
         .init();

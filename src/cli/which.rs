@@ -79,7 +79,7 @@ impl Setting {
         if profile.is_none() && !named.contains('@') {
             return Err(
                 Failure::new(Exit::Config, format!("there is no cluster {named:?}"))
-                    .hint(known_clusters(&self.config.profiles()))
+                    .hint(known_clusters(&self.config))
                     .hint("without a profile, name the login: --on USER@HOST"),
             );
         }
@@ -107,7 +107,7 @@ impl Setting {
     }
 
     /// Offers to keep the login of `--on` as a profile, once.
-    pub(super) fn keep(
+    pub(super) async fn keep(
         &self,
         global: &Global,
         cluster: &Cluster,
@@ -124,7 +124,7 @@ impl Setting {
         let host = on.rsplit('@').next().unwrap_or(on);
         let name = crate::config::profile_name(host, &self.config.profiles());
         let question = format!("Keep {login} as cluster {name:?} in {}?", path.display());
-        if yes || output::confirm(&question) == Some(true) {
+        if yes || output::confirm(&question).await == Some(true) {
             let qdebug = std::path::Path::new(&qdebug);
             let new = NewProfile {
                 name: &name,
@@ -156,9 +156,15 @@ pub(super) async fn or_of_a_cluster(failure: Failure, global: &Global) -> Failur
     }
 }
 
-pub(super) fn known_clusters(names: &[&str]) -> String {
-    match names {
-        [] => "no profile is configured yet".to_owned(),
-        names => format!("configured: {}", names.join(", ")),
+pub(super) fn known_clusters(config: &Config) -> String {
+    match (&*config.profiles(), config.user_path()) {
+        ([], Some(path)) if !path.exists() => {
+            format!(
+                "no profile is configured yet: there is no {}",
+                path.display()
+            )
+        }
+        ([], _) => "no profile is configured yet".to_owned(),
+        (names, _) => format!("configured: {}", names.join(", ")),
     }
 }

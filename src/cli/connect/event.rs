@@ -1,5 +1,6 @@
 //! What a connect tells of what happens, and asks.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -8,7 +9,7 @@ use crate::cli::values::shown;
 use crate::cli::{opening, output, show};
 use crate::laptop::{Event, Ui};
 use crate::session::Status;
-use crate::ssh::config_file::IncludePlan;
+use crate::ssh::include::IncludePlan;
 
 /// What `connect --json` prints when the way is open.
 #[derive(Serialize)]
@@ -22,9 +23,14 @@ struct Open<'a> {
 /// Tells on stderr what happens, a line for each change.
 pub(super) fn ui(json: bool, yes: bool, detach: bool) -> Ui {
     let last = Mutex::new(String::new());
+    // Whether ssh itself was not told of the sessions.
+    let unknown = AtomicBool::new(false);
     Ui {
         tell: Arc::new(move |event| {
-            let line = told(&event, detach);
+            if matches!(event, Event::NotIncluded | Event::IncludeFailed { .. }) {
+                unknown.store(true, Ordering::Relaxed);
+            }
+            let line = told(&event, detach, unknown.load(Ordering::Relaxed));
             let Ok(mut last) = last.lock() else { return };
             if !line.is_empty() && *last != line {
                 output::talk(&line);
@@ -48,12 +54,12 @@ pub(super) fn ui(json: bool, yes: bool, detach: bool) -> Ui {
                 });
             }
         }),
-        confirm: Box::new(move |plan| yes || include(plan)),
+        confirm: Box::new(move |plan| Box::pin(async move { yes || include(plan).await })),
     }
 }
 
 /// Asks whether our lines may go into the user's ssh configuration, showing them.
-fn include(plan: &IncludePlan) -> bool {
+async fn include(plan: &IncludePlan) -> bool {
     let path = plan.path.display();
     output::talk(&format!(
         "So that `ssh qdebug-NAME` works, the top of {path} gets:"
@@ -67,11 +73,15 @@ fn include(plan: &IncludePlan) -> bool {
             backup.display()
         ));
     }
-    output::confirm("Add it?").unwrap_or(false)
+    let agreed = output::confirm("Add it?").await;
+    if agreed.is_none() {
+        output::talk("nobody is there to ask: --yes adds it");
+    }
+    agreed.unwrap_or(false)
 }
 
 /// An event in words; nothing for those that need none.
-fn told(event: &Event, detach: bool) -> String {
+fn told(event: &Event, detach: bool, is_unknown_to_ssh: bool) -> String {
     match event {
         Event::Status(status) => format!("{}: {}", status.name, show::line(status)),
         Event::Silent(reason) => format!("reconnecting, the cluster does not answer: {reason}"),
@@ -91,7 +101,10 @@ fn told(event: &Event, detach: bool) -> String {
             port,
             status,
         } => {
-            let mut lines = vec![format!("connected: ssh {alias} (127.0.0.1:{port})")];
+            let mut lines = vec![match is_unknown_to_ssh {
+                true => format!("connected: qdebug ssh {} (127.0.0.1:{port})", status.name),
+                false => format!("connected: ssh {alias} (127.0.0.1:{port})"),
+            }];
             let notices = status.details.iter().flat_map(|details| &details.notices);
             lines.extend(notices.map(|notice| format!("notice: {notice}")));
             lines.extend(

@@ -11,7 +11,7 @@ use super::{Exit, Failure, here, opening, output, show, wait};
 use crate::config::Config;
 use crate::laptop::{self, Cluster, Outcome, Paths, Until};
 use crate::process::Interrupt;
-use crate::session::Status;
+use crate::session::{Standing, Status};
 use event::ui;
 
 impl Connect {
@@ -21,7 +21,7 @@ impl Connect {
             Some(cluster) => cluster,
             None => here::cluster()?,
         };
-        setting.keep(global, &cluster, self.way.yes)?;
+        setting.keep(global, &cluster, self.way.yes).await?;
         let job = &self.wanted.job;
         match connect(&cluster, &setting, global, job, self.way).await? {
             Ended::Over(code) => Ok(code),
@@ -78,17 +78,14 @@ pub(super) async fn connect(
     };
     let outcome = laptop::connect(cluster, &client, &Paths::of_user()?, &ask, &ui).await?;
     match outcome {
+        Outcome::Over(status) => Err(over(cluster, &status).await),
         Outcome::Ended(status) => {
-            let was_ready = status.began.iter().any(|(phase, _)| phase == "ready");
-            if status.state == crate::session::Standing::Ended && was_ready {
+            if status.state == Standing::Ended {
                 let end = show::end(&status);
                 output::talk(&format!("{} has ended: {end}", status.name));
                 Ok(Ended::Over(0))
             } else {
-                if status.state == crate::session::Standing::Failed {
-                    tell_log(cluster, &status).await;
-                }
-                Err(Failure::over(&status))
+                Err(over(cluster, &status).await)
             }
         }
         Outcome::Open => {
@@ -110,6 +107,14 @@ pub(super) async fn connect(
 
 /// How many lines of a log are shown of a session that failed.
 const LOG_LINES: usize = 10;
+
+/// A session that nobody gets into any more, with the end of the log of one that failed.
+async fn over(cluster: &Cluster, status: &Status) -> Failure {
+    if status.state == Standing::Failed {
+        tell_log(cluster, status).await;
+    }
+    Failure::over(status)
+}
 
 /// Shows the end of a session's log; without one the reason alone must do.
 async fn tell_log(cluster: &Cluster, status: &Status) {

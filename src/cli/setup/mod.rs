@@ -131,7 +131,9 @@ impl Setup {
         );
         let mut changes: Vec<String> = setup.changes().iter().map(ToString::to_string).collect();
         changes.extend(profile.change(&name, &wanted.login, path));
-        let go_on = self.agreed(&changes, "everything is as it should be")?;
+        let go_on = self
+            .agreed(&changes, "everything is as it should be")
+            .await?;
         if go_on && !changes.is_empty() {
             let ask_passphrase = !self.yes && output::is_attended();
             setup.carry_out(client, ask_passphrase, &tell).await?;
@@ -174,7 +176,7 @@ impl Setup {
     }
 
     /// Tells what is to be changed and asks; whether to go on, which `--dry-run` does not.
-    fn agreed(&self, changes: &[String], idle: &str) -> Result<bool, Failure> {
+    async fn agreed(&self, changes: &[String], idle: &str) -> Result<bool, Failure> {
         match (changes, self.dry_run) {
             ([], _) => output::talk(&format!("nothing to change: {idle}")),
             (_, true) => output::talk("it would change:"),
@@ -186,7 +188,7 @@ impl Setup {
         if self.dry_run || self.yes || changes.is_empty() {
             return Ok(!self.dry_run);
         }
-        match output::confirm("do it?") {
+        match output::confirm("do it?").await {
             Some(true) => Ok(true),
             Some(false) => Err(Failure::new(
                 Exit::Interrupted,

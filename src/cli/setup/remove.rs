@@ -5,8 +5,8 @@ use crate::cli::args::{Global, Setup};
 use crate::cli::setting::user_home;
 use crate::cli::{Failure, output, which};
 use crate::config::{Config, Wrote, forget_profile, setup_wrote};
-use crate::laptop::Paths;
 use crate::laptop::setup::{Goes, Left, TakeBack};
+use crate::laptop::{Departure, Paths};
 use crate::session::FORMAT;
 use crate::ssh::Client;
 
@@ -19,10 +19,10 @@ impl Setup {
         global: &Global,
     ) -> Result<u8, Failure> {
         let path = user_file(config)?;
-        let identity = Paths::of_user()?.identity;
+        let paths = Paths::of_user()?;
         let home = user_home()?;
         let prompt = which::prompt();
-        let back = TakeBack::look(client, &wanted.login, prompt, &home, &identity).await?;
+        let back = TakeBack::look(client, &wanted.login, prompt, &home, &paths.identity).await?;
         let mut changes = Vec::new();
         let mut left = back.stays.clone();
         if let Some(line) = back.line() {
@@ -38,7 +38,10 @@ impl Setup {
                 )),
                 Wrote::Nothing => left.push(Left {
                     what: format!("cluster {name:?} in {file}"),
-                    why: "setup has not made it, or it was changed since".to_owned(),
+                    why: format!(
+                        "setup has not made it, or it was changed since; delete [clusters.{name}] \
+                         there to forget it"
+                    ),
                 }),
                 Wrote::Absent => left.push(Left {
                     what: format!("cluster {name:?}"),
@@ -46,14 +49,22 @@ impl Setup {
                 }),
             }
         }
+        let mut others = config.profiles().into_iter();
+        let is_last = others.all(|name| Some(name) == wanted.known.as_deref());
+        let departure = Departure::look(&wanted.login, is_last, &paths)?;
+        changes.extend(departure.changes(&paths));
         left.iter().for_each(tell);
-        if self.agreed(&changes, "setup has left nothing of this machine's there")? {
+        if self
+            .agreed(&changes, "setup has left nothing of this machine's there")
+            .await?
+        {
             let taken = back.carry_out().await?;
             for done in &taken.done {
                 output::talk(done);
             }
             taken.left.iter().for_each(tell);
             left.extend(taken.left);
+            departure.carry_out(&paths).await?;
             if let Some(name) = &wanted.known
                 && forget_profile(path, name)? == Wrote::Profile
             {

@@ -50,7 +50,7 @@ impl Up {
             return dry_run(&cluster, words, &input, global).await;
         }
         // While the user is surely there.
-        setting.keep(global, &cluster, self.way.yes)?;
+        setting.keep(global, &cluster, self.way.yes).await?;
         let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
         let (submitted, interrupted) = submit(&cluster, &words, &input).await?;
         tell(&submitted, global);
@@ -90,7 +90,7 @@ impl Up {
         }
         Err(Failure::new(Exit::Config, "to which cluster?")
             .hint("name its login: --on USER@HOST; it can be kept then")
-            .hint(known_clusters(&setting.config.profiles()))
+            .hint(known_clusters(&setting.config))
             .hint("without a cluster, `--scheduler local` runs the session on this machine"))
     }
 

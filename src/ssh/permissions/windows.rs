@@ -1,7 +1,8 @@
 //! Access lists that Win32-OpenSSH refuses, as PowerShell tells them.
 //!
-//! `Get-Acl` gives a file's security descriptor as SDDL, and the user's identifier comes from .NET:
-//! neither depends on the language of the system. The script is a constant; the files are in its
+//! .NET gives a file's security descriptor as SDDL, and the user's identifier: neither depends on the
+//! language of the system. (`Get-Acl` does the same, but its module is not found by a PowerShell that
+//! has inherited the `PSModulePath` of a newer one.) The script is a constant; the files are in its
 //! environment, with `|` between them, which no name of Windows holds.
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ const SCRIPT: &str = "$ErrorActionPreference = 'Stop'; \
     $user = [Security.Principal.WindowsIdentity]::GetCurrent().User.Value; \
     [Console]::Out.WriteLine('user=' + $user); \
     foreach ($file in $env:QDEBUG_FILES.Split('|')) { \
-        try { $said = 'sddl=' + (Get-Acl -LiteralPath $file).Sddl } \
+        try { $list = [IO.File]::GetAccessControl($file, 'Owner, Access'); \
+            $said = 'sddl=' + $list.GetSecurityDescriptorSddlForm('Owner, Access') } \
         catch { $said = 'failed=' + ($_.Exception.Message -replace '\\s+', ' ') } \
         [Console]::Out.WriteLine($said) }";
 
