@@ -84,7 +84,7 @@ pub enum Error {
         end: Option<String>,
         /// Why it could not be written down.
         #[source]
-        source: session::Error,
+        source: Box<session::Error>,
     },
     /// The kernel gave no random numbers.
     #[error("no random numbers for a token")]

@@ -31,6 +31,9 @@ pub struct Unreadable {
     pub error: Error,
 }
 
+/// The sessions that could be read, and those that could not.
+type Listing = (Vec<(SessionDir, Record)>, Vec<Unreadable>);
+
 impl Login {
     /// Every session, oldest first, with one scheduler call for all of a cluster; sessions that
     /// the files alone say are over only when `ended` is wanted.
@@ -50,7 +53,7 @@ impl Login {
         Ok((statuses, unreadable))
     }
 
-    fn records(&self, ended: bool) -> Result<(Vec<(SessionDir, Record)>, Vec<Unreadable>), Error> {
+    fn records(&self, ended: bool) -> Result<Listing, Error> {
         let (mut records, mut unreadable) = (Vec::new(), Vec::new());
         let clock = Clock::default();
         for session in self.store.all()? {

@@ -175,7 +175,7 @@ impl Login {
                 end: scheduler.delete_command(&id),
                 job: id,
                 name: request.name,
-                source: error,
+                source: Box::new(error),
             });
         }
         Ok(Submitted {

@@ -137,7 +137,7 @@ async fn a_job_that_cannot_be_written_down_is_deleted_or_named() {
     };
     assert_eq!((job.as_str(), end.as_deref()), ("7", Some("scancel 7")));
     assert!(
-        matches!(source, crate::session::Error::Io { .. }),
+        matches!(**source, crate::session::Error::Io { .. }),
         "{source:?}"
     );
 }
