@@ -175,6 +175,11 @@ async fn what_nobody_knows_any_more_is_not_asked_for_for_ever() {
     let job = samples::job(&forgotten, "7");
     let forgotten = login.store.create(&forgotten).unwrap();
     forgotten.write_job(&job).unwrap();
+    // Written long before the first list: of the same moment as its conclusion it would count.
+    let written = std::time::SystemTime::now() - Duration::from_secs(7200);
+    let times = fs::FileTimes::new().set_modified(written);
+    let file = fs::File::open(forgotten.path().join("job.json")).unwrap();
+    file.set_times(times).unwrap();
     login.store.discard(&fresh).unwrap();
     let listed = async || {
         let before = fake.calls();
