@@ -58,29 +58,41 @@ def submits(count: int) -> None:
     script.unlink()
 
 
+def copied(name: str, template: Path, ended: bool) -> Path:
+    """Another session of the template's job; its job was cancelled long ago where it has ended."""
+    copy = SESSIONS / name
+    copy.mkdir(mode=0o700)
+    token = secrets.token_hex(16)
+    data: dict[str, object] = {}
+    for file in ("request.json", "job.json"):
+        data = json.loads((template / file).read_text())
+        data.update(token=token)
+        if "name" in data:
+            data["name"] = name
+        (copy / file).write_text(json.dumps(data))
+    if ended:
+        end = {key: data[key] for key in ("format", "written_by", "token") if key in data}
+        end.update(detail="the job was cancelled", walltime=False, at=data["submitted"])
+        (copy / "end.json").write_text(json.dumps(end))
+    return copy
+
+
 def lists(count: int) -> None:
-    """A thousand sessions of one job that waits."""
+    """A thousand sessions of one job that waits, then a thousand more that have ended."""
     told = json.loads(run(*SUBMIT, "--name", "bench-list", "--", HELD))
     template = SESSIONS / "bench-list"
-    copies = []
-    for number in range(COUNT - 1):
-        copy = SESSIONS / "bench-list-{}".format(number)
-        token = secrets.token_hex(16)
-        copy.mkdir(mode=0o700)
-        for name in ("request.json", "job.json"):
-            data = json.loads((template / name).read_text())
-            data.update(token=token)
-            if "name" in data:
-                data["name"] = copy.name
-            (copy / name).write_text(json.dumps(data))
-        copies.append(copy)
+    copies = [copied("bench-list-{}".format(i), template, False) for i in range(COUNT - 1)]
     asked = ("squeue", "-h", "-t", "all", "-j", told["job"])
     listed = lambda: timed(lambda: run("qdebug", "list", "--json"))
-    pairs = measure(listed, lambda: timed(lambda: run(*asked)), count)
+    bare = lambda: timed(lambda: run(*asked))
+    waiting = measure(listed, bare, count)
+    copies += [copied("bench-ended-{}".format(i), template, True) for i in range(COUNT)]
+    both = measure(listed, bare, count)
     for copy in copies:
         shutil.rmtree(copy)
     run("qdebug", "stop", "bench-list")
-    tell_figure("list of {} sessions, more than squeue".format(COUNT), extra(pairs), "ms", 100)
+    tell_figure("list of {} sessions, more than squeue".format(COUNT), extra(waiting), "ms", 100)
+    tell_figure("the same beside {} that ended".format(COUNT), extra(both), "ms", 200)
 
 
 def main() -> None:

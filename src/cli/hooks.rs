@@ -214,6 +214,9 @@ impl From<Error> for Failure {
                 .hint("then run `qdebug hooks uninstall` again"),
             Error::JobsHere { .. } => failure(Exit::Refused)
                 .hint("drain the node, wait until they are over, and try again"),
+            Error::WhichNode { .. } => failure(Exit::Refused)
+                .hint("`scontrol show node -o` shows each node's NodeHostName")
+                .hint("drain the node, stop slurmd, and try again"),
             Error::Tool { .. } => failure(Exit::Refused)
                 .hint("the scheduler's own manager must run here and root must be its manager"),
             Error::Process(_) => failure(Exit::SchedulerUnreachable)

@@ -10,7 +10,8 @@ use super::submit::job_name;
 use super::{Error, Login};
 use crate::scheduler::{self, JobId, JobState, JobStatus};
 use crate::session::{
-    Cluster, Deadline, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status, Stop,
+    Clock, Cluster, Deadline, End, JobWord, PublicKey, Record, SessionDir, SessionName, Status,
+    Stop,
 };
 use crate::text::chain;
 
@@ -30,6 +31,9 @@ pub struct Unreadable {
     pub error: Error,
 }
 
+/// The sessions that could be read, and those that could not.
+type Listing = (Vec<(SessionDir, Record)>, Vec<Unreadable>);
+
 impl Login {
     /// Every session, oldest first, with one scheduler call for all of a cluster; sessions that
     /// the files alone say are over only when `ended` is wanted.
@@ -37,17 +41,7 @@ impl Login {
     /// # Errors
     /// When the store cannot be listed. What cannot be read is in the second list.
     pub async fn statuses(&self, ended: bool) -> Result<(Vec<Status>, Vec<Unreadable>), Error> {
-        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
-        for session in self.store.all()? {
-            match session.record() {
-                Ok(record) if ended || !record.is_over() => records.push((session, record)),
-                Ok(_) => {}
-                Err(error) => unreadable.push(Unreadable {
-                    name: session.shown_name().unwrap_or_default().to_owned(),
-                    error: error.into(),
-                }),
-            }
-        }
+        let (records, unreadable) = self.records(ended)?;
         let words = self.words(&records).await;
         let mut statuses: Vec<Status> = records
             .iter()
@@ -59,7 +53,23 @@ impl Login {
         Ok((statuses, unreadable))
     }
 
-    /// Where one session stands.
+    fn records(&self, ended: bool) -> Result<Listing, Error> {
+        let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+        let clock = Clock::default();
+        for session in self.store.all()? {
+            match session.record_by(&clock) {
+                Ok(record) if ended || !record.is_over() => records.push((session, record)),
+                Ok(_) => {}
+                Err(error) => unreadable.push(Unreadable {
+                    name: session.shown_name().unwrap_or_default().to_owned(),
+                    error: error.into(),
+                }),
+            }
+        }
+        Ok((records, unreadable))
+    }
+
+    /// Where one session stands. What was concluded of it by a list is asked anew.
     ///
     /// # Errors
     /// When there is none, or its files cannot be read.
@@ -107,8 +117,9 @@ impl Login {
         };
         let mut sessions = Vec::new();
         let mut unreadable = None;
+        let clock = Clock::default();
         for session in self.store.by_job(id.as_str())? {
-            match session.record() {
+            match session.record_by(&clock) {
                 Ok(record) => sessions.push((record, session)),
                 Err(_) => unreadable = Some(session),
             }
@@ -300,7 +311,13 @@ fn judge(session: &SessionDir, record: &Record, word: &JobWord) -> Status {
     if let Err(error) = hand_on_deadline(session, record, word, now) {
         tracing::warn!(%error, "the node half is not told that its end was moved");
     }
-    record.verdict(word, now)
+    let verdict = record.verdict(word, now);
+    if let Some(presumed) = record.presume(word, &verdict, now)
+        && let Err(error) = session.write_presumed(&presumed)
+    {
+        tracing::warn!(%error, "what was concluded is not kept");
+    }
+    verdict
 }
 
 /// Tells the node half, which may have no way to ask, when the scheduler will end its job, unless

@@ -146,3 +146,65 @@ async fn what_cannot_be_asked_for_is_not_deleted_unseen() {
         }
     }
 }
+
+/// An hour and more ago.
+fn old(request: &Request, name: &str) -> Request {
+    Request {
+        name: name.parse().unwrap(),
+        token: samples::request(name).token,
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        ..request.clone()
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_knows_any_more_is_not_asked_for_for_ever() {
+    let [fake, _, _] = Fake::all();
+    let (login, request, fresh) = fake.session().await;
+    fake.named("hello");
+    // One whose submit died, and one whose job's id is another's by now.
+    let never = old(&request, "newt");
+    let never = login.store.create(&never).unwrap();
+    let forgotten = old(&request, "toad");
+    let job = samples::job(&forgotten, "7");
+    let forgotten = login.store.create(&forgotten).unwrap();
+    forgotten.write_job(&job).unwrap();
+    // Written long before the first list: of the same moment as its conclusion it would count.
+    let written = std::time::SystemTime::now() - Duration::from_secs(7200);
+    let times = fs::FileTimes::new().set_modified(written);
+    let file = fs::File::open(forgotten.path().join("job.json")).unwrap();
+    file.set_times(times).unwrap();
+    login.store.discard(&fresh).unwrap();
+    let listed = async || {
+        let before = fake.calls();
+        let (statuses, unreadable) = login.statuses(true).await.unwrap();
+        assert!(unreadable.is_empty(), "{unreadable:?}");
+        let told = statuses.into_iter().map(|status| {
+            let told = (status.state, status.reason, status.hint);
+            (status.name.to_string(), told)
+        });
+        (told.collect::<BTreeMap<_, _>>(), fake.calls() - before)
+    };
+    let (first, calls) = listed().await;
+    assert!(calls > 0);
+    assert_eq!(first["newt"].0, Standing::Failed, "{first:?}");
+    assert_eq!(first["toad"].0, Standing::Ended, "{first:?}");
+    let (second, calls) = listed().await;
+    assert_eq!(
+        (&second, calls),
+        (&first, 0),
+        "told alike, and nobody is asked"
+    );
+    // Nobody said so: the node half need not obey.
+    assert!(never.end().unwrap().is_none() && forgotten.end().unwrap().is_none());
+    // One alone is asked for anew, and so is one that something was heard of.
+    let before = fake.calls();
+    login.status("toad").await.unwrap();
+    assert!(fake.calls() > before);
+    fake.named("qdebug-toad");
+    forgotten.write_job(&job).unwrap();
+    let (third, calls) = listed().await;
+    assert!(calls > 0);
+    assert_eq!(third["toad"].0, Standing::Starting, "{third:?}");
+    assert_eq!(third["newt"], first["newt"]);
+}

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::authorized_keys::{Import, PublicKey};
+use super::clock::Clock;
 use super::file::{self, Error};
 use super::keys::{read_keys, write_keys};
 use super::request::{Job, Request, Stop};
 use super::state::{Deadline, End, State};
-use super::{Record, SessionName};
+use super::{Presumed, Record, SessionName};
 
 /// A `state.json` younger than this by our own clock is not asked about any further.
 const LOOKS_OLD: Duration = Duration::from_secs(30);
@@ -92,8 +93,8 @@ impl SessionDir {
     }
 
     /// How long ago the node half wrote or renewed `state.json`, by the clock of the file system
-    /// itself: clocks of two machines may differ. `None` when that cannot be told.
-    pub fn silence(&self) -> Option<Duration> {
+    /// itself. `None` when that cannot be told.
+    fn silence(&self, clock: &Clock) -> Option<Duration> {
         // Opened, so that NFS asks its server.
         let written = fs::File::open(self.file("state.json")).ok()?;
         let written = written.metadata().ok()?.modified().ok()?;
@@ -101,9 +102,7 @@ impl SessionDir {
         if !looks_old {
             return Some(Duration::ZERO);
         }
-        let probe = tempfile::NamedTempFile::new_in(&self.path).ok()?;
-        let now = probe.as_file().metadata().ok()?.modified().ok()?;
-        now.duration_since(written).ok()
+        clock.now(&self.path)?.duration_since(written).ok()
     }
 
     /// Whether somebody asked for the end.
@@ -130,19 +129,56 @@ impl SessionDir {
         file::read(&self.file("deadline.json"))
     }
 
-    /// Everything at once.
+    /// What was concluded of it, where nothing was heard since: neither `job.json` nor `state.json`
+    /// was written later, by the one clock of their file system.
+    fn presumed(&self) -> Result<Option<Presumed>, Error> {
+        let written = |name: &str| fs::metadata(self.file(name)).ok()?.modified().ok();
+        let Some(concluded) = written("presumed.json") else {
+            return Ok(None);
+        };
+        let heard = [written("job.json"), written("state.json")];
+        match heard.iter().flatten().any(|heard| *heard >= concluded) {
+            true => Ok(None),
+            false => file::read(&self.file("presumed.json")),
+        }
+    }
+
+    /// Everything at once, but for what was concluded: one session is judged anew.
     ///
     /// # Errors
     /// [`Error`] of the first file that cannot be read.
     pub fn record(&self) -> Result<Record, Error> {
+        Ok(self.heard(self.written()?, &Clock::default()))
+    }
+
+    /// Everything of one among many that are read by one clock.
+    ///
+    /// # Errors
+    /// As [`SessionDir::record`].
+    pub fn record_by(&self, clock: &Clock) -> Result<Record, Error> {
+        let mut record = self.written()?;
+        if !record.is_over() {
+            record = record.presumed_over(self.presumed()?);
+        }
+        Ok(self.heard(record, clock))
+    }
+
+    fn written(&self) -> Result<Record, Error> {
         Ok(Record::new(
             self.request()?,
             self.job()?,
             self.state()?,
             (self.stop()?, self.end()?),
             self.keys()?.keys,
-        )
-        .heard(self.silence()))
+        ))
+    }
+
+    /// How long an ended one has been silent is nobody's question.
+    fn heard(&self, record: Record, clock: &Clock) -> Record {
+        match record.is_over() {
+            true => record,
+            false => record.heard(self.silence(clock)),
+        }
     }
 
     /// Writes `job.json`; submit's.
@@ -175,6 +211,14 @@ impl SessionDir {
     /// [`Error`].
     pub fn write_end(&self, end: &End) -> Result<(), Error> {
         file::write(&self.file("end.json"), end)
+    }
+
+    /// Writes `presumed.json`; status's.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn write_presumed(&self, presumed: &Presumed) -> Result<(), Error> {
+        file::write(&self.file("presumed.json"), presumed)
     }
 
     /// Writes `deadline.json`; status's.

@@ -13,6 +13,7 @@
 //! | `state.json` | the node half | [`State`] |
 //! | `stop.json` | stop | [`Stop`] |
 //! | `end.json` | status, when the scheduler said that the job is over; the node half obeys | [`End`] |
+//! | `presumed.json` | status, when neither scheduler nor node half had a word of it for long; for lists | [`Presumed`] |
 //! | `deadline.json` | status, when the scheduler's end of the job is another than told | [`Deadline`] |
 //! | `authorized_keys` | submit, then connect | [`PublicKey`] lines |
 //! | `node.log` | the node half | its log |
@@ -27,11 +28,13 @@
 
 mod authorized_keys;
 mod checked;
+mod clock;
 mod directory;
 mod file;
 mod gpus;
 mod keys;
 mod name;
+mod presumed;
 mod record;
 mod request;
 mod rung;
@@ -45,11 +48,13 @@ mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
 pub use checked::Checked;
+pub use clock::Clock;
 pub use directory::SessionDir;
 pub use file::{Error, FORMAT, open_regular};
 pub use gpus::GpuSupply;
 pub use keys::read_keys;
 pub use name::{NameError, SessionName};
+pub use presumed::Presumed;
 pub use record::Record;
 pub use request::{
     Cluster, EngineChoice, EnvName, EnvNameError, GpuRequest, ImageSource, Job, Mount, MountError,

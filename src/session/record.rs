@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::authorized_keys::PublicKey;
+use super::presumed::Presumed;
 use super::request::{Job, Request, Stop};
 use super::standing::{JobWord, Standing};
 use super::state::{End, State};
@@ -20,6 +21,10 @@ use super::status::Status;
 /// submission, that its scheduler does not know, until it counts as over. A node half that was cut
 /// off from the shared file system has its scheduler's word; one that has neither is gone.
 const FORGOTTEN: Duration = Duration::from_secs(600);
+
+/// How long after it was asked for a session that has no job is written down as over: until then a
+/// scheduler that is being restarted may have its queue back, and a submit that was stopped go on.
+const SETTLED: SignedDuration = SignedDuration::from_hours(1);
 
 /// All that the files of one session say.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +39,8 @@ pub struct Record {
     pub stop: Option<Stop>,
     /// `end.json`.
     pub end: Option<End>,
+    /// `presumed.json`, while it holds.
+    pub presumed: Option<Presumed>,
     /// `authorized_keys`.
     pub keys: Vec<PublicKey>,
     /// How long the node half has not renewed `state.json`, where that is known.
@@ -56,6 +63,7 @@ impl Record {
             state: state.filter(|state| state.token == *token),
             stop: stop.filter(|stop| stop.token == *token),
             end: end.filter(|end| end.token == *token),
+            presumed: None,
             keys,
             request,
             silence: None,
@@ -74,13 +82,33 @@ impl Record {
         self
     }
 
+    /// The same, with what was concluded of it.
+    pub(super) fn presumed_over(mut self, presumed: Option<Presumed>) -> Self {
+        self.presumed = presumed.filter(|presumed| presumed.token == self.request.token);
+        self
+    }
+
     /// Whether the files alone say that it is over.
     pub fn is_over(&self) -> bool {
         let spoken = self
             .state
             .as_ref()
             .is_some_and(|state| state.phase.is_final());
-        spoken || self.end.is_some()
+        spoken || self.end.is_some() || self.presumed.is_some()
+    }
+
+    /// What is to be kept of a verdict by this word, so that nobody asks for ever: the scheduler
+    /// answered and has no such job, and the session is long past any doubt.
+    pub fn presume(&self, word: &JobWord, verdict: &Status, now: Timestamp) -> Option<Presumed> {
+        let has_none = matches!(word, JobWord::Forgotten | JobWord::NeverSubmitted);
+        let is_old = now.duration_since(self.request.created) > SETTLED;
+        (has_none && is_old && verdict.state.is_final() && !self.is_over()).then(|| Presumed {
+            token: self.request.token.clone(),
+            failed: verdict.state == Standing::Failed,
+            reason: verdict.reason.clone(),
+            hint: verdict.hint.clone(),
+            at: now,
+        })
     }
 
     /// Whether nothing has been heard of its job for long.
@@ -102,6 +130,7 @@ impl Record {
             state,
             stop,
             end,
+            presumed,
             keys,
             silence,
         } = self;
@@ -137,12 +166,21 @@ impl Record {
             ways: None,
         };
         let forgotten = *word == JobWord::Forgotten && self.is_unheard_of(now);
-        match (state, word_or_record(word, end.as_ref())) {
-            (Some(state), _) if state.phase.is_final() => status.tell(&state.phase),
-            (state, Some((detail, walltime))) => {
+        let presumed = presumed.as_ref().filter(|_| *word == JobWord::Unknown);
+        match (state, word_or_record(word, end.as_ref()), presumed) {
+            (Some(state), _, _) if state.phase.is_final() => status.tell(&state.phase),
+            (state, Some((detail, walltime)), _) => {
                 status.over(state, stop.as_ref(), detail, walltime);
             }
-            (state, None) if forgotten => {
+            (_, None, Some(presumed)) => {
+                status.state = match presumed.failed {
+                    true => Standing::Failed,
+                    false => Standing::Ended,
+                };
+                status.reason.clone_from(&presumed.reason);
+                status.hint.clone_from(&presumed.hint);
+            }
+            (state, None, None) if forgotten => {
                 let past = status.deadline.is_some_and(|deadline| now > deadline);
                 status.over(
                     state,
@@ -151,16 +189,16 @@ impl Record {
                     past,
                 );
             }
-            (Some(state), None) => {
+            (Some(state), None, None) => {
                 status.tell(&state.phase);
                 status.doubt(word, now);
                 status.mind_silence(*silence, word);
             }
             // Should its job come after all, its node half finds the stop first.
-            (None, None) if *word == JobWord::NeverSubmitted && stop.is_some() => {
+            (None, None, None) if *word == JobWord::NeverSubmitted && stop.is_some() => {
                 status.over(None, stop.as_ref(), "", false);
             }
-            (None, None) => status.tell_word(word, now),
+            (None, None, None) => status.tell_word(word, now),
         }
         if status.state.is_final() {
             status.details = None;

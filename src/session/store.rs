@@ -15,6 +15,11 @@ const HALF_MADE: &[u8] = b".new-";
 /// Far longer than any submit takes for that.
 const HALF_MADE_FOR: Duration = Duration::from_secs(3600);
 
+/// How long the files of a session that has ended are kept.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How many old ones a submit removes at most: it must not take long.
+const SWEPT_AT_ONCE: usize = 20;
+
 /// All sessions of one user: `<QDEBUG_HOME>/sessions`.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -42,6 +47,7 @@ impl Store {
     pub fn create(&self, request: &Request) -> Result<SessionDir, Error> {
         make_private(&self.root)?;
         self.sweep_half_made();
+        self.sweep_ended();
         let path = self.place(&request.name);
         let made = self.root.join(format!(".new-{}", request.token.as_str()));
         make_directory(&made).map_err(Error::io("create", &made))?;
@@ -74,6 +80,37 @@ impl Store {
             let age = modified.ok().and_then(|at| at.elapsed().ok());
             if half_made && age.is_some_and(|age| age > HALF_MADE_FOR) {
                 let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// Removes some of the sessions that ended long ago: those alone whose own files say so. One that
+    /// cannot be read stays, as does one that is over by a list's conclusion only. As above, failing
+    /// is no error.
+    fn sweep_ended(&self) {
+        let is_old = |session: &&SessionDir| {
+            // Each of its files is replaced by a rename, which the folder's time tells.
+            let folder = fs::symlink_metadata(&session.path).ok();
+            let folder = folder.filter(fs::Metadata::is_dir);
+            let written = folder.and_then(|folder| folder.modified().ok());
+            let age = written.and_then(|written| written.elapsed().ok());
+            age.is_some_and(|age| age > KEPT_FOR)
+        };
+        let ended = |session: &&SessionDir| {
+            let record = session.record();
+            record.is_ok_and(|record| record.is_over())
+        };
+        let sessions = self.all().unwrap_or_default();
+        let old = sessions.iter().filter(is_old).filter(ended);
+        for session in old.take(SWEPT_AT_ONCE) {
+            tracing::debug!(session = %session.path.display(), "removed: it ended long ago");
+            // A removal that is cut short leaves no session without its request.
+            let name = session.path.file_name().unwrap_or_default();
+            let mut half_made = std::ffi::OsString::from(".new-old-");
+            half_made.push(name);
+            let path = self.root.join(half_made);
+            if fs::rename(&session.path, &path).is_ok() {
+                let _ = fs::remove_dir_all(path);
             }
         }
     }

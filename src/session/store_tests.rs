@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use super::super::PublicKey;
 use super::super::samples::{self, job};
+#[cfg(unix)]
+use super::super::{Clock, End, EndReason, Phase, Presumed, State};
 use super::*;
 
 /// With odd texts in it.
@@ -137,4 +139,139 @@ fn a_laptop_key_is_remembered_once() {
     store.remember_key(&key).unwrap();
     store.remember_key(&key).unwrap();
     assert_eq!(store.known_keys().unwrap().keys, [key]);
+}
+
+/// Written two months ago.
+#[cfg(unix)]
+fn aged(session: &SessionDir, name: &str) {
+    let written = SystemTime::now() - Duration::from_secs(60 * 24 * 3600);
+    let times = fs::FileTimes::new().set_modified(written);
+    let file = fs::File::open(session.path().join(name)).unwrap();
+    file.set_times(times).unwrap();
+}
+
+#[cfg(unix)]
+fn state(request: &Request, phase: Phase) -> State {
+    State {
+        token: request.token.clone(),
+        job: None,
+        node: None,
+        phase,
+        at: request.created,
+        began: std::collections::BTreeMap::new(),
+        details: None,
+    }
+}
+
+#[cfg(unix)]
+fn ended() -> Phase {
+    let reason = EndReason::Walltime;
+    Phase::Ended { reason, exit: None }
+}
+
+#[cfg(unix)]
+#[test]
+fn sessions_that_ended_long_ago_are_removed_and_no_others() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::below(home.path());
+    let made = |name: &str, phase: Option<Phase>| {
+        let request = samples::request(name);
+        let session = store.create(&request).unwrap();
+        if let Some(phase) = phase {
+            session.write_state(&state(&request, phase)).unwrap();
+        }
+        (session, request.token)
+    };
+    let (recent, _) = made("recent", Some(ended()));
+    let (live, _) = made("live", Some(Phase::Ready));
+    let (silent, _) = made("silent", None);
+    let (damaged, _) = made("damaged", Some(ended()));
+    fs::write(damaged.path().join("stop.json"), "{").unwrap();
+    let (concluded, token) = made("concluded", None);
+    let presumed = Presumed {
+        token,
+        failed: true,
+        reason: None,
+        hint: None,
+        at: samples::request("x").created,
+    };
+    concluded.write_presumed(&presumed).unwrap();
+    let (named, _) = made("old", Some(ended()));
+    let (nameless, token) = made("older", Some(ended()));
+    let nameless = store.retire(&nameless, &token).unwrap();
+    for session in [&live, &silent, &damaged, &concluded, &named, &nameless] {
+        aged(session, ".");
+    }
+    made("another", None);
+    for kept in [recent, live, silent, damaged, concluded] {
+        assert!(kept.path().join("request.json").exists(), "{kept:?}");
+    }
+    let names = || store.all().unwrap().into_iter().map(|session| session.path);
+    assert!(!names().any(|path| path == named.path || path == nameless.path));
+    assert_eq!(fs::read_dir(&store.root).unwrap().count(), names().count());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_clock_is_asked_once_and_not_for_what_is_over() {
+    let home = tempfile::tempdir().unwrap();
+    let store = Store::below(home.path());
+    let session = |name: &str, phase: Phase| {
+        let request = samples::request(name);
+        let session = store.create(&request).unwrap();
+        session.write_state(&state(&request, phase)).unwrap();
+        aged(&session, "state.json");
+        (session, request.token)
+    };
+    let (over, _) = session("otter", ended());
+    let (killed, token) = session("newt", Phase::Ready);
+    let end = End {
+        token,
+        detail: "killed".to_owned(),
+        walltime: false,
+        at: "2026-01-01T00:00:00Z".parse().unwrap(),
+    };
+    killed.write_end(&end).unwrap();
+    let clock = Clock::default();
+    for session in [over, killed] {
+        assert_eq!(session.record_by(&clock).unwrap().silence, None);
+    }
+    assert!(!clock.is_asked());
+    let (live, _) = session("toad", Phase::Ready);
+    for _ in 0..2 {
+        let silence = live.record_by(&clock).unwrap().silence.unwrap();
+        assert!(silence > HALF_MADE_FOR, "{silence:?}");
+        assert!(clock.is_asked());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_was_concluded_holds_until_something_is_heard() {
+    let home = tempfile::tempdir().unwrap();
+    let request = samples::request("otter");
+    let session = Store::below(home.path()).create(&request).unwrap();
+    session.write_job(&job(&request, "33")).unwrap();
+    aged(&session, "job.json");
+    let is_over = || session.record_by(&Clock::default()).unwrap().is_over();
+    let presumed = |token: &Token| Presumed {
+        token: token.clone(),
+        failed: false,
+        reason: None,
+        hint: None,
+        at: request.created,
+    };
+    session
+        .write_presumed(&presumed(&Token::random().unwrap()))
+        .unwrap();
+    assert!(!is_over(), "another session's");
+    session.write_presumed(&presumed(&request.token)).unwrap();
+    assert!(is_over());
+    assert!(
+        !session.record().unwrap().is_over(),
+        "one alone is judged anew"
+    );
+    aged(&session, "presumed.json");
+    session.write_job(&job(&request, "33")).unwrap();
+    assert!(!is_over());
 }

@@ -5,9 +5,24 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use crate::bench::{Bench, executable, run, said};
 
+/// A Slurm with that Epilog, whose node on this host is called `gpu-7`.
 fn fake_slurm(bench: &Bench, epilog: &str) {
-    let text = format!("#!/bin/sh\necho 'Epilog                  = {epilog}'\n");
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in\n\
+         'show node -o') echo \"NodeName=gpu-6 NodeAddr=a NodeHostName=elsewhere\"\n\
+         echo \"NodeName=gpu-7 NodeAddr=b NodeHostName=$(uname -n) Version=22.05.8\";;\n\
+         *) echo 'Epilog                  = {epilog}';; esac\n"
+    );
     bench.tool("scontrol", &text);
+}
+
+/// What squeue says of the jobs on `gpu-7`; it knows this host by no other name.
+fn fake_squeue(bench: &Bench, of_node: &str) {
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in *'-w gpu-7') {of_node};;\n\
+         *) echo 'Invalid node name specified' >&2; exit 1;; esac\n"
+    );
+    bench.tool("squeue", &text);
 }
 
 const SLURM: [&str; 2] = ["--scheduler", "slurm"];
@@ -39,14 +54,18 @@ fn slurm_installs_looks_and_leaves_nothing() {
     assert!(folder.join("50-qdebug.sh").exists());
     executable(&folder.join("10-theirs"), "#!/bin/sh\n");
     // So would a job that ends in the moment the file goes.
-    bench.tool("squeue", "#!/bin/sh\necho 33\n");
+    fake_squeue(&bench, "echo 33");
     let output = bench.hooks(&with("uninstall", &["--yes"]));
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(folder.join("50-qdebug.sh").exists());
-    bench.tool(
-        "squeue",
-        "#!/bin/sh\necho 'Invalid node name specified' >&2; exit 1\n",
-    );
+    let text = said(&output);
+    assert!(text.contains("jobs are on this node (33)"), "{text}");
+    // What squeue refuses is no "none".
+    fake_squeue(&bench, "echo 'Invalid node name specified' >&2; exit 1");
+    let output = bench.hooks(&with("uninstall", &["--yes"]));
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(folder.join("50-qdebug.sh").exists());
+    fake_squeue(&bench, "exit 0");
     bench.hooks_ok(&with("uninstall", &["--yes"]));
     assert!(folder.join("10-theirs").exists() && !folder.join("50-qdebug.sh").exists());
     bench.hooks_ok(&with("uninstall", &["--yes"]));

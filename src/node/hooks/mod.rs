@@ -108,6 +108,16 @@ pub enum Error {
         /// Their ids.
         jobs: String,
     },
+    /// Which of Slurm's nodes this machine is cannot be told, and so not which jobs are on it.
+    #[error(
+        "slurmd runs here and no node of Slurm's has the hostname {host}: cannot tell whether jobs \
+             are on this node, and if one of them ended in the moment the file goes, the node would \
+             be drained"
+    )]
+    WhichNode {
+        /// This machine's hostname.
+        host: String,
+    },
     /// A tool of the scheduler refused.
     #[error("`{command}` failed with status {status}: {said}")]
     Tool {
@@ -199,7 +209,7 @@ impl Target {
     /// What uninstalling would do; nothing when nothing is there.
     ///
     /// # Errors
-    /// [`Error::LastEpilog`], [`Error::JobsHere`], and as [`Target::look`].
+    /// [`Error::LastEpilog`], [`Error::JobsHere`], [`Error::WhichNode`], and as [`Target::look`].
     pub async fn uninstall(&self) -> Result<Plan, Error> {
         match self.kind {
             Kind::OpenPbs => openpbs::uninstall().await,

@@ -34,20 +34,62 @@ fn parse(config: &str) -> Vec<String> {
     config.lines().filter_map(value).collect()
 }
 
-/// The jobs on this node that are not over yet, those that complete among them.
+/// The jobs on this node that are not over yet, those that complete among them. Slurm's own name of
+/// a node need not be its hostname, and `squeue -w` of a name that is none's lists nothing.
 async fn jobs_here() -> Result<Vec<String>, Error> {
-    let name = rustix::system::uname()
+    let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()
         .into_owned();
-    let name = name.split('.').next().unwrap_or_default();
-    let argv = ["squeue", "-h", "-o", "%A", "-w", name].map(str::to_owned);
-    match tool(&argv, None).await {
-        Ok(listed) => Ok(listed.split_whitespace().map(str::to_owned).collect()),
+    let argv = ["scontrol", "show", "node", "-o"].map(str::to_owned);
+    let names = nodes_of(&tool(&argv, None).await?, &host).join(",");
+    if names.is_empty() {
         // No node of Slurm's runs no epilog.
-        Err(Error::Tool { said, .. }) if said.contains("nvalid node name") => Ok(Vec::new()),
-        Err(error) => Err(error),
+        return match slurmd_runs(Path::new("/proc"))? {
+            true => Err(Error::WhichNode { host }),
+            false => Ok(Vec::new()),
+        };
     }
+    let argv = ["squeue", "-h", "-o", "%A", "-w", &names].map(str::to_owned);
+    let listed = tool(&argv, None).await?;
+    Ok(listed.split_whitespace().map(str::to_owned).collect())
+}
+
+/// The names of the nodes on this host, one line each of
+/// `NodeName=gpu-1 Arch=x86_64 ... NodeAddr=10.0.0.1 NodeHostName=host1 ...`; several where several
+/// slurmd share it.
+fn nodes_of(listed: &str, host: &str) -> Vec<String> {
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let node = |line: &str| {
+        let value = |key: &str| {
+            let mut words = line.split_whitespace();
+            words
+                .find_map(|word| word.strip_prefix(key))
+                .map(str::to_owned)
+        };
+        let name = value("NodeName=")?;
+        let of = value("NodeHostName=").unwrap_or_else(|| name.clone());
+        // What goes into argv, in a list.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain);
+        (fits && short(&of).eq_ignore_ascii_case(&short(host))).then_some(name)
+    };
+    listed.lines().filter_map(node).collect()
+}
+
+/// Whether a slurmd runs here, below `/proc`; one in a container is no node of this host's.
+fn slurmd_runs(proc: &Path) -> Result<bool, Error> {
+    let namespace = |process: &Path| std::fs::read_link(process.join("ns/pid")).ok();
+    let own = namespace(&proc.join("self"));
+    let entries = std::fs::read_dir(proc).map_err(Error::io("list", proc))?;
+    let is_slurmd = |process: &Path| {
+        let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+        // Of one whose namespace cannot be read nothing is known: then it counts.
+        name.trim_end() == "slurmd" && namespace(process).is_none_or(|other| own == Some(other))
+    };
+    Ok(entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .any(|process| is_slurmd(&process)))
 }
 
 /// Whether a glob of `*` and `?` matches this name; one with more in it is not judged.
@@ -215,6 +257,38 @@ mod tests {
         let new = "Epilog[0]               = /a\nEpilog[1] = /b/*.sh\n";
         assert_eq!(parse(new), ["/a", "/b/*.sh"]);
         assert!(parse("Epilog                  = (null)\n\u{0}=\n").is_empty());
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_host() {
+        let listed = "NodeName=gpu-1 Arch=x86_64 CoresPerSocket=1 NodeAddr=10.0.0.1 \
+                      NodeHostName=host1 Version=22.05.8 OS=Linux 6.1 #1 SMP\n\
+                      NodeName=host1 NodeAddr=x NodeHostName=host2.lab Comment=NodeHostName=host1\n\
+                      NodeName=gpu-2 NodeAddr=10.0.0.1 NodeHostName=HOST1.lab\nNodeName=host3\n\
+                      NodeName=-x NodeHostName=host1\nNo nodes in the system\n";
+        assert_eq!(nodes_of(listed, "host1.example.org"), ["gpu-1", "gpu-2"]);
+        assert_eq!(nodes_of(listed, "host2"), ["host1"]);
+        assert_eq!(nodes_of(listed, "host3"), ["host3"]);
+        assert!(nodes_of(listed, "host").is_empty());
+        assert!(nodes_of("", "host").is_empty());
+    }
+
+    #[test]
+    fn a_slurmd_is_seen_unless_it_is_in_a_container() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = |name: &str, comm: &str, namespace: &str| {
+            let ns = proc.path().join(name).join("ns");
+            std::fs::create_dir_all(&ns).unwrap();
+            std::fs::write(ns.join("../comm"), format!("{comm}\n")).unwrap();
+            std::os::unix::fs::symlink(namespace, ns.join("pid")).unwrap();
+        };
+        process("self", "qdebug", "pid:[1]");
+        process("7", "slurmd", "pid:[2]");
+        process("8", "slurmdbd", "pid:[1]");
+        assert!(!slurmd_runs(proc.path()).unwrap());
+        process("9", "slurmd", "pid:[1]");
+        assert!(slurmd_runs(proc.path()).unwrap());
+        assert!(slurmd_runs(&proc.path().join("none")).is_err());
     }
 
     #[test]
