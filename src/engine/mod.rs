@@ -55,7 +55,7 @@ pub use image::{Image, PullProgress};
 pub use list::{ContainerState, Listed};
 pub use memory::MemoryWatch;
 pub use peek::{FileKind, FileStat};
-pub use podman::{Trouble, network_file_system};
+pub use podman::Trouble;
 pub use stray::kill_strays;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::place::NodeDir;
-use crate::engine::{Choice, Engine, Kind, network_file_system};
+use crate::disk::network_file_system;
+use crate::engine::{Choice, Engine, Kind};
 use crate::kit::Kit;
 
 /// An engine that answers.
