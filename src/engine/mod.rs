@@ -4,7 +4,8 @@
 //! It knows containers, not sessions: what is made, and when it must go, is the node half's business.
 //!
 //! - `connect`: [`Engine::connect`] finds the socket, or starts Podman's service, and negotiates the
-//!   version; [`Engine::all`] is for those who clean up;
+//!   version;
+//! - `each`: all of them at once, for those who clean up;
 //! - `flavour`: what differs between the engines;
 //! - `podman`: its service and its store;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
@@ -24,6 +25,7 @@ mod build;
 mod connect;
 mod container;
 mod devices;
+mod each;
 mod error;
 mod flavour;
 mod hand_over;

@@ -73,6 +73,9 @@ pub(crate) mod label {
     pub(crate) const CLUSTER: &str = "qdebug.cluster";
     /// The node's own folder, where the lock of the session's node half lies.
     pub(crate) const NODE_DIR: &str = "qdebug.node-dir";
+    /// Which folder that path led to: where each job has a `/var/tmp` of its own, it leads elsewhere
+    /// in every job. Containers that an earlier qdebug made have none.
+    pub(crate) const NODE_FOLDER: &str = "qdebug.node-folder";
     /// The owner's user id.
     pub(crate) const UID: &str = "qdebug.uid";
     /// When the walltime ends, in seconds since 1970.
