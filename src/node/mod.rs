@@ -12,6 +12,7 @@
 
 mod accounts;
 mod arrival;
+mod aside;
 mod asked;
 mod cgroup;
 mod cleanup;
