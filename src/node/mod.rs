@@ -39,6 +39,7 @@ mod limits;
 mod log;
 mod look;
 mod memory;
+mod pace;
 mod place;
 mod poll;
 mod port;
