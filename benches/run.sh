@@ -4,7 +4,8 @@
 #
 #   benches/run.sh [--pairs N] [NAME...]
 #
-#   NAME   node_half, second_node, idle, submit, laptop, trunk (the laptop without masters); all of them when none is given
+#   NAME   node_half, second_node, idle, submit, laptop, trunk (the laptop without masters); all of
+#          them when none is given
 set -euo pipefail
 
 benches=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -14,7 +14,7 @@ examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=lib/host.sh
 . "$examples/lib/host.sh"
 
-export QDEBUG_CLUSTER=qdebug-play
+export QDEBUG_CLUSTER=${QDEBUG_CLUSTER:-qdebug-play}
 session=quick
 image=qdebug/demo
 times=()

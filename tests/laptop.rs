@@ -153,7 +153,7 @@ fn what_failed_or_never_was_is_told_and_leaves_nothing() {
         );
         scene.says("failed", '1', Some("no GPU on this node"));
         let outcome = connect(&cluster, &scene.client, &scene.paths, &ask(), &ui).await;
-        assert!(matches!(outcome, Ok(Outcome::Ended(_))), "{outcome:?}");
+        assert!(matches!(outcome, Ok(Outcome::Over(_))), "{outcome:?}");
         assert!(!scene.paths.user_config.exists() && !scene.paths.sessions.exists());
     });
 }

@@ -233,6 +233,15 @@ docker_for_all() {
     unset QDEBUG_DOCKER_SUDO
 }
 
+# root_for_tests: what needs root among the tests is run by sudo.
+root_for_tests() {
+    ((EUID != 0)) || return 0
+    local target
+    target=$(rustc -vV | sed -n 's/^host: //p')
+    target=${target^^}
+    export "CARGO_TARGET_${target//-/_}_RUNNER=$tests/runner"
+}
+
 need cc gcc libc6-dev
 need shellcheck shellcheck
 need python3 python3
@@ -251,6 +260,7 @@ component clippy clippy
 ensure_engine
 ensure_base
 docker_for_all
+root_for_tests
 
 step "qdebug and its kit" build
 vscode_server
@@ -262,8 +272,8 @@ stage "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warn
 stage "lints of the cluster's tests" cargo clippy --locked --quiet --test cluster -- -D warnings ||
     true
 stage "shell scripts" check_scripts || true
-stage "Windows: types" tests/systems.sh check x86_64-pc-windows-msvc || true
-stage "macOS: types" tests/systems.sh check aarch64-apple-darwin || true
+stage "Windows and macOS: types" tests/systems.sh check x86_64-pc-windows-msvc aarch64-apple-darwin ||
+    true
 stage "Windows: unit tests under wine" tests/systems.sh wine || true
 # Down again at the end, also when it came up by half.
 up+=("$QDEBUG_CLUSTER")

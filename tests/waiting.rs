@@ -149,6 +149,16 @@ fn up() -> Vec<&'static str> {
     [&["up"], &SUBMIT[1..], &["--on", "here", "--yes"]].concat()
 }
 
+/// Each of the three that wait, all at once: they have a login node of their own, and little to do.
+fn at_once(wait: impl Fn(Vec<&'static str>) + Sync) {
+    let wait = &wait;
+    std::thread::scope(|scope| {
+        for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
+            scope.spawn(move || wait(words));
+        }
+    });
+}
+
 fn waits() -> Login {
     Login::new(
         "Resources",
@@ -173,7 +183,7 @@ fn kept(login: &Login, ran: &Ran) {
 
 #[test]
 fn ctrl_c_in_a_wait_asks_and_keeps_or_cancels() {
-    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
+    at_once(|words| {
         for (answer, keeps) in [("\n", true), ("keep\n", true), ("c\n", false)] {
             let login = waits();
             if words == CONNECT {
@@ -190,7 +200,7 @@ fn ctrl_c_in_a_wait_asks_and_keeps_or_cancels() {
                 says(&ran, &["otter: ended: stopped by alice"]);
             }
         }
-    }
+    });
 }
 
 /// What is just being submitted is known before anybody is asked about it.
@@ -217,7 +227,7 @@ fn ctrl_c_while_up_submits_loses_no_job() {
 
 #[test]
 fn whoever_does_not_answer_keeps_the_job() {
-    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
+    at_once(|words| {
         for silence in [CTRL_C, CTRL_D] {
             let login = waits();
             if words == CONNECT {
@@ -229,12 +239,12 @@ fn whoever_does_not_answer_keeps_the_job() {
             says(&ran, &["answer `keep` or `cancel`"]);
             kept(&login, &ran);
         }
-    }
+    });
 }
 
 #[test]
 fn without_a_terminal_and_by_other_signals_the_job_is_kept() {
-    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
+    at_once(|words| {
         for signal in ["-INT", "-TERM", "-HUP"] {
             let login = waits();
             if words == CONNECT {
@@ -261,12 +271,12 @@ fn without_a_terminal_and_by_other_signals_the_job_is_kept() {
             kept(&login, &ran);
             assert!(!ran.said.contains(QUESTION), "{}", ran.said);
         }
-    }
+    });
 }
 
 #[test]
 fn what_can_never_run_is_told_at_once_with_the_cure() {
-    for words in [submit_and_wait(), CONNECT.to_vec(), up()] {
+    at_once(|words| {
         let login = Login::new("PartitionTimeLimit", "N/A", "");
         if words == CONNECT {
             login.submitted();
@@ -283,7 +293,7 @@ fn what_can_never_run_is_told_at_once_with_the_cure() {
         let ran = login.type_at(&[(QUESTION, "cancel\n")], &CONNECT);
         assert_eq!(ran.code, 4, "{}", ran.said);
         assert!(login.log().contains("scancel"), "{}", login.log());
-    }
+    });
 }
 
 #[test]

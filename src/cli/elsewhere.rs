@@ -2,8 +2,8 @@
 //! names no cluster is told to.
 
 use super::args::{Global, Submit};
-use super::connect::known_clusters;
 use super::setting::Setting;
+use super::which::known_clusters;
 use super::{Exit, Failure};
 use crate::laptop::Cluster;
 use crate::session::{GpuSupply, Status};
@@ -71,11 +71,11 @@ pub(super) fn has_kit() -> bool {
 
 impl Setting {
     pub(super) async fn login(&self) -> Result<Login, Failure> {
-        Err(unnamed().hint(known_clusters(&self.config.profiles())))
+        Err(unnamed().hint(known_clusters(&self.config)))
     }
 
     pub(super) async fn gpus(&self) -> Result<Vec<GpuSupply>, Failure> {
-        Err(unnamed().hint(known_clusters(&self.config.profiles())))
+        Err(unnamed().hint(known_clusters(&self.config)))
     }
 
     /// Whether this is a login node.

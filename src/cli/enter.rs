@@ -23,6 +23,12 @@ pub(super) fn whose(global: &Global) -> Result<Whose, Failure> {
 
 impl Ssh {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
+        if let Some(option) = self.command.first().filter(|word| word.starts_with('-')) {
+            let what = format!("{option:?} is no command");
+            return Err(Failure::new(Exit::Usage, what)
+                .hint("a port comes by `qdebug forward`, or by `connect -L` and `-R`")
+                .hint("ssh's own options go to ssh itself, as in `ssh -A qdebug-NAME`"));
+        }
         let (paths, whose) = (Paths::of_user()?, whose(global)?);
         let status = laptop::shell(&paths, &whose, &self.wanted.job, &self.command).await?;
         Ok(u8::try_from(status).unwrap_or(255))

@@ -110,12 +110,19 @@ impl Setting {
     }
 
     /// Whether this machine is of a cluster. A scheduler's tools with no server behind them, as a
-    /// laptop may have them, do not make it one.
+    /// laptop may have them, do not make it one. They take seconds to say so: where another cluster
+    /// is the default and no session was ever submitted here, they are not asked.
     pub(super) async fn is_cluster(&self) -> Result<bool, Failure> {
-        match (self.config.scheduler(), self.found().await?) {
-            (Some(_), _) => Ok(true),
-            (None, Some(kind)) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
-            (None, None) => Ok(false),
+        if self.config.scheduler().is_some() {
+            return Ok(true);
+        }
+        let has_default = !matches!(self.config.default_cluster(), None | Some("here"));
+        if has_default && !self.home()?.join("sessions").exists() {
+            return Ok(false);
+        }
+        match self.found().await? {
+            Some(kind) => Ok(self.scheduler(kind)?.cluster().await.is_ok()),
+            None => Ok(false),
         }
     }
 

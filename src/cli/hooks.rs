@@ -94,7 +94,7 @@ impl ChangeHooks {
             ));
         }
         if !self.yes {
-            match output::confirm_surely("do it?") {
+            match output::confirm_surely("do it?").await {
                 Some(true) => {}
                 Some(false) => {
                     return Err(Failure::new(

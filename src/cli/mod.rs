@@ -47,6 +47,7 @@ mod show;
 mod up;
 mod values;
 mod wait;
+mod which;
 
 // The cluster's halves, which run on Linux.
 #[cfg(target_os = "linux")]
@@ -85,6 +86,12 @@ const LAST_THREADS_LIMIT: Duration = Duration::from_millis(500);
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        // clap's own words would name the hidden ones.
+        Err(error) if error.kind() == clap::error::ErrorKind::MissingSubcommand => {
+            let json = std::env::args_os().any(|word| word == "--json");
+            let failure = Failure::new(Exit::Usage, "which command?");
+            return ExitCode::from(failure.hint("`qdebug --help` lists them").tell(json));
+        }
         Err(error) => {
             let _ = error.print();
             if !error.use_stderr() {
@@ -146,6 +153,7 @@ fn start_log(cli: &Cli) -> Result<(), u8> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
         .with_target(false)
         .without_time()
         .init();
@@ -167,7 +175,7 @@ async fn dispatch(cli: Cli) -> Result<u8, u8> {
     match command.run(&global).await {
         Ok(code) => Ok(code),
         Err(failure) => {
-            let failure = connect::or_of_a_cluster(failure, &global).await;
+            let failure = which::or_of_a_cluster(failure, &global).await;
             let failure = failure.on(global.on.as_deref());
             Err(failure.tell(json))
         }

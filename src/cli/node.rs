@@ -94,7 +94,12 @@ impl Gc {
             true => (Sweep::Tell, "would remove"),
             false => (Sweep::Remove, "removed"),
         };
-        let swept = node::gc(Some(setting.config.node_dir()), None, how).await?;
+        let swept = node::gc(Some(setting.config.node_dir()), None, how).await;
+        let swept = swept.map_err(|error| {
+            Failure::from(error).hint(
+                "gc looks on the machine that it runs on: it belongs on a node, in a job there",
+            )
+        })?;
         if global.json {
             let exit = exit_of(&swept);
             output::json(&Swept {

@@ -1,10 +1,12 @@
 //! What the user reads: stdout is data, stderr is talk. Nothing else in qdebug prints.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::oneshot::{self, Receiver};
 
 use crate::platform;
 
@@ -77,25 +79,23 @@ pub(super) fn talk(line: &str) {
     let _ = writeln!(anstream::stderr(), "{}", harmless(line));
 }
 
-/// Asks on the terminal, where Enter means yes; `None` when there is none to ask on.
-pub(super) fn confirm(question: &str) -> Option<bool> {
-    asked(&format!("{question} [Y/n] "), true)
+/// Asks on the terminal, where Enter means yes; `None` when there is none to ask on. It may be
+/// dropped like [`ask`].
+pub(super) async fn confirm(question: &str) -> Option<bool> {
+    asked(&format!("{question} [Y/n]"), true).await
 }
 
 /// The same for what changes a machine for everybody: Enter means no.
 #[cfg(target_os = "linux")]
-pub(super) fn confirm_surely(question: &str) -> Option<bool> {
-    asked(&format!("{question} [y/N] "), false)
+pub(super) async fn confirm_surely(question: &str) -> Option<bool> {
+    asked(&format!("{question} [y/N]"), false).await
 }
 
-fn asked(question: &str, by_enter: bool) -> Option<bool> {
+async fn asked(question: &str, by_enter: bool) -> Option<bool> {
     if !is_attended() {
         return None;
     }
-    let mut stderr = std::io::stderr();
-    let _ = write!(stderr, "{question}").and_then(|()| stderr.flush());
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).ok()?;
+    let answer = ask(question).await?;
     Some(match answer.trim().to_lowercase().as_str() {
         "" => by_enter,
         answer => matches!(answer, "y" | "yes"),
@@ -112,14 +112,42 @@ pub(super) fn is_attended() -> bool {
 pub(super) async fn ask(question: &str) -> Option<String> {
     let mut stderr = std::io::stderr();
     let _ = write!(stderr, "{} ", harmless(question)).and_then(|()| stderr.flush());
-    let (give, answer) = tokio::sync::oneshot::channel();
-    // No task of the runtime's, whose end would wait for the line.
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
-        let _ = give.send(read.ok().filter(|length| *length > 0).map(|_| line));
-    });
-    answer.await.ok().flatten()
+    let mut line = Line::awaited();
+    let answer = line.0.as_mut()?.await;
+    line.0 = None;
+    answer.ok().flatten()
+}
+
+/// The next line of the terminal, which is being read. A read cannot be called off: where its
+/// question was dropped, the next question gets its line.
+struct Line(Option<Receiver<Option<String>>>);
+
+/// The line that is being read while no question waits for it.
+static UNCLAIMED: Mutex<Option<Receiver<Option<String>>>> = Mutex::new(None);
+
+impl Line {
+    fn awaited() -> Self {
+        let unclaimed = UNCLAIMED.lock().ok().and_then(|mut kept| kept.take());
+        let receiver = unclaimed.unwrap_or_else(|| {
+            let (give, answer) = oneshot::channel();
+            // No task of the runtime's, whose end would wait for the line.
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                let read = std::io::stdin().read_line(&mut line);
+                let _ = give.send(read.ok().filter(|length| *length > 0).map(|_| line));
+            });
+            answer
+        });
+        Self(Some(receiver))
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let (Some(receiver), Ok(mut kept)) = (self.0.take(), UNCLAIMED.lock()) {
+            *kept = Some(receiver);
+        }
+    }
 }
 
 /// What came from outside, fit for a terminal: control characters are shown, not obeyed.

@@ -9,7 +9,7 @@ use super::args::{Global, List, Logs, Stop, Wanted};
 use super::failure::with_on;
 use super::here::{LogTail, Login, tell_unreadable};
 use super::setting::Setting;
-use super::{Exit, Failure, output, show};
+use super::{Exit, Failure, output, show, wait};
 use crate::session::{Standing, Status};
 
 /// How often a log or an ending session is looked at again.
@@ -98,12 +98,21 @@ impl Stop {
         let by = self.by.clone().unwrap_or_else(super::setting::who);
         let mut status = login.stop(&self.wanted.job, &by).await?;
         let patience = tokio::time::Instant::now() + STOP_WAIT;
+        let mut polls = wait::Patience::default();
         while !self.no_wait && !status.state.is_final() {
             if tokio::time::Instant::now() > patience {
                 return Err(not_ended(&status));
             }
             tokio::time::sleep(PACE).await;
-            status = login.status(status.name.as_str()).await?;
+            match polls.heed(login.status(status.name.as_str()).await)? {
+                // What has its name now began when it was over.
+                Some(next) if next.token != status.token => {
+                    status.state = Standing::Ended;
+                    status.reason = Some("another has its name now".to_owned());
+                }
+                Some(next) => status = next,
+                None => {}
+            }
         }
         Ok(status)
     }
@@ -151,6 +160,7 @@ impl Logs {
         let mut logs = login.logs(&self.wanted.job).await?;
         let mut printed = print_new(&mut logs)?;
         let mut over = !self.follow;
+        let mut polls = wait::Patience::default();
         for look in (0..LOOKS_A_QUESTION).cycle() {
             if over {
                 break;
@@ -158,17 +168,16 @@ impl Logs {
             tokio::time::sleep(PACE).await;
             // The state first, the log after: so the last lines of a session that ends in
             // between are not lost.
-            over = look == 0 && self.is_over(&login).await?;
+            if look == 0 {
+                let status = polls.heed(login.status(&self.wanted.job).await)?;
+                over = status.is_some_and(|status| status.state.is_final());
+            }
             printed |= print_new(&mut logs)?;
         }
         if !printed {
             output::talk("the session has not logged anything yet");
         }
         Ok(0)
-    }
-
-    async fn is_over(&self, login: &Login) -> Result<bool, Failure> {
-        Ok(login.status(&self.wanted.job).await?.state.is_final())
     }
 }
 

@@ -91,11 +91,13 @@ impl Submit {
                 i64::try_from(submission.walltime.as_secs()).unwrap_or(i64::MAX)
             )),
         ));
-        output::talk(&format!(
-            "next, on your laptop: qdebug connect {}",
-            submitted.job
-        ));
-        output::talk(&format!("or here: qdebug status {}", submitted.job));
+        // The ids of this machine's own jobs are small numbers that a cluster's may share.
+        let job = match submitted.cluster.scheduler == Kind::Local.to_string() {
+            true => submitted.name.as_str(),
+            false => submitted.job.as_str(),
+        };
+        output::talk(&format!("next, on your laptop: qdebug connect {job}"));
+        output::talk(&format!("or here: qdebug status {job}"));
     }
 
     fn submission(&self, setting: &Setting) -> Result<Submission, Failure> {
@@ -210,6 +212,7 @@ async fn until_ready(login: &Login, submitted: &Submitted) -> Result<u8, Failure
     let mut interrupts = Interrupts::listen()?;
     let (mut told, mut since) = (String::new(), Instant::now());
     let mut last: Option<Status> = None;
+    let mut patience = wait::Patience::default();
     loop {
         let next = async {
             if let Some(last) = &last {
@@ -226,7 +229,11 @@ async fn until_ready(login: &Login, submitted: &Submitted) -> Result<u8, Failure
                 let jobs = wait::Jobs::Here(login);
                 return wait::interrupted(&jobs, job, Interrupt::Outside).await;
             }
-            status = next => status?,
+            status = next => status,
+        };
+        let Some(status) = patience.heed(status).map_err(Failure::from)? else {
+            tokio::time::sleep(laptop::pause(Standing::Unknown, since.elapsed())).await;
+            continue;
         };
         let line = show::line(&status);
         if line != told {

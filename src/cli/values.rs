@@ -17,13 +17,16 @@ pub(super) fn walltime(text: &str) -> Result<Duration, String> {
         units(text)
     };
     match seconds {
-        Some(0) => Err("a walltime of nothing is no walltime".to_owned()),
+        Some(0) => Err("the session would be over at once: write a walltime such as 4h".to_owned()),
         Some(seconds) if seconds <= 365 * 86_400 => Ok(Duration::from_secs(seconds)),
         Some(_) => Err("a walltime is at most a year".to_owned()),
+        None if !text.is_empty() && text.bytes().all(|b| b == b'0') => {
+            Err("the session would be over at once: write a walltime such as 4h".to_owned())
+        }
         None if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => Err(format!(
             "{text} of what? write {text}h, {text}m or HH:MM:SS"
         )),
-        None => Err("a walltime is written 4h, 90m, 1h30m or HH:MM:SS".to_owned()),
+        None => Err("a walltime is written 4h, 90m, 1h30m, 2d or HH:MM:SS".to_owned()),
     }
 }
 

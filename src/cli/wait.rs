@@ -83,6 +83,37 @@ async fn carry_out(jobs: &Jobs<'_>, job: &str, choice: Choice) -> Result<(), Fai
     Ok(())
 }
 
+/// How many polls in a row may fail before that is an answer.
+const FAILED_POLLS: u32 = 5;
+
+/// One failed poll is no verdict: a file that is being replaced on another machine, or a scheduler
+/// that is restarted, answers the next time.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    failed: u32,
+}
+
+impl Patience {
+    /// What a poll gave; nothing for one that failed and is to be tried again.
+    pub(super) fn heed<T, E: std::fmt::Display>(
+        &mut self,
+        poll: Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        match poll {
+            Ok(got) => {
+                self.failed = 0;
+                Ok(Some(got))
+            }
+            Err(error) if self.failed < FAILED_POLLS => {
+                self.failed += 1;
+                tracing::info!(%error, "asking again");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Asks on the terminal. Without one, at the end of input and at another interruption the job is
 /// kept: what is kept can still be cancelled.
 async fn keep_or_cancel(job: &str) -> Result<Choice, Failure> {
@@ -122,6 +153,21 @@ fn choice(line: &str) -> Option<Choice> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_poll_is_no_verdict_and_many_are() {
+        let mut patience = Patience::default();
+        for _ in 0..3 {
+            for _ in 0..FAILED_POLLS {
+                assert_eq!(patience.heed(Err::<(), _>("stale")), Ok(None));
+            }
+            assert_eq!(patience.heed(Ok::<_, &str>(1)), Ok(Some(1)));
+        }
+        for _ in 0..FAILED_POLLS {
+            assert_eq!(patience.heed(Err::<(), _>("stale")), Ok(None));
+        }
+        assert_eq!(patience.heed(Err::<(), _>("stale")), Err("stale"));
+    }
 
     #[test]
     fn only_a_clear_word_cancels() {

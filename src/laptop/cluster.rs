@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::Error;
 use super::known::Place;
 use crate::process::Program;
-use crate::session::{FORMAT, GpuSupply, SessionName, Status};
+use crate::session::{Checked, FORMAT, GpuSupply, SessionName, Status};
 use crate::ssh::{Client, Destination, Prompt, Remote};
 
 /// How long the cluster's qdebug may take; it may have to wait for its scheduler.
@@ -152,6 +152,15 @@ impl Cluster {
         };
         let text = self.answer(args, None).await?;
         self.read(&text)
+    }
+
+    /// What the login node's `doctor` finds there; of a qdebug that has none, its exit code.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`], [`Error::Program`].
+    pub async fn checked(&self) -> Result<Result<Checked, i32>, Error> {
+        let answer = self.run(&["doctor", "--json", "--login"], None).await?;
+        Ok(serde_json::from_str(&answer.stdout).map_err(|_| answer.status))
     }
 
     /// The cluster's GPUs by type.

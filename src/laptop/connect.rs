@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
@@ -21,8 +22,8 @@ use super::waiting::Watch;
 use super::{publish, reach, ways};
 use crate::process::{Interrupt, Interrupts, Program};
 use crate::session::{Standing, Status};
-use crate::ssh::config_file::{self, IncludePlan};
 use crate::ssh::files::Lock;
+use crate::ssh::include::{self, IncludePlan};
 use crate::ssh::keys::{self, PublicKey};
 use crate::ssh::{self, Client, Listener, Prompt, Tunnel};
 
@@ -52,8 +53,9 @@ pub struct Connect {
 pub struct Ui {
     /// Takes what happens.
     pub tell: Arc<dyn Fn(Event) + Send + Sync>,
-    /// Whether this may be done to the user's ssh configuration.
-    pub confirm: Box<dyn Fn(&IncludePlan) -> bool>,
+    /// Whether this may be done to the user's ssh configuration. Dropped when a signal comes
+    /// meanwhile.
+    pub confirm: Box<dyn for<'a> Fn(&'a IncludePlan) -> LocalBoxFuture<'a, bool>>,
 }
 
 impl Ui {
@@ -65,7 +67,9 @@ impl Ui {
 /// How it ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// The session is over, or never became ready: its last word.
+    /// The session was over before it could be entered: its last word.
+    Over(Box<Status>),
+    /// The way was open until the session ended: its last word.
     Ended(Box<Status>),
     /// It waits for what it can never get: its last word.
     Never(Box<Status>),
@@ -150,11 +154,22 @@ async fn story(
         }
     }
     let settled = settle(cluster, watch.last(), ask, paths).await;
-    if let (Err(Error::AlreadyConnected { .. }), Some(opening)) = (&settled, &ask.opening) {
-        // Whoever holds the port serves the IDE as well.
+    if let Err(Error::AlreadyConnected { port, missing, .. }) = &settled
+        && missing.is_empty()
+        && (ask.detach || ask.opening.is_some())
+    {
+        // Whoever holds the port serves this as well.
         let place = cluster.place();
         let known = Known::new(watch.last(), place, &Known::all(&paths.sessions))?;
-        opening::open(opening, &known, paths, ui).await;
+        if let Some(opening) = &ask.opening {
+            opening::open(opening, &known, paths, ui).await;
+        } else {
+            ui.tell(Event::Connected {
+                alias: known.alias,
+                port: *port,
+                status: Box::new(watch.last().clone()),
+            });
+        }
         return Ok(Outcome::Open);
     }
     let (mut known, listener, _lock) = settled?;
@@ -178,7 +193,7 @@ async fn story(
 fn in_vain(status: &Status) -> Option<Outcome> {
     let last = || Box::new(status.clone());
     if status.state.is_final() {
-        return Some(Outcome::Ended(last()));
+        return Some(Outcome::Over(last()));
     }
     status.never.then(|| Outcome::Never(last()))
 }
@@ -201,6 +216,11 @@ async fn settle(
         return Err(Error::AlreadyConnected {
             name: known.name.to_string(),
             port: known.port,
+            missing: ask
+                .forwards
+                .iter()
+                .map(|forward| format!("ssh -N {forward} {}", known.alias))
+                .collect(),
         });
     };
     let listener = match ask.port {
@@ -326,6 +346,7 @@ async fn get_in(known: &Known, paths: &Paths) -> Result<(), Error> {
             return Err(Error::Ssh(ssh::Error::HostKey {
                 host: known.alias.clone(),
                 detail: detail.to_owned(),
+                known: Some(ssh::ExpectedKey::default()),
             }));
         }
         if Instant::now() >= deadline {
@@ -347,9 +368,9 @@ async fn include(paths: &Paths, ui: &Ui) -> Result<(), Error> {
     // ssh may be told of a file that is not there; the user's own must not name a missing one.
     publish::publish(paths).await?;
     let own = &paths.ssh_config;
-    let done = match config_file::plan_include(&paths.user_config, own) {
+    let done = match include::plan_include(&paths.user_config, own) {
         Ok(None) => Ok(()),
-        Ok(Some(plan)) if (ui.confirm)(&plan) => config_file::apply_include(&plan, own).await,
+        Ok(Some(plan)) if (ui.confirm)(&plan).await => include::apply_include(&plan, own).await,
         Ok(Some(_)) => {
             ui.tell(Event::NotIncluded);
             Ok(())
@@ -359,7 +380,7 @@ async fn include(paths: &Paths, ui: &Ui) -> Result<(), Error> {
     if let Err(error) = done {
         ui.tell(Event::IncludeFailed {
             reason: error.to_string(),
-            lines: config_file::include_lines(own),
+            lines: include::include_lines(own),
         });
     }
     Ok(())

@@ -23,7 +23,7 @@ async fn told(spoil: impl FnOnce(&std::path::Path)) -> Vec<Event> {
     let heard = Arc::clone(&events);
     let ui = Ui {
         tell: Arc::new(move |event| heard.lock().unwrap().push(event)),
-        confirm: Box::new(|_| true),
+        confirm: Box::new(|_| Box::pin(async { true })),
     };
     include(&paths, &ui).await.unwrap();
     events.lock().unwrap().clone()

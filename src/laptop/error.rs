@@ -69,6 +69,8 @@ pub enum Error {
         name: String,
         /// Its port.
         port: u16,
+        /// What was asked for and the other does not do: a command line for each port.
+        missing: Vec<String>,
     },
     /// No way leads to the session.
     #[error("no way leads to `{name}`: {}", tried.join("; "))]

@@ -13,7 +13,7 @@ use super::known::Known;
 use super::paths::Paths;
 use crate::ide::{self, Book, Cleaned, Ide, Target, What, Written};
 use crate::process::{self, Program};
-use crate::ssh::config_file;
+use crate::ssh::include;
 
 /// How long an IDE may take to fail: its starter ends early, or it is a window by then.
 const EARLY: Duration = Duration::from_secs(5);
@@ -124,7 +124,7 @@ async fn opened(
             alias: known.alias.clone(),
             config: paths.user_config.clone(),
             why,
-            lines: config_file::include_lines(&paths.ssh_config),
+            lines: include::include_lines(&paths.ssh_config),
         });
     }
     let home = &paths.home;
@@ -189,7 +189,7 @@ async fn opened(
 
 /// Why the user's ssh configuration does not know the sessions.
 fn not_included(paths: &Paths) -> Option<String> {
-    match config_file::plan_include(&paths.user_config, &paths.ssh_config) {
+    match include::plan_include(&paths.user_config, &paths.ssh_config) {
         Ok(None) => None,
         Ok(Some(_)) => Some("does not include qdebug's".to_owned()),
         Err(error) => Some(format!("cannot be read: {error}")),
@@ -324,7 +324,7 @@ mod tests {
         for folder in [".ssh", "bin", ".config/Code/User"] {
             std::fs::create_dir_all(home.join(folder)).unwrap();
         }
-        let lines = config_file::include_lines(&paths.ssh_config);
+        let lines = include::include_lines(&paths.ssh_config);
         std::fs::write(&paths.user_config, lines).unwrap();
         std::fs::write(home.join(".config/Code/User/settings.json"), settings).unwrap();
         let code = home.join("bin/code");

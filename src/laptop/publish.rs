@@ -5,6 +5,7 @@ use super::error::Error;
 use super::known::Known;
 use super::opening;
 use super::paths::Paths;
+use super::waiting::NO_SUCH_SESSION;
 use crate::session::Status;
 use crate::ssh::config_file::{self, HostEntry};
 use crate::ssh::keys::PublicKey;
@@ -76,7 +77,12 @@ pub async fn sweep(cluster: &Cluster, paths: &Paths) -> Result<Vec<String>, Erro
     let listed = cluster.list(false).await?;
     let mut swept = Vec::new();
     for known in known {
-        if is_over(&known, &listed) && known.forget(&paths.sessions) {
+        let is_over = match listed.iter().find(|status| status.token == known.token) {
+            Some(status) => status.state.is_final(),
+            // One whose files cannot be read just now is not listed either.
+            None => is_gone(&known, &cluster.status(known.name.as_str()).await),
+        };
+        if is_over && known.forget(&paths.sessions) {
             swept.push(known.alias);
         }
     }
@@ -87,13 +93,13 @@ pub async fn sweep(cluster: &Cluster, paths: &Paths) -> Result<Vec<String>, Erro
     Ok(swept)
 }
 
-/// A session that the cluster lists no more, or lists as over.
-fn is_over(known: &Known, listed: &[Status]) -> bool {
-    let same = |status: &&Status| status.token == known.token;
-    listed
-        .iter()
-        .find(same)
-        .is_none_or(|status| status.state.is_final())
+/// Whether this answer about a session's name says that the session is over.
+fn is_gone(known: &Known, answer: &Result<Status, Error>) -> bool {
+    match answer {
+        Ok(status) => status.token != known.token || status.state.is_final(),
+        Err(Error::Cluster { code, .. }) => *code == NO_SUCH_SESSION,
+        Err(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -136,18 +142,23 @@ mod tests {
     #[test]
     fn what_is_over_or_gone_is_swept_and_no_other() {
         let (known, mine, other) = (known(), status("otter", '1'), status("otter", '2'));
-        assert!(!is_over(&known, &[other.clone(), mine.clone()]));
-        assert!(is_over(&known, &[]));
-        assert!(is_over(&known, &[other]));
+        assert!(!is_gone(&known, &Ok(mine.clone())));
+        assert!(is_gone(&known, &Ok(other)));
         let ended = Status {
             state: Standing::Ended,
             ..mine.clone()
         };
-        assert!(is_over(&known, &[ended]));
+        assert!(is_gone(&known, &Ok(ended)));
         let unsure = Status {
             state: Standing::Unknown,
             ..mine
         };
-        assert!(!is_over(&known, &[unsure]));
+        assert!(!is_gone(&known, &Ok(unsure)));
+        let answer = |code| {
+            let message = String::new();
+            Err(Error::Cluster { code, message })
+        };
+        assert!(is_gone(&known, &answer(NO_SUCH_SESSION)));
+        assert!(!is_gone(&known, &answer(1)), "its files cannot be read");
     }
 }

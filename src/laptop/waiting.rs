@@ -11,10 +11,11 @@ use super::cluster::Cluster;
 use super::connect::Ui;
 use super::error::Error;
 use super::event::Event;
+use crate::process;
 use crate::session::{Standing, Status};
 
 /// The exit code of a session that does not exist.
-const NO_SUCH_SESSION: i32 = 3;
+pub(super) const NO_SUCH_SESSION: i32 = 3;
 
 /// How often the cluster is asked again, a second apart, when the way has just broken.
 const HURRIED: u32 = 8;
@@ -94,7 +95,12 @@ impl<'a> Watch<'a> {
                 self.heard = Instant::now();
             }
             // No patience mends these.
-            Err(error @ (Error::Versions { .. } | Error::Program(_))) => return Err(error),
+            Err(
+                error @ (Error::Versions { .. }
+                | Error::Program(
+                    process::Error::NotFound { .. } | process::Error::Spawn { .. },
+                )),
+            ) => return Err(error),
             Err(error) => {
                 if !std::mem::replace(&mut self.silent, true) {
                     self.ui.tell(Event::Silent(error.to_string()));

@@ -73,6 +73,19 @@ pub enum Error {
         /// What was given.
         wanted: String,
     },
+    /// A job that could neither be written down nor be deleted.
+    #[error("job {job} of {name} cannot be written down, and deleting it failed, too: it is left")]
+    JobLeft {
+        /// The job.
+        job: scheduler::JobId,
+        /// Its session.
+        name: session::SessionName,
+        /// The scheduler's own command that ends it, where it has one.
+        end: Option<String>,
+        /// Why it could not be written down.
+        #[source]
+        source: session::Error,
+    },
     /// The kernel gave no random numbers.
     #[error("no random numbers for a token")]
     Random(#[source] std::io::Error),

@@ -1,11 +1,10 @@
 //! The logs of a session: the node half's, and what the job itself printed.
 
-use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
 use super::{Error, Login};
-use crate::session::SessionDir;
+use crate::session::{SessionDir, open_regular};
 
 /// How much one read takes, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -43,7 +42,7 @@ impl LogTail {
     /// What the system said; a log that is not there has no bytes yet.
     pub fn read(&mut self) -> Result<Vec<u8>, Error> {
         let mut read = || -> io::Result<Vec<u8>> {
-            let mut file = match File::open(&self.path) {
+            let mut file = match open_regular(&self.path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
                 file => file?,
             };
@@ -71,5 +70,37 @@ impl Login {
             LogTail::new(&session, Log::Job),
             LogTail::new(&session, Log::Node),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_an_error_and_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.log");
+        let mut log = LogTail {
+            path: path.clone(),
+            at: 0,
+        };
+        assert!(log.read().unwrap().is_empty());
+        std::fs::write(&path, "one\n").unwrap();
+        assert_eq!(log.read().unwrap(), b"one\n");
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        let Error::Log { source, .. } = log.read().unwrap_err() else {
+            panic!("another error");
+        };
+        let told = source.to_string();
+        assert!(told.contains("regular file"), "{told}");
     }
 }

@@ -5,12 +5,14 @@
 //! the node nor the laptop: those meet it in the session.
 
 mod check;
+mod doctor;
 mod error;
 mod gpus;
 mod logs;
 mod query;
 mod submit;
 
+pub use doctor::{SessionsFound, sessions_found};
 pub use error::Error;
 pub use gpus::{ReportedType, TypeOf};
 pub use logs::{Log, LogTail};

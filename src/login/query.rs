@@ -142,10 +142,10 @@ impl Login {
 
     /// Asks a session to end: `stop.json` first, so that the node half knows the reason, then the
     /// scheduler's delete. A session that is over already is told as it is; one whose state cannot
-    /// be read is ended, too.
+    /// be read is ended, too. No job is deleted of which it is not sure that it is this session's.
     ///
     /// # Errors
-    /// As [`Login::status`], and what the scheduler refused.
+    /// As [`Login::status`], and what the scheduler refused or did not answer.
     pub async fn stop(&self, wanted: &str, by: &str) -> Result<Status, Error> {
         let session = self.find(wanted).await?;
         let before = match self.status_of(&session).await {
@@ -162,25 +162,30 @@ impl Login {
         session.write_stop(&stop)?;
         let (name, cluster) = (&request.name, &request.cluster);
         let scheduler = self.scheduler_for(name, cluster).await?;
+        let written = session.job().ok().flatten();
+        let written = written.filter(|job| job.token == request.token);
         let told = match &before {
             Ok(before) => before.job.clone(),
-            Err(_) => {
-                let job = session.job().ok().flatten();
-                job.filter(|job| job.token == request.token)
-                    .map(|job| job.id)
-            }
+            Err(_) => written.as_ref().map(|job| job.id.clone()),
         };
         let id = match told {
-            Some(id) => Some(id.parse::<JobId>()?),
             None => scheduler.find(&job_name(name)?).await?,
+            Some(told) => {
+                let id = told.parse::<JobId>()?;
+                let seen = before.as_ref().is_ok_and(|before| before.doubts.is_empty())
+                    && written.is_some_and(|job| job.id == told);
+                // Ids come again: a job of another name stays. One that was just now seen under its
+                // own need not be looked at twice; of any other a question without an answer is no
+                // yes.
+                let own = seen || {
+                    let jobs = scheduler.status(std::slice::from_ref(&id)).await?;
+                    jobs.get(&id).is_none_or(|job| is_of(job, name))
+                };
+                own.then_some(id)
+            }
         };
         if let Some(id) = id {
-            // Ids come again: a job of another name stays. Not to be told is no reason to wait.
-            let jobs = scheduler.status(std::slice::from_ref(&id)).await;
-            let jobs = jobs.unwrap_or_default();
-            if jobs.get(&id).is_none_or(|job| is_of(job, name)) {
-                scheduler.delete(&id).await?;
-            }
+            scheduler.delete(&id).await?;
         }
         match before {
             Ok(_) => self.status_of(&session).await,
@@ -354,3 +359,8 @@ fn translate(job: &JobStatus) -> JobWord {
         JobState::Unknown => JobWord::Unknown,
     }
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+#[path = "query_tests.rs"]
+mod tests;

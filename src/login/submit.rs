@@ -17,6 +17,7 @@ use crate::session::{
     Cluster, EngineChoice, EnvName, GpuRequest, ImageSource, Job, Mount, Qdebug, Request,
     SessionDir, SessionName, Sshd, Token, read_keys,
 };
+use crate::text::chain;
 
 /// How often another invented name is tried before giving up.
 const NAME_TRIES: u64 = 200;
@@ -114,7 +115,7 @@ impl Login {
     ///
     /// # Errors
     /// What a check found, the session's files, or the scheduler's refusal; nothing is left of a
-    /// session that was refused.
+    /// session that was refused. [`Error::JobLeft`] where a job is.
     pub async fn submit(
         &self,
         submission: &Submission,
@@ -150,7 +151,10 @@ impl Login {
                 // A scheduler that did not answer may still have taken the job: then the session
                 // stays, and the job is found by its name.
                 if !matches!(&error, Error::Scheduler(error) if error.may_have_submitted()) {
-                    self.store.discard(&session)?;
+                    let discarded = self.store.discard(&session);
+                    if let Err(error) = discarded {
+                        tracing::warn!(%error, "what was refused is left as a session");
+                    }
                 }
                 return Err(error);
             }
@@ -163,8 +167,16 @@ impl Login {
         };
         if let Err(error) = session.write_job(&job) {
             // A job nobody can find again is worse than none.
-            scheduler.delete(&id).await?;
-            return Err(error.into());
+            let Err(refused) = scheduler.delete(&id).await else {
+                return Err(error.into());
+            };
+            tracing::warn!(error = %chain(&refused), "job {id} is left");
+            return Err(Error::JobLeft {
+                end: scheduler.delete_command(&id),
+                job: id,
+                name: request.name,
+                source: error,
+            });
         }
         Ok(Submitted {
             name: request.name,

@@ -1,12 +1,19 @@
-//! What a session will need of this node, looked at by hand: its engine, and its own folder.
+//! What a session will need of this node, looked at by hand: its engine, its own folder, its GPUs,
+//! and the scheduler's hooks.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Error;
+use super::hooks::{self, PlainPath, Target};
 use super::place::NodeDir;
 use crate::disk::network_file_system;
 use crate::engine::{Choice, Engine, Kind};
+use crate::gpu::{self, Gpu, inventory};
 use crate::kit::Kit;
+
+/// How long a driver may take: one that hangs never answers.
+const DRIVER_LIMIT: Duration = Duration::from_secs(20);
 
 /// An engine that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +69,44 @@ pub fn folder_found(node_dir: &Path, kit: Option<&Kit>) -> Result<FolderFound, E
         free_bytes: free.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)),
         has_kit: kit.is_some_and(|kit| kit.is_unpacked(path)),
         path: path.to_owned(),
+    })
+}
+
+/// The GPUs of this machine; `None` when the driver does not answer.
+pub async fn gpus_found() -> Option<Result<Vec<Gpu>, gpu::Error>> {
+    let asked = tokio::task::spawn_blocking(inventory);
+    tokio::time::timeout(DRIVER_LIMIT, asked).await.ok()?.ok()
+}
+
+/// Why hooks cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum HooksUnseen {
+    /// No hook could hold the path of this program.
+    #[error("qdebug's own path is odd")]
+    OddPath,
+    /// The scheduler's own tools or folders.
+    #[error(transparent)]
+    Hooks(#[from] hooks::Error),
+}
+
+/// The hooks of each scheduler that this machine has.
+pub async fn hooks_found() -> Vec<Result<hooks::Found, HooksUnseen>> {
+    let mut found = Vec::new();
+    for kind in Target::kinds_here() {
+        found.push(match target(kind) {
+            Some(target) => target.look().await.map_err(HooksUnseen::from),
+            None => Err(HooksUnseen::OddPath),
+        });
+    }
+    found
+}
+
+fn target(kind: hooks::Kind) -> Option<Target> {
+    let binary = std::env::current_exe().ok()?.canonicalize().ok()?;
+    Some(Target {
+        kind,
+        binary: PlainPath::try_from(binary.as_path()).ok()?,
+        folder: None,
     })
 }
 

@@ -52,7 +52,9 @@ mod supervise;
 mod upload;
 
 pub use cleanup::{BadLiveJobs, Cleaned, Cleanup, Gone, LiveJobs, Scope, cleanup};
-pub use doctor::{EngineFound, FolderFound, engine_found, folder_found};
+pub use doctor::{
+    EngineFound, FolderFound, HooksUnseen, engine_found, folder_found, gpus_found, hooks_found,
+};
 pub use error::Error;
 pub use gc::{Sweep, Swept, gc};
 pub use image::{

@@ -17,6 +17,10 @@ use crate::platform;
 /// How long a program may take unless told otherwise.
 const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// How much a program may write on either stream unless told otherwise, in bytes: the answer of a
+/// scheduler with a hundred thousand jobs, and no more.
+const MOST: u64 = 256 << 20;
+
 /// A program to run: its argv and the few things that vary.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -101,7 +105,7 @@ impl Program {
             time_limit: DEFAULT_TIME_LIMIT,
             own_group: false,
             own_locale: false,
-            most: None,
+            most: Some(MOST),
             outlives: false,
             deaf: false,
         }

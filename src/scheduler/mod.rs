@@ -14,8 +14,10 @@
 //!
 //! This module knows neither sessions nor halves.
 
+mod again;
 mod detect;
 mod error;
+mod exported;
 mod job;
 pub mod local;
 mod nodes;
@@ -177,6 +179,15 @@ impl Scheduler {
             Self::Slurm(slurm) => slurm.delete(id).await,
             Self::Torque(torque) => torque.delete(id).await,
             Self::Local(local) => local.delete(id).await,
+        }
+    }
+
+    /// The command by which a person ends a job; `None` of a dialect without tools.
+    pub fn delete_command(&self, id: &JobId) -> Option<String> {
+        match self {
+            Self::OpenPbs(_) | Self::Torque(_) => Some(format!("qdel {id}")),
+            Self::Slurm(_) => Some(format!("scancel {id}")),
+            Self::Local(_) => None,
         }
     }
 }

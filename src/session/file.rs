@@ -155,6 +155,26 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error>
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
+/// Opens a file of a session for reading. Only regular files: a FIFO in its place must not hang us.
+///
+/// # Errors
+/// What the system said, or that it is none.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        rustix::fs::OFlags::NONBLOCK.bits() as i32,
+    );
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
 /// Opens and reads, anew a few times where the file was replaced in between by another machine: on
 /// NFS that is an error (ESTALE), although a good file is there.
 fn reread<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -167,27 +187,13 @@ fn reread<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     read()
 }
 
-/// Reads a whole file of bounded size; `None` when it is not there. Only regular files: a FIFO in
-/// its place must not hang us.
+/// Reads a whole file of bounded size; `None` when it is not there.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let open = || -> io::Result<File> {
-        let mut options = File::options();
-        options.read(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            rustix::fs::OFlags::NONBLOCK.bits() as i32,
-        );
-        let file = options.open(path)?;
-        if file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(io::Error::other("it is not a regular file"))
-        }
-    };
     let read = reread(|| {
         let mut bytes = Vec::new();
-        open()?.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+        open_regular(path)?
+            .take(MAX_SIZE + 1)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     });
     let bytes = match read {

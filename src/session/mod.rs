@@ -26,6 +26,7 @@
 //! This module depends on nothing else of ours.
 
 mod authorized_keys;
+mod checked;
 mod directory;
 mod file;
 mod gpus;
@@ -43,8 +44,9 @@ mod store;
 mod token;
 
 pub use authorized_keys::{Import, PublicKey, PublicKeyError};
+pub use checked::Checked;
 pub use directory::SessionDir;
-pub use file::{Error, FORMAT};
+pub use file::{Error, FORMAT, open_regular};
 pub use gpus::GpuSupply;
 pub use keys::read_keys;
 pub use name::{NameError, SessionName};

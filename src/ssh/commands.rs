@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use openssh::Stdio;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 
 use super::error::Error;
 use super::frame::Frame;
@@ -11,6 +12,10 @@ use super::master::{Master, NO_MASTER};
 use super::quote::command_line;
 use super::remote::{Answer, NOISE, Remote};
 use super::said::keep_end;
+
+/// How long stderr is listened to once the answer is there: what the shell's start files have left
+/// running there may hold it for ever.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How much of what a command wrote on stderr is kept, in bytes.
 const KEPT: usize = 64 * 1024;
@@ -102,6 +107,7 @@ impl Remote {
             child.stdout().take(),
             child.stderr().take(),
         );
+        let answered = Notify::new();
         let feed = async {
             if let (Some(mut pipe), Some(bytes)) = (input, stdin) {
                 // A command that does not read its input closes it: its status tells.
@@ -117,6 +123,7 @@ impl Remote {
                 keep_end(&mut noise, &buffer[..count], NOISE);
                 on_stdout(&frame.feed(&buffer[..count]));
                 if frame.status().is_some() {
+                    answered.notify_one();
                     break;
                 }
             }
@@ -126,24 +133,34 @@ impl Remote {
         let listen = async {
             let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
             let Some(mut pipe) = errors else { return said };
-            while let Ok(count) = pipe.read(&mut buffer).await
-                && count > 0
-            {
-                keep_end(&mut said, &buffer[..count], KEPT);
+            let hear = async {
+                while let Ok(count) = pipe.read(&mut buffer).await
+                    && count > 0
+                {
+                    keep_end(&mut said, &buffer[..count], KEPT);
+                }
+            };
+            let enough = async {
+                answered.notified().await;
+                tokio::time::sleep(LAST_WORDS).await;
+            };
+            tokio::select! {
+                () = hear => {}
+                () = enough => {}
             }
             said
         };
         let ((), noise, said) = tokio::join!(feed, read, listen);
-        let ended = child.wait().await;
         let stderr = String::from_utf8_lossy(&said).into_owned();
         if let Some(status) = frame.status() {
+            // ssh itself may stay for as long as somebody there holds its streams; dropped, it ends.
             return Ok(Answer {
                 status,
                 stdout: String::new(),
                 stderr,
             });
         }
-        let status = match ended {
+        let status = match child.wait().await {
             Ok(status) => status.code(),
             // The crate's words for 127 and for 255.
             Err(openssh::Error::Remote(_)) => Some(127),

@@ -6,6 +6,15 @@ use std::time::Duration;
 use super::word::WordError;
 use crate::process;
 
+/// A host key that ssh expected where another came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpectedKey {
+    /// The host's name in known_hosts, with the port where it is not 22; where ssh told it.
+    pub name: Option<String>,
+    /// `FILE:LINE` of the key, where ssh told it.
+    pub place: Option<String>,
+}
+
 /// A failure of ssh or of what it needs on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,12 +37,14 @@ pub enum Error {
         asked: bool,
     },
     /// The host's key is unknown or not the expected one.
-    #[error("the host key of {host} does not match: {detail}")]
+    #[error("the host key of {host} {}: {detail}", if known.is_some() { "does not match" } else { "is not known here" })]
     HostKey {
         /// The hop.
         host: String,
         /// ssh's own last words.
         detail: String,
+        /// The key that was expected; none when ssh knows none of this host.
+        known: Option<ExpectedKey>,
     },
     /// Another qdebug is opening the same connection and did not finish.
     #[error("another qdebug has been connecting to {host} for {} s", waited.as_secs())]
@@ -234,7 +245,15 @@ impl Error {
                 "has changed and you have requested",
             ])
             .unwrap_or(detail);
-            Self::HostKey { host, detail }
+            let has_changed = says(&["HOST IDENTIFICATION HAS CHANGED", "has changed and you"]);
+            // What qdebug names is pinned: there a key of a kind that is not known is a wrong one.
+            let known = (has_changed.is_some() || host.starts_with("qdebug-"))
+                .then(|| expected_key(&lines));
+            Self::HostKey {
+                host,
+                detail,
+                known,
+            }
         } else if let Some(detail) = says(&[
             "Permission denied (",
             "Too many authentication failures",
@@ -250,6 +269,20 @@ impl Error {
             let detail = detail.to_owned();
             Self::Unreachable { host, detail }
         }
+    }
+}
+
+/// What ssh says of the key that it expected, in lines such as
+/// `Offending ED25519 key in /home/alice/.ssh/known_hosts:3` and
+/// `Host key for [login]:2222 has changed and you have requested strict checking.`
+fn expected_key(lines: &[&str]) -> ExpectedKey {
+    let between = |before: &str, after: &str| {
+        let found = lines.iter().find_map(|line| line.strip_prefix(before));
+        found?.split_once(after)
+    };
+    ExpectedKey {
+        name: between("Host key for ", " has changed").map(|(name, _)| name.to_owned()),
+        place: between("Offending ", " key in ").map(|(_, place)| place.to_owned()),
     }
 }
 
@@ -289,14 +322,20 @@ mod tests {
                        checking.\r\nHost key verification failed.\r\n";
         assert!(matches!(
             Error::of_ssh("login", unknown, true),
-            Error::HostKey { detail, .. } if detail.starts_with("No ED25519")
+            Error::HostKey { detail, known: None, .. } if detail.starts_with("No ED25519")
         ));
         let changed = "@@@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n\
+                       Offending ED25519 key in /home/al ice/.ssh/known_hosts:3\n\
                        Host key for a has changed and you have requested strict checking.\n\
                        Host key verification failed.\n";
+        let expected = ExpectedKey {
+            name: Some("a".to_owned()),
+            place: Some("/home/al ice/.ssh/known_hosts:3".to_owned()),
+        };
         assert!(matches!(
             Error::of_ssh("login", changed, true),
-            Error::HostKey { detail, .. } if detail.starts_with("Host key for a has changed")
+            Error::HostKey { detail, known: Some(known), .. }
+                if detail.starts_with("Host key for a has changed") && known == expected
         ));
         let refused = "ssh: connect to host login port 22: Connection refused\r\n";
         assert!(matches!(

@@ -23,7 +23,9 @@
 //! | `remote` | qdebug's own commands on the login node |
 //! | `script` | scripts for `sh` on the login node, where there may be no qdebug yet |
 //! | `access` | which keys of the user's are for a login node, and whether they let in |
-//! | `config_file`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
+//! | `version`, `hand_made` | which ssh this machine has, and what hand-made tunnels have left in its files |
+//! | `permissions` | what OpenSSH refuses because others may read or write it |
+//! | `config_file`, `include`, `known_hosts`, `keys`, `files` | what is written on the user's disk |
 //!
 //! Problem: a person may have to type a password and a one-time code for every connection, and a
 //! handshake costs 170 ms or more. Evidence: a command over a live master takes 8 ms, and a master
@@ -44,11 +46,14 @@ mod error;
 pub mod files;
 mod frame;
 mod gate;
+mod hand_made;
+pub mod include;
 pub mod keys;
 pub mod known_hosts;
 mod link;
 mod listener;
 mod node;
+pub mod permissions;
 mod pipe;
 mod pump;
 mod quote;
@@ -60,6 +65,7 @@ mod seen;
 mod silence;
 mod stdio;
 mod trunk;
+mod version;
 mod watched;
 mod word;
 
@@ -80,9 +86,10 @@ mod why;
 
 pub use access::UserKey;
 pub use client::{Client, NoMasters, Prompt};
-pub use error::Error;
+pub use error::{Error, ExpectedKey};
 pub use frame::Frame;
 pub use gate::go_through;
+pub use hand_made::HandMade;
 pub use link::Route;
 pub use listener::{Event, Listener};
 pub use node::{Node, on_node};
@@ -91,6 +98,7 @@ pub use quote::command_line;
 pub use remote::{Answer, Remote};
 pub use route::Tunnel;
 pub use script::{LoginShell, script_text};
+pub use version::Version;
 pub use word::{Alias, Destination, HostName, PlainPath, UserName, WordError};
 
 #[cfg(unix)]

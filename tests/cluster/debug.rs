@@ -164,7 +164,11 @@ fn port(ran: &Ran) -> String {
 
 #[test]
 fn ctrl_c_and_a_lost_connection_end_the_program() {
-    let program = "import time\nprint('runs', flush=True)\ntime.sleep(600)\n";
+    // It has started another in a session of its own, as torchrun does, that will not go.
+    let program = "import subprocess, time\n\
+                   worker = \"trap '' TERM INT HUP; sleep 600; : my train.py\"\n\
+                   subprocess.Popen(['sh', '-c', worker], start_new_session=True)\n\
+                   print('runs', flush=True)\ntime.sleep(600)\n";
     let _folders = Folders::new("debug-end", program);
     let words = ["-g", "none", "-w", "30m", "-i", "qdebug/demo"];
     let project = ["--workdir", "/home/alice/debug-end"];

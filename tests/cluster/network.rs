@@ -208,8 +208,9 @@ fn outlives(name: &str, door: &Door, own: Option<&NoMasters>) {
         "pid=$(cat {pid}); pkill -P $pid; kill $pid
          for try in $(seq 100); do [ -d /proc/$pid ] || exit 0; sleep 0.1; done; exit 1"
     );
-    Host::Login.root(&down).ok();
+    // Without masters the end is noticed at once, with them when somebody comes.
     let told = connect.said().matches("reconnecting").count();
+    Host::Login.root(&down).ok();
     sh(own, &new).fails(255, &[]);
     connect.says("reconnecting", told + 1);
     let up = format!("/usr/sbin/sshd -p {} -o PidFile={pid}", door.port);

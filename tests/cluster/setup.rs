@@ -38,7 +38,7 @@ impl Drop for Fresh {
         );
         bob(
             Host::Login,
-            "rm -rf .ssh .qdebug/setup .local/bin/qdebug* old before; tar -xpf .kept.tar; \
+            "rm -rf .ssh .qdebug/setup .local/bin/qdebug* old own before; tar -xpf .kept.tar; \
              rm .kept.tar",
         );
         Host::Node1.root("kill $(cat /run/qdebug-fresh.pid)");
@@ -57,6 +57,7 @@ const SPOIL: &str = "mkdir old && printf '#!/bin/sh\\necho qdebug 0.0.9\\n' >old
 #[test]
 fn a_cluster_is_made_ready_once_and_all_of_it_is_taken_back() {
     let _fresh = Fresh::start();
+    let place = "/home/bob/.local/bin/qdebug";
     // The hop is opened by a key that is not let in any more afterwards, as one is that a person
     // has opened by a password.
     let all_but_qdebug = bob(Host::Laptop, "qdebug setup fresh --dry-run").ok();
@@ -75,10 +76,18 @@ fn a_cluster_is_made_ready_once_and_all_of_it_is_taken_back() {
     )
     .ok();
 
+    // Something of bob's own is where the binary goes: it is kept, and is there again at the end.
+    let own = format!(
+        "mkdir -p .local/bin && printf '#!/bin/sh\\necho qdebug 0.0.8\\n' >{place} && \
+         chmod 750 {place} && cp -p {place} own"
+    );
+    bob(Host::Login, &own).ok();
+    let dry = bob(Host::Laptop, "qdebug setup fresh --dry-run").ok();
+    let words = "what is there now is kept as ~/.local/bin/qdebug.before-setup";
+    assert!(dry.err.contains(words), "{dry}");
     let setup = "qdebug setup fresh --name lab --yes --json";
     let made = bob(Host::Laptop, setup).ok();
     let answer = made.json();
-    let place = "/home/bob/.local/bin/qdebug";
     assert_eq!(answer["qdebug"], place, "{made}");
     assert_eq!(
         answer["changes"].as_array().map(Vec::len),
@@ -132,12 +141,13 @@ fn a_cluster_is_made_ready_once_and_all_of_it_is_taken_back() {
     let sum = bob(Host::Login, &format!("sha256sum <{place}")).ok();
     assert_eq!(sum.out, sums[0].out);
 
-    bob(Host::Laptop, "qdebug setup --remove --yes").ok();
+    let taken = bob(Host::Laptop, "qdebug setup --remove --yes --json").ok();
+    assert_eq!(taken.json()["left"], serde_json::json!([]), "{taken}");
     bob(
         Host::Login,
         &format!(
-            "[ ! -e {place} ] && [ ! -e .qdebug/setup ] && ! ls .local/bin/qdebug* && \
-                  (cat before; echo) | cmp - .ssh/authorized_keys"
+            "cmp own {place} && [ $(stat -c %a {place}) = 750 ] && [ ! -e .qdebug/setup ] && \
+             [ $(ls .local/bin/qdebug* | wc -l) = 1 ] && (cat before; echo) | cmp - .ssh/authorized_keys"
         ),
     )
     .ok();

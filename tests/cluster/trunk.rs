@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::hops::SecondFactor;
-use crate::host::{Host, Ran, within};
+use crate::host::{Host, within};
 use crate::no_masters::NoMasters;
 use crate::reach::Door;
 use crate::session::Session;

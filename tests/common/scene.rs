@@ -149,7 +149,7 @@ pub fn ui() -> (Ui, Arc<Mutex<Vec<Event>>>) {
     let told = Arc::clone(&events);
     let ui = Ui {
         tell: Arc::new(move |event| told.lock().unwrap().push(event)),
-        confirm: Box::new(|plan| plan.lines.contains("Include")),
+        confirm: Box::new(|plan| Box::pin(async { plan.lines.contains("Include") })),
     };
     (ui, events)
 }

@@ -8,7 +8,7 @@ steps, argv = json.loads(sys.argv[1]), sys.argv[2:]
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp(argv[0], argv)
-seen, late = b"", time.time() + 60
+seen, late = b"", time.time() + 110
 def ended(signum, frame):
     os.kill(pid, signal.SIGKILL)
 signal.signal(signal.SIGTERM, ended)

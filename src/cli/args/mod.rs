@@ -193,7 +193,7 @@ pub(super) struct Way {
     #[arg(short, long)]
     pub(super) yes: bool,
     /// Set everything up and return instead of keeping the tunnel open
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["local", "remote"])]
     pub(super) detach: bool,
 }
 

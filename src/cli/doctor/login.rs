@@ -1,29 +1,29 @@
 //! What a login node needs: a scheduler, room for sessions, the kit, keys.
 
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Ladder, modes, reach};
+use super::{Ladder, permissions, reach};
 use crate::cli::Failure;
 use crate::cli::setting::{Setting, user_home};
 use crate::config::WAYS;
 use crate::kit::Kit;
+use crate::login::{SessionsFound, sessions_found};
 use crate::session::{Rung, Verdict, read_keys};
+use crate::ssh::permissions::of_server;
 
 pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
     let began = Instant::now();
     ladder.add(scheduler(setting).await.took(began.elapsed()));
     match setting.home() {
-        Ok(home) => ladder.add(sessions(&home)),
+        Ok(home) => ladder.add(sessions(&home, &sessions_found(&home))),
         Err(failure) => ladder.add(failure.rung("sessions")),
     }
     ladder.add(kit());
     ladder.add(ways(setting));
     match user_home() {
         Ok(home) => {
-            if let Some(rung) = modes::of_server(&home) {
+            if let Some(rung) = permissions::of_server(&of_server(&home)) {
                 ladder.add(rung);
             }
             ladder.add(keys(&home.join(".ssh/authorized_keys")));
@@ -52,32 +52,24 @@ async fn scheduler(setting: &Setting) -> Rung {
     }
 }
 
-/// Whether sessions can be written: what a quota or a full disk forbids shows only in a write.
-fn sessions(home: &Path) -> Rung {
+fn sessions(home: &Path, found: &SessionsFound) -> Rung {
     let name = "sessions";
-    let place = match home.exists() {
-        true => home,
-        false => home.parent().unwrap_or(home),
-    };
-    let private = std::fs::metadata(home).map(|meta| meta.permissions().mode() & 0o077);
-    if let Ok(1..) = private {
-        let told = format!("{} is open to others", home.display());
-        let quoted = shell_words::quote(&home.to_string_lossy()).into_owned();
-        return Rung::new(name, Verdict::Fail, told).cure(format!("chmod 700 {quoted}"));
+    match found {
+        SessionsFound::Open => {
+            let told = format!("{} is open to others", home.display());
+            let quoted = shell_words::quote(&home.to_string_lossy()).into_owned();
+            Rung::new(name, Verdict::Fail, told).cure(format!("chmod 700 {quoted}"))
+        }
+        SessionsFound::Unwritable { place, source } => {
+            let told = format!("cannot write in {}: {source}", place.display());
+            Rung::new(name, Verdict::Fail, told).cure(
+                "see your quota (`quota -s`), or move it: home = \"/path\" in the configuration",
+            )
+        }
+        SessionsFound::Writable { free_bytes } => {
+            free_rung(name, &home.display().to_string(), *free_bytes)
+        }
     }
-    let written = tempfile::NamedTempFile::new_in(place).and_then(|mut file| {
-        file.write_all(&[0; 64 << 10])?;
-        file.as_file().sync_all()
-    });
-    if let Err(error) = written {
-        let told = format!("cannot write in {}: {error}", place.display());
-        return Rung::new(name, Verdict::Fail, told).cure(
-            "see your quota (`quota -s`), or move it: home = \"/path\" in the configuration",
-        );
-    }
-    let free = rustix::fs::statvfs(place).ok();
-    let free = free.map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize));
-    free_rung(name, &home.display().to_string(), free)
 }
 
 pub(super) fn kit() -> Rung {
@@ -140,18 +132,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_of_sessions_is_private_and_can_be_written() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("a 'b");
-        let not_yet = sessions(&folder);
-        assert_ne!(not_yet.verdict, Verdict::Fail, "{not_yet:?}");
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let open = sessions(&folder);
+    fn a_folder_of_sessions_that_will_not_do_is_told_with_the_cure() {
+        let of = |found| sessions(Path::new("/a 'b"), &found);
+        let free_bytes = Some(9 << 30);
+        let good = of(SessionsFound::Writable { free_bytes });
+        assert_eq!(good.verdict, Verdict::Ok, "{good:?}");
+        let open = of(SessionsFound::Open);
         assert_eq!(open.verdict, Verdict::Fail, "{open:?}");
         assert!(open.cures[0].starts_with("chmod 700 "));
-        let nowhere = sessions(Path::new("/proc/no/such"));
-        assert_eq!(nowhere.verdict, Verdict::Fail, "{nowhere:?}");
+        let (place, source) = ("/".into(), std::io::ErrorKind::QuotaExceeded.into());
+        let full = of(SessionsFound::Unwritable { place, source });
+        assert!(full.cures[0].contains("quota -s"), "{full:?}");
     }
 
     #[test]

@@ -1,21 +1,19 @@
 //! What a session needs of a node: engine, GPUs, its own folder, and the hooks that clean up.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Ladder;
 use super::login::{self, free_rung};
 use crate::cli::Failure;
 use crate::cli::setting::Setting;
-use crate::gpu::{self, Gpu, inventory};
+use crate::gpu::{self, Gpu};
 use crate::kit::Kit;
-use crate::node::hooks::{Found, PlainPath, Target};
+use crate::node::hooks::Found;
 use crate::node::{
-    EngineFound, FolderFound, Publish, engine_found, folder_found, published_address,
+    EngineFound, FolderFound, Publish, engine_found, folder_found, gpus_found, hooks_found,
+    published_address,
 };
 use crate::session::{Rung, Verdict};
-
-/// How long a driver may take: one that hangs never answers.
-const DRIVER_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
     let node_dir = setting.config.node_dir();
@@ -32,30 +30,17 @@ pub(super) async fn look(setting: &Setting, ladder: &Ladder) {
     });
     ladder.add(published(setting).await);
     let began = Instant::now();
-    let looked = tokio::time::timeout(DRIVER_LIMIT, tokio::task::spawn_blocking(inventory)).await;
-    ladder.add(match looked {
-        Ok(Ok(found)) => gpus(found).took(began.elapsed()),
-        _ => Rung::new("GPUs", Verdict::Fail, "the driver does not answer")
+    ladder.add(match gpus_found().await {
+        Some(found) => gpus(found).took(began.elapsed()),
+        None => Rung::new("GPUs", Verdict::Fail, "the driver does not answer")
             .cure("the node needs its admin: drain it"),
     });
-    for kind in Target::kinds_here() {
-        ladder.add(match target(kind) {
-            Some(target) => match target.look().await {
-                Ok(found) => hooks(&found),
-                Err(error) => Rung::new("hooks", Verdict::Skipped, error.to_string()),
-            },
-            None => Rung::new("hooks", Verdict::Skipped, "qdebug's own path is odd"),
+    for found in hooks_found().await {
+        ladder.add(match found {
+            Ok(found) => hooks(&found),
+            Err(error) => Rung::new("hooks", Verdict::Skipped, error.to_string()),
         });
     }
-}
-
-fn target(kind: crate::node::hooks::Kind) -> Option<Target> {
-    let binary = std::env::current_exe().ok()?.canonicalize().ok()?;
-    Some(Target {
-        kind,
-        binary: PlainPath::try_from(binary.as_path()).ok()?,
-        folder: None,
-    })
 }
 
 fn folder(found: &FolderFound) -> Rung {

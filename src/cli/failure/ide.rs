@@ -91,3 +91,60 @@ fn install(ide: Ide) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_by_what_keeps_it_so() {
+        let of = |kind: io::ErrorKind| {
+            Failure::from(ide::Error::File {
+                what: "write",
+                path: "/a/settings.json".to_owned(),
+                source: kind.into(),
+            })
+        };
+        for (kind, exit, cure) in [
+            (
+                io::ErrorKind::PermissionDenied,
+                Exit::Permission,
+                "is /a/settings.json yours",
+            ),
+            (io::ErrorKind::StorageFull, Exit::Failed, "make room"),
+            (io::ErrorKind::QuotaExceeded, Exit::Failed, "make room"),
+            (
+                io::ErrorKind::IsADirectory,
+                Exit::Failed,
+                "look at /a/settings.json",
+            ),
+        ] {
+            let failure = of(kind);
+            assert_eq!(failure.exit(), exit, "{kind:?}");
+            assert_eq!(failure.message(), "cannot write /a/settings.json");
+            assert!(failure.hints()[0].starts_with(cure), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn who_lacks_the_include_is_told_both_ways_to_it() {
+        let failure = Failure::from(&OpenError::NotIncluded {
+            ide: Ide::Code,
+            alias: "qdebug-otter".to_owned(),
+            config: "/home/al/.ssh/config".into(),
+            why: "does not include qdebug's".to_owned(),
+            lines: "# qdebug\nInclude \"/home/al/.config/q d\"\n".to_owned(),
+        });
+        assert_eq!(failure.exit(), Exit::Failed);
+        for word in ["qdebug-otter", "/home/al/.ssh/config", "does not include"] {
+            assert!(failure.message().contains(word), "{}", failure.message());
+        }
+        assert!(failure.hints()[0].contains("`--yes`"));
+        let by_hand = &failure.hints()[1];
+        for word in ["/home/al/.ssh/config", "Include", "--ide pycharm"] {
+            assert!(by_hand.contains(word), "{by_hand}");
+        }
+    }
+}

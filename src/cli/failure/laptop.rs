@@ -41,8 +41,14 @@ impl From<laptop::Error> for Failure {
             E::NeedsConnect { name, .. } => {
                 failure(Exit::ClusterUnreachable).hint(format!("run: qdebug connect {name}"))
             }
-            E::AlreadyConnected { .. } => {
+            E::AlreadyConnected { missing, .. } if missing.is_empty() => {
                 failure(Exit::Failed).hint("it serves every terminal and IDE; nothing is missing")
+            }
+            E::AlreadyConnected { missing, .. } => {
+                let failure = failure(Exit::Failed);
+                missing.iter().fold(failure, |failure, command| {
+                    failure.hint(format!("beside it: {command}"))
+                })
             }
             E::NoReach { source, .. } => match source {
                 Some(source) if matches!(**source, ssh::Error::HostKey { .. }) => {
@@ -99,6 +105,33 @@ const HOST_KEY: &str = "the machine that answers is not the one that was expecte
                         key comes through your login, so somebody may stand in between; connect \
                         again, and tell the admin when it stays";
 
+/// The login node shows another key than ssh has noted.
+fn changed_key(failure: Failure, host: &str, expected: &ssh::ExpectedKey) -> Failure {
+    let name = expected.name.as_deref();
+    let name = name.unwrap_or_else(|| host.rsplit('@').next().unwrap_or(host));
+    let failure = failure.hint(
+        "the machine that answers is not the one that this laptop knows: somebody may stand in \
+         between; ask the admin whether its key was changed",
+    );
+    // Without its line the file is ssh's own choice.
+    let (of, place) = match expected
+        .place
+        .as_deref()
+        .and_then(|place| place.rsplit_once(':'))
+    {
+        Some((file, line)) => (
+            format!("-f {} ", shell_words::quote(file)),
+            format!(" (line {line} of {file})"),
+        ),
+        None => Default::default(),
+    };
+    failure.hint(format!(
+        "if it was: `ssh-keygen {of}-R {}` forgets the old key{place}, then `ssh {host}` shows the \
+         new one and asks",
+        shell_words::quote(name)
+    ))
+}
+
 impl From<ssh::Error> for Failure {
     fn from(error: ssh::Error) -> Self {
         Self::of_ssh(&error)
@@ -115,18 +148,28 @@ impl Failure {
             }
             E::Authentication { host, asked, .. } => {
                 let failure = failure(Exit::ClusterUnreachable);
-                if *asked {
-                    failure.hint(format!("does `ssh {host}` let you in?"))
-                } else {
-                    failure.hint("run `qdebug connect` in a terminal, where you can be asked")
-                }
+                let failure = match asked {
+                    true => failure.hint(format!("does `ssh {host}` let you in?")),
+                    false => failure.hint("in a terminal you can be asked for a password or code"),
+                };
+                failure.hint(format!(
+                    "`qdebug doctor --on {host}` looks at your keys, `qdebug setup {host}` brings \
+                     one there"
+                ))
             }
             E::HostKey { host, .. } if host.starts_with("qdebug-") => {
                 failure(Exit::HostKey).hint(HOST_KEY)
             }
-            E::HostKey { host, .. } => failure(Exit::HostKey).hint(format!(
+            E::HostKey {
+                host, known: None, ..
+            } => failure(Exit::HostKey).hint(format!(
                 "`ssh {host}` once in a terminal shows its key and asks"
             )),
+            E::HostKey {
+                host,
+                known: Some(expected),
+                ..
+            } => changed_key(failure(Exit::HostKey), host, expected),
             E::QdebugMissing { .. } => failure(Exit::Versions).hint(
                 "install qdebug there on PATH or as ~/.local/bin/qdebug, or set `qdebug` in the \
                  cluster's profile",

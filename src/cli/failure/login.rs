@@ -30,6 +30,10 @@ impl From<login::Error> for Failure {
             E::NotAnId { .. } => {
                 failure(Exit::NoSuchSession).hint("`qdebug list --all` shows what there is")
             }
+            E::JobLeft { end, name, .. } => failure(Exit::Failed).hint(match end {
+                Some(command) => format!("end it by hand: {command}"),
+                None => format!("end it: qdebug stop {name}"),
+            }),
             E::Random(_) => failure(Exit::Failed),
             E::NoLog { .. } => failure(Exit::Failed),
             E::Log { source, .. } => match source.kind() {

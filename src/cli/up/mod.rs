@@ -8,8 +8,9 @@ mod words;
 use clap::Args;
 
 use super::args::{Global, SchedulerFlag, Submit, Way};
-use super::connect::{Ended, connect, known_clusters};
+use super::connect::{Ended, connect};
 use super::setting::Setting;
+use super::which::known_clusters;
 use super::{Exit, Failure, env_file, here, output, wait};
 use crate::laptop::{Cluster, Submitted, Until};
 use crate::process::Interrupts;
@@ -49,7 +50,7 @@ impl Up {
             return dry_run(&cluster, words, &input, global).await;
         }
         // While the user is surely there.
-        setting.keep(global, &cluster, self.way.yes)?;
+        setting.keep(global, &cluster, self.way.yes).await?;
         let jobs = wait::Jobs::Of(&cluster, global.on.as_deref());
         let (submitted, interrupted) = submit(&cluster, &words, &input).await?;
         tell(&submitted, global);
@@ -89,7 +90,7 @@ impl Up {
         }
         Err(Failure::new(Exit::Config, "to which cluster?")
             .hint("name its login: --on USER@HOST; it can be kept then")
-            .hint(known_clusters(&setting.config.profiles()))
+            .hint(known_clusters(&setting.config))
             .hint("without a cluster, `--scheduler local` runs the session on this machine"))
     }
 

@@ -135,3 +135,111 @@ fn the_scripts_run_a_program_with_odd_words_and_give_its_status() {
     assert_eq!(output.stdout, "[\"a\\nb 'c' $d 𝕏\"]\n");
     assert!(!std::path::Path::new(&file).exists());
 }
+
+/// A program with a grandchild in a session of its own that will not go, and one that has lost its
+/// parent as well; it tells their numbers, and ends with 5 when it is interrupted.
+#[cfg(target_os = "linux")]
+const WITH_WORKERS: &str = r#"
+import os, subprocess, sys, time
+worker = [sys.executable, "-c", "import signal, time\n"
+          "for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):\n"
+          "    signal.signal(number, signal.SIG_IGN)\n"
+          "time.sleep(120)"]
+numbers = [subprocess.Popen(worker, start_new_session=True).pid]
+if sys.argv[2] == "orphan":
+    line = '"$@" >/dev/null & echo $!'
+    orphan = subprocess.check_output(["sh", "-c", line, "sh"] + worker, start_new_session=True)
+    numbers.append(int(orphan))
+with open(sys.argv[1] + ".new", "w") as told:
+    told.write(" ".join(map(str, [os.getppid()] + numbers)))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+try:
+    time.sleep(120)
+except KeyboardInterrupt:
+    sys.exit(5)
+"#;
+
+/// `run.py` with that program, below a shell as it is below sshd; what is below the shell.
+#[cfg(target_os = "linux")]
+async fn with_workers(
+    folder: &std::path::Path,
+    has_ctypes: bool,
+) -> (tokio::process::Child, Vec<i32>) {
+    let told = folder.join("told");
+    let kind = if has_ctypes { "orphan" } else { "alone" };
+    let target = ["-c", WITH_WORKERS, &told.to_string_lossy(), kind].map(str::to_owned);
+    let run = Run {
+        options: &[],
+        under: &[],
+        target: &target,
+        said: None,
+    };
+    let laid = folder.join("laid");
+    std::fs::create_dir(&laid).unwrap();
+    std::fs::write(laid.join("run.py"), script(RUN, &run).unwrap()).unwrap();
+    if !has_ctypes {
+        std::fs::write(folder.join("ctypes.py"), "raise ImportError\n").unwrap();
+    }
+    let line = "python3 \"$0\" 1 & pid=$!; trap 'kill -TERM $pid' TERM; \
+                while kill -0 $pid 2>/dev/null; do wait $pid; status=$?; done; exit $status";
+    let shell = Program::new("sh")
+        .args(["-c", line, &laid.join("run.py").to_string_lossy()])
+        .env("PYTHONPATH", folder)
+        .spawn_with(Stdio::null(), Stdio::inherit(), Stdio::inherit())
+        .unwrap();
+    for _ in 0..600 {
+        if let Ok(told) = std::fs::read_to_string(&told) {
+            let numbers = told.split(' ').map(|number| number.parse().unwrap());
+            return (shell, numbers.collect());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the program does not start");
+}
+
+/// Whether they have all ended within a minute.
+#[cfg(target_os = "linux")]
+async fn are_gone(numbers: &[i32]) -> bool {
+    let lives = |number: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        let state = stat.rsplit(')').next().unwrap_or_default();
+        !state.is_empty() && !state.trim_start().starts_with('Z')
+    };
+    for _ in 0..600 {
+        if !numbers.iter().any(lives) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
+
+#[cfg(target_os = "linux")] // It runs in the session.
+#[test]
+fn a_program_that_is_ended_leaves_nobody_in_sessions_of_their_own() {
+    block_on(async {
+        for has_ctypes in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut shell, numbers) = with_workers(folder.path(), has_ctypes).await;
+            assert_eq!(numbers.len(), if has_ctypes { 3 } else { 2 });
+            crate::process::ask_to_end(&shell);
+            let status = shell.wait().await.unwrap();
+            assert_eq!(status.code(), Some(5), "the program's own status");
+            assert!(are_gone(&numbers).await, "{has_ctypes} {numbers:?}");
+        }
+    });
+}
+
+#[cfg(target_os = "linux")] // It runs in the session.
+#[test]
+fn a_lost_connection_leaves_nobody_in_sessions_of_their_own() {
+    block_on(async {
+        for has_ctypes in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut shell, numbers) = with_workers(folder.path(), has_ctypes).await;
+            // As sshd goes when it is killed: nobody is told.
+            shell.kill().await.unwrap();
+            assert!(are_gone(&numbers).await, "{has_ctypes} {numbers:?}");
+        }
+    });
+}

@@ -2,11 +2,47 @@
 
 use std::path::Path;
 
-use super::there::There;
+use serde::Serialize;
+
+use super::there::{Placed, There};
 use super::{done, laptop_id, scripts, there};
 use crate::laptop::cluster::Cluster;
 use crate::laptop::error::Error;
 use crate::ssh::{self, Client, Destination, LoginShell, PlainPath, Prompt};
+
+/// Something of setup's that stays, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// A path of the cluster, or what else it is.
+    pub what: String,
+    /// Why it stays.
+    pub why: String,
+}
+
+/// What becomes of the binary that setup has put on the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goes {
+    /// It is removed.
+    Removed(String),
+    /// What was in its place before is there again.
+    Replaced {
+        /// The place.
+        place: String,
+        /// Where it was kept meanwhile.
+        kept: String,
+    },
+    /// Somebody has removed it; its record goes.
+    Gone,
+}
+
+/// What was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TakenBack {
+    /// What was done, a sentence each.
+    pub done: Vec<String>,
+    /// What stays.
+    pub left: Vec<Left>,
+}
 
 /// What there is to take back.
 #[derive(Debug)]
@@ -16,10 +52,10 @@ pub struct TakeBack {
     line: Option<String>,
     /// What tells this laptop from others.
     laptop: Option<String>,
-    /// The binary that setup has put there and that goes.
-    pub binary: Option<String>,
-    /// Why a binary that setup has put there stays.
-    pub stays: Option<String>,
+    /// What becomes of the binary; `None` where there is none of setup's, or it stays.
+    pub binary: Option<Goes>,
+    /// The binary where it stays, and what is kept for its place.
+    pub stays: Vec<Left>,
 }
 
 impl TakeBack {
@@ -52,25 +88,25 @@ impl TakeBack {
             shell,
             login: login.clone(),
             binary: None,
-            stays: None,
+            stays: Vec::new(),
             line,
             laptop,
         };
-        // One that is gone is none.
-        if let Some(placed) = there.binary.as_ref().filter(|it| it.sum_now.is_some()) {
+        if let Some(placed) = &there.binary {
             let path = &placed.path;
             let others = others(&there, back.line.as_deref(), back.laptop.as_deref());
-            let stays = match others {
-                _ if !placed.is_ours() => {
+            let is_gone = placed.sum_now.is_none();
+            let why = match others {
+                _ if !is_gone && !placed.is_ours() => {
                     Some("it was changed since setup put it there".to_owned())
                 }
-                false => in_use(client, login, prompt, path).await?,
                 true => Some("another laptop was set up, which uses it".to_owned()),
+                false if is_gone => None,
+                false => in_use(client, login, prompt, path).await?,
             };
-            back.binary = Some(path.clone());
-            if let Some(why) = stays {
-                back.stays = Some(format!("{path} stays: {why}"));
-                back.binary = None;
+            match why {
+                Some(why) => back.stays = stays(&there, placed, why),
+                None => back.binary = Some(goes(&there, placed)),
             }
         }
         Ok(back)
@@ -81,18 +117,18 @@ impl TakeBack {
         self.line.as_deref()
     }
 
-    /// Takes it back; what was done and what was left, a line each.
+    /// Takes it back.
     ///
     /// # Errors
     /// As [`TakeBack::look`].
-    pub async fn carry_out(&self) -> Result<Vec<String>, Error> {
+    pub async fn carry_out(&self) -> Result<TakenBack, Error> {
         let line = self.line.as_deref().unwrap_or_default();
         let binary = if self.binary.is_some() { "yes" } else { "" };
         let laptop = self.laptop.as_deref().unwrap_or_default();
         let words = [line, binary, laptop];
         let answer = self.shell.run(scripts::TAKE_BACK, &words).await?;
         let told = done("take back what setup did", &self.login, answer)?;
-        Ok(lines(&told))
+        Ok(taken_back(&told))
     }
 }
 
@@ -104,13 +140,51 @@ fn others(there: &There, line: Option<&str>, laptop: Option<&str>) -> bool {
     lines || laptops.any(|other| Some(other.as_str()) != laptop)
 }
 
-fn lines(told: &str) -> Vec<String> {
-    let line = |line: &str| match line.split_once('=')? {
-        ("done", text) => Some(text.to_owned()),
-        ("left", text) => Some(format!("left: {text}")),
-        _ => None,
+/// The binary that goes, and what takes its place.
+fn goes(there: &There, placed: &Placed) -> Goes {
+    let place = placed.path.clone();
+    match there.kept.last() {
+        Some(kept) => Goes::Replaced {
+            place,
+            kept: kept.clone(),
+        },
+        None if placed.sum_now.is_none() => Goes::Gone,
+        None => Goes::Removed(place),
+    }
+}
+
+/// The binary that stays, and what waits for its place.
+fn stays(there: &There, placed: &Placed, why: String) -> Vec<Left> {
+    let kept = there.kept.iter().map(|kept| Left {
+        what: kept.clone(),
+        why: format!("it is what was {} before setup", placed.path),
+    });
+    let binary = Left {
+        what: placed.path.clone(),
+        why,
     };
-    told.lines().filter_map(line).collect()
+    std::iter::once(binary).chain(kept).collect()
+}
+
+/// What the script tells of itself; other words are passed over.
+fn taken_back(told: &str) -> TakenBack {
+    let mut taken = TakenBack::default();
+    for line in told.lines() {
+        match line.split_once('=') {
+            Some(("done", text)) => taken.done.push(text.to_owned()),
+            Some(("left", text)) => taken.left.push(Left {
+                what: text.to_owned(),
+                why: String::new(),
+            }),
+            Some(("why", text)) => {
+                if let Some(last) = taken.left.last_mut() {
+                    last.why = text.to_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+    taken
 }
 
 /// Why the cluster's qdebug is still needed.
@@ -155,7 +229,37 @@ mod tests {
 
     #[test]
     fn what_was_done_and_left_is_told_and_noise_is_not() {
-        let told = "done=a is removed\nnoise\nleft=b, which was changed\nodd=c\n";
-        assert_eq!(lines(told), ["a is removed", "left: b, which was changed"]);
+        let told = "why=x\ndone=a is removed\nnoise\nleft=b=c\nwhy=it was changed\nodd=c\n";
+        let taken = taken_back(told);
+        assert_eq!(taken.done, ["a is removed"]);
+        let left = Left {
+            what: "b=c".to_owned(),
+            why: "it was changed".to_owned(),
+        };
+        assert_eq!(taken.left, [left]);
+    }
+
+    #[test]
+    fn what_was_there_before_setup_comes_back_or_is_told() {
+        let there = |record: &str| There::read(&format!("mark=binary 0b /b/qdebug\n{record}"));
+        let of = |record: &str| {
+            let there = there(record);
+            goes(&there, there.binary.as_ref().unwrap())
+        };
+        let place = "/b/qdebug".to_owned();
+        assert_eq!(of("sum=0b\n"), Goes::Removed(place.clone()));
+        assert_eq!(of(""), Goes::Gone);
+        for sum in ["sum=0b\n", ""] {
+            let kept = "/b/2".to_owned();
+            let place = place.clone();
+            assert_eq!(
+                of(&format!("{sum}mark=before /b/1\nmark=before /b/2\n")),
+                Goes::Replaced { place, kept }
+            );
+        }
+        let there = there("sum=0c\nmark=before /b/1\n");
+        let left = stays(&there, there.binary.as_ref().unwrap(), "why".to_owned());
+        let what: Vec<&str> = left.iter().map(|left| left.what.as_str()).collect();
+        assert_eq!(what, ["/b/qdebug", "/b/1"]);
     }
 }

@@ -26,6 +26,8 @@ pub enum Change {
         size: usize,
         /// What it takes over from.
         instead: Option<String>,
+        /// Where what is in its place now is kept, as people write it.
+        keep: Option<String>,
     },
 }
 
@@ -47,11 +49,15 @@ impl fmt::Display for Change {
                 place,
                 size,
                 instead,
+                keep,
             } => {
                 let (version, megabytes) = (Version::own(), size.div_ceil(1 << 20));
                 write!(f, "cluster: qdebug {version} as {place} ({megabytes} MB)")?;
-                match instead {
-                    Some(other) => write!(f, ", used instead of {other}"),
+                if let Some(other) = instead {
+                    write!(f, ", used instead of {other}")?;
+                }
+                match keep {
+                    Some(kept) => write!(f, "; what is there now is kept as {kept}"),
                     None => Ok(()),
                 }
             }
@@ -102,6 +108,23 @@ pub(super) fn key_changes(
         }
     }
     changes
+}
+
+/// A key pair that was made here.
+pub(super) fn key_made(path: &Path, is_without_passphrase: bool) -> Rung {
+    let told = format!("{} made", path.display());
+    match is_without_passphrase {
+        false => Rung::new("new key", Verdict::Ok, told),
+        true => Rung::new(
+            "new key",
+            Verdict::Ok,
+            format!("{told}, without a passphrase: who can read the file has the key"),
+        )
+        .cure(format!(
+            "`ssh-keygen -p -f {}` gives it one",
+            shell_words::quote(&path.to_string_lossy())
+        )),
+    }
 }
 
 #[cfg(test)]
@@ -158,14 +181,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_without_a_passphrase_is_told_with_the_way_to_one() {
+        let made = key_made(Path::new("/a b/id"), false);
+        assert_eq!((made.told.as_str(), made.cures.len()), ("/a b/id made", 0));
+        let bare = key_made(Path::new("/a b/id"), true);
+        assert!(bare.told.contains("without a passphrase"), "{bare:?}");
+        assert_eq!(bare.cures, ["`ssh-keygen -p -f '/a b/id'` gives it one"]);
+    }
+
+    #[test]
     fn changes_are_told_in_full() {
         let install = Change::Install {
             place: "~/.local/bin/qdebug".to_owned(),
             size: (15 << 20) + 1,
             instead: Some("/opt/qdebug (0.0.9)".to_owned()),
+            keep: Some("~/.local/bin/qdebug.before-setup".to_owned()),
         };
         let told = install.to_string();
-        assert!(told.ends_with("~/.local/bin/qdebug (16 MB), used instead of /opt/qdebug (0.0.9)"));
+        let end = "~/.local/bin/qdebug (16 MB), used instead of /opt/qdebug (0.0.9); what is there \
+                   now is kept as ~/.local/bin/qdebug.before-setup";
+        assert!(told.ends_with(end), "{told}");
         let close = Change::Close(vec!["~".to_owned(), "~/.ssh".to_owned()]).to_string();
         assert!(
             close.starts_with("cluster: chmod go-w ~ ~/.ssh "),

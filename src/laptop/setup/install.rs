@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::there::{Candidate, There};
+use super::there::{Candidate, Placed, There};
 use super::version::Version;
 
 /// What is to be done about qdebug on the cluster.
@@ -18,6 +18,8 @@ pub(super) enum Plan {
         place: String,
         /// What it takes over from.
         instead: Option<Candidate>,
+        /// Where what is in that place now, which is not setup's, is kept.
+        keep: Option<String>,
     },
     /// Another one is there, which works, and this one's binary is no better.
     Keep {
@@ -96,6 +98,7 @@ pub(super) fn plan(there: &There, own: Version, built: &Built) -> Plan {
             Some(_) if built.fits(there).is_ok() => Plan::Put {
                 place: found.path.clone(),
                 instead: Some(found.clone()),
+                keep: None,
             },
             _ => Plan::Ready(found.path.clone()),
         };
@@ -109,10 +112,19 @@ pub(super) fn plan(there: &There, own: Version, built: &Built) -> Plan {
         };
     }
     match (built.fits(there), other) {
-        (Ok(()), instead) => Plan::Put {
-            place: format!("{}/.local/bin/qdebug", there.home),
-            instead,
-        },
+        (Ok(()), instead) => {
+            let place = format!("{}/.local/bin/qdebug", there.home);
+            let is_own = |placed: &Placed| placed.path == place && placed.is_ours();
+            let keep = match there.binary.as_ref().is_some_and(is_own) {
+                true => None,
+                false => there.keep.clone(),
+            };
+            Plan::Put {
+                place,
+                instead,
+                keep,
+            }
+        }
         (Err(why), Some(other)) if other.version.is_some() => Plan::Keep { other, why },
         (Err(why), _) => Plan::Impossible(why),
     }
@@ -206,7 +218,9 @@ mod tests {
         };
         let place = "/home/al/.local/bin/qdebug";
         let older = planned(&format!("0b {place}\nsum=0b"), place);
-        assert!(matches!(older, Plan::Put { place: at, instead: Some(_) } if at == place));
+        assert!(
+            matches!(older, Plan::Put { place: at, instead: Some(_), keep: None } if at == place)
+        );
         for (record, path) in [
             (format!("5a {place}\nsum=5a"), place),
             // Somebody has put another there since.
@@ -220,10 +234,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_its_place_is_kept_unless_setup_has_put_it_there() {
+        let own = Version::read("qdebug 0.2.0").unwrap();
+        let place = "/home/al/.local/bin/qdebug";
+        let kept = |record: &str| {
+            let mut there = there(&[(place, "0.1.0")]);
+            let marked = format!("keep={place}.before-setup\n{record}");
+            let marked = There::read(&marked);
+            (there.binary, there.keep) = (marked.binary, marked.keep);
+            match plan(&there, own, &built(None)) {
+                Plan::Put { keep, .. } => keep,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(kept(&format!("mark=binary 0b {place}\nsum=0b\n")), None);
+        for record in [
+            String::new(),
+            format!("mark=binary 0b {place}\nsum=0c\n"),
+            format!("mark=binary 0b {place}\nsum=none\n"),
+            "mark=binary 0b /elsewhere\nsum=0b\n".to_owned(),
+        ] {
+            let name = Some(format!("{place}.before-setup"));
+            assert_eq!(kept(&record), name, "{record}");
+        }
+    }
+
+    #[test]
     fn a_binary_goes_only_where_it_runs() {
         let place = "/home/al/.local/bin/qdebug";
         let fits = decide(&[], &built(Some((2, 28))));
-        assert!(matches!(fits, Plan::Put { place: at, instead: None } if at == place));
+        assert!(matches!(fits, Plan::Put { place: at, instead: None, keep: None } if at == place));
         let newer = decide(&[], &built(Some((2, 34))));
         assert!(matches!(newer, Plan::Impossible(why) if why.contains("glibc 2.34")));
         let arm = Built {

@@ -48,12 +48,27 @@ for path in "$named" "$(command -v qdebug)" "$of_login" "$HOME/.local/bin/qdebug
         say version "$(limited "$path" --version 2>/dev/null)"
     fi
 done
+# Under which name something would be kept that is where setup puts its binary.
+place=$HOME/.local/bin/qdebug
+if [ -e "$place" ] || [ -L "$place" ]; then
+    kept=$place.before-setup count=1
+    while [ -e "$kept" ] || [ -L "$kept" ]; do
+        count=$((count + 1))
+        kept=$place.before-setup-$count
+    done
+    say keep "$kept"
+fi
 record=$HOME/.qdebug/setup
 if [ -f "$record" ]; then
     sed 's/^/mark=/' "$record"
     while read -r word _ path; do
         [ "$word" = binary ] || continue
-        [ -f "$path" ] || continue
+        [ -e "$path" ] || [ -L "$path" ] || continue
+        # Setup leaves a file there, and no link to one.
+        if [ -L "$path" ] || [ ! -f "$path" ]; then
+            say sum none
+            continue
+        fi
         sum=$(sha256sum <"$path" 2>/dev/null || openssl dgst -sha256 -r <"$path" 2>/dev/null)
         say sum "${sum%% *}"
     done <"$record"

@@ -25,9 +25,9 @@ use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 
-pub use back::TakeBack;
+pub use back::{Goes, Left, TakeBack};
 pub use change::Change;
-use change::key_changes;
+use change::{key_changes, key_made};
 use install::{Built, Plan};
 use there::There;
 pub use version::Version;
@@ -115,13 +115,20 @@ pub async fn look(client: &Client, ask: Ask, tell: &dyn Fn(Rung)) -> Result<Setu
     let built = Built::of(&binary, ask.has_kit);
     let plan = install::plan(&there, Version::own(), &built);
     match &plan {
-        Plan::Put { place, instead } => changes.push(Change::Install {
+        Plan::Put {
+            place,
+            instead,
+            keep,
+        } => changes.push(Change::Install {
             place: there.shown(place),
             size: binary.len(),
-            instead: instead.as_ref().map(|other| match other.path == *place {
-                true => "an earlier build of it".to_owned(),
-                false => described(other),
-            }),
+            instead: instead
+                .as_ref()
+                .map(|other| match other.path == *place && keep.is_none() {
+                    true => "an earlier build of it".to_owned(),
+                    false => described(other),
+                }),
+            keep: keep.as_deref().map(|kept| there.shown(kept)),
         }),
         _ => tell(qdebug_rung(&plan)),
     }
@@ -254,27 +261,15 @@ impl Setup {
                 let comment = format!("{} (qdebug setup)", self.ask.who);
                 let key = client.make_key(path, &comment, ask_passphrase).await?;
                 self.key = Some(key);
-                let told = format!("{} made", path.display());
-                let rung = match client.is_without_passphrase(path).await? {
-                    false => Rung::new("new key", Verdict::Ok, told),
-                    true => Rung::new(
-                        "new key",
-                        Verdict::Ok,
-                        format!("{told}, without a passphrase: who can read the file has the key"),
-                    )
-                    .cure(format!(
-                        "`ssh-keygen -p -f {}` gives it one",
-                        shell_words::quote(&path.to_string_lossy())
-                    )),
-                };
+                let rung = key_made(path, client.is_without_passphrase(path).await?);
                 tell(rung.took(began.elapsed()));
             }
         }
         if has(|change| matches!(change, Change::Close(_) | Change::Authorize(_))) {
             tell(self.authorize(client).await?);
         }
-        if let Plan::Put { place, .. } = &self.plan {
-            tell(self.install(place).await?);
+        if let Plan::Put { place, keep, .. } = &self.plan {
+            tell(self.install(place, keep.as_deref()).await?);
         }
         Ok(())
     }
@@ -328,7 +323,7 @@ impl Setup {
         Ok(rung.took(began.elapsed()))
     }
 
-    async fn install(&self, place: &str) -> Result<Rung, Error> {
+    async fn install(&self, place: &str, keep: Option<&str>) -> Result<Rung, Error> {
         let began = Instant::now();
         let login = &self.ask.login;
         let sum = &self.built.sum;
@@ -338,12 +333,22 @@ impl Setup {
         let new = format!("{place}.new-{}", &random.hex()[..12]);
         let answer = self.shell.write(&new, &self.binary).await?;
         done("copy qdebug", login, answer)?;
-        let answer = self.shell.run(scripts::PLACE, &[&new, place, sum]).await?;
-        let told = done("install qdebug", login, answer)?;
-        let said = told.lines().find_map(|line| line.strip_prefix("said="));
+        let words = [&new, place, sum, keep.unwrap_or_default()];
+        let answer = self.shell.run(scripts::PLACE, &words).await?;
+        let answer = done("install qdebug", login, answer)?;
+        let word = |word| {
+            answer
+                .lines()
+                .find_map(|line: &str| line.strip_prefix(word))
+        };
+        let said = word("said=");
         match said.and_then(Version::read) {
             Some(version) if version == Version::own() => {
-                let told = format!("{} installed, {version} as here", self.there.shown(place));
+                let mut told = format!("{} installed, {version} as here", self.there.shown(place));
+                if let Some(kept) = word("kept=") {
+                    let kept = self.there.shown(kept);
+                    told.push_str(&format!("; what was there is kept as {kept}"));
+                }
                 Ok(Rung::new("qdebug", Verdict::Ok, told).took(began.elapsed()))
             }
             _ => Err(Error::Setup {

@@ -3,8 +3,8 @@
 //! are given (see `ssh::script`).
 //!
 //! What setup has changed there is written into `~/.qdebug/setup`, so that it can be taken back:
-//! `line AUTHORIZED_KEYS_LINE` for each laptop whose key it added, `binary SHA256 PATH`, and `laptop
-//! ID` for each that uses that binary.
+//! `line AUTHORIZED_KEYS_LINE` for each laptop whose key it added, `binary SHA256 PATH`, `before PATH`
+//! for what was in its place and is kept, and `laptop ID` for each that uses that binary.
 
 /// Looks and changes nothing.
 pub(super) const LOOK: &str = include_str!("look.sh");
@@ -34,8 +34,8 @@ mod tests {
     const KEY: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAr8Nx3Y8gJfZbzL9PUv3sHSGtXFQzQd5GvMfFo";
 
-    /// Runs a script as login would, in a home of its own; what it printed.
-    fn run(home: &Path, script: &str, args: &[&str]) -> String {
+    /// Runs a script as login would, in a home of its own; what it printed, or its last words.
+    fn tried(home: &Path, script: &str, args: &[&str]) -> Result<String, String> {
         let program = Program::new("sh").args(["-s", "--", "0123abcd"]).args(args);
         let program = program
             .env("HOME", home)
@@ -49,8 +49,15 @@ mod tests {
         let told = output.stdout.trim_end();
         let told = told.strip_prefix("qdebug-frame-0123abcd begin").unwrap();
         let (told, end) = told.rsplit_once("qdebug-frame-0123abcd end ").unwrap();
-        assert_eq!(end, "0", "{} {}", output.stdout, output.stderr);
-        told.trim().to_owned()
+        match end {
+            "0" => Ok(told.trim().to_owned()),
+            _ => Err(output.stderr),
+        }
+    }
+
+    /// The same, where it is to end well.
+    fn run(home: &Path, script: &str, args: &[&str]) -> String {
+        tried(home, script, args).unwrap()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -155,23 +162,38 @@ mod tests {
         assert_eq!(modes, [0o700, 0o600]);
     }
 
+    /// A file that says it is of that version.
+    fn program(version: &str) -> String {
+        format!("#!/bin/sh\necho qdebug {version}\n")
+    }
+
+    /// [`PLACE`] of a program of that version at `my qdebug` of the home.
+    fn try_place(home: &Path, version: &str, keep: &Path) -> Result<String, String> {
+        use sha2::{Digest as _, Sha256};
+        let (new, place) = (home.join("new"), home.join("my qdebug"));
+        let text = program(version);
+        std::fs::write(&new, &text).unwrap();
+        let sum = Sha256::digest(text.as_bytes());
+        let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        let [new, place, keep] = [&new, &place, keep].map(|path| path.to_str().unwrap());
+        tried(home, PLACE, &[new, place, &sum, keep])
+    }
+
+    /// The same, where it is to end well.
+    fn place(home: &Path, version: &str, keep: &Path) -> String {
+        try_place(home, version, keep).unwrap()
+    }
+
     #[test]
     fn a_binary_is_placed_when_it_runs_and_removed_when_it_is_ours() {
-        use sha2::{Digest as _, Sha256};
         let home = tempfile::tempdir().unwrap();
-        let (new, place) = (home.path().join("new"), home.path().join("my qdebug"));
-        let place_it = |text: &str| {
-            std::fs::write(&new, text).unwrap();
-            let sum = Sha256::digest(text.as_bytes());
-            let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-            let words = [new.to_str().unwrap(), place.to_str().unwrap(), &sum];
-            run(home.path(), PLACE, &words)
-        };
-        let told = place_it("#!/bin/sh\necho qdebug 1.2.3\n");
-        assert_eq!(told, "said=qdebug 1.2.3");
-        assert!(!new.exists() && mode(&place) == 0o755);
-        place_it("#!/bin/sh\necho qdebug 1.2.4\n");
-        let told = run(home.path(), LOOK, &["", place.to_str().unwrap()]);
+        let home = home.path();
+        let at = home.join("my qdebug");
+        let place = |version| place(home, version, Path::new(""));
+        assert_eq!(place("1.2.3"), "said=qdebug 1.2.3");
+        assert!(!home.join("new").exists() && mode(&at) == 0o755);
+        place("1.2.4");
+        let told = run(home, LOOK, &["", at.to_str().unwrap()]);
         assert!(told.contains("my qdebug\nversion=qdebug 1.2.4"), "{told}");
         let sums = |word: &str| {
             let of = |line: &str| line.strip_prefix(word).map(str::to_owned);
@@ -179,11 +201,118 @@ mod tests {
         };
         assert!(sums("mark=binary ").starts_with(&sums("sum=")), "{told}");
         assert_eq!(told.matches("mark=binary ").count(), 1, "{told}");
-        std::fs::write(&place, "#!/bin/sh\n").unwrap();
+        let told = run(home, TAKE_BACK, &["", "yes", "1a"]);
+        assert!(told.starts_with("done=") && !at.exists(), "{told}");
+    }
+
+    #[test]
+    fn a_binary_that_was_changed_since_is_left_with_the_reason() {
+        let home = tempfile::tempdir().unwrap();
+        let (at, kept) = (home.path().join("my qdebug"), home.path().join("kept"));
+        std::fs::write(&at, "mine").unwrap();
+        place(home.path(), "1.2.3", &kept);
+        std::fs::write(&at, "#!/bin/sh\n").unwrap();
         let told = run(home.path(), TAKE_BACK, &["", "yes", "1a"]);
-        assert!(told.starts_with("left=") && place.exists(), "{told}");
-        place_it("#!/bin/sh\necho qdebug 1.2.4\n");
-        let told = run(home.path(), TAKE_BACK, &["", "yes", "1a"]);
-        assert!(told.starts_with("done=") && !place.exists(), "{told}");
+        let (first, second) = told.split_once("\nleft=").unwrap();
+        let words = format!("left={}\nwhy=it was changed since", at.display());
+        assert!(first.starts_with(&words), "{told}");
+        let words = format!("{}\nwhy=it is what was there before setup", kept.display());
+        assert!(second.starts_with(&words), "{told}");
+        assert_eq!(std::fs::read_to_string(&at).unwrap(), "#!/bin/sh\n");
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), "mine");
+        assert!(!home.path().join(".qdebug/setup").exists());
+    }
+
+    #[test]
+    fn what_is_in_the_binarys_place_is_kept_and_comes_back_as_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let (at, kept) = (home.join("my qdebug"), home.join("kept as 1"));
+        let own = b"\0own\xff".to_vec();
+        std::fs::write(&at, &own).unwrap();
+        set_mode(&at, 0o640);
+        let told = place(home, "1.2.3", &kept);
+        let words = format!("kept={}\nsaid=qdebug 1.2.3", kept.display());
+        assert_eq!(told, words);
+        assert_eq!(
+            (std::fs::read(&kept).unwrap(), mode(&kept)),
+            (own.clone(), 0o640)
+        );
+        // Setup's own is kept nowhere, whatever name it is given for it.
+        assert_eq!(
+            place(home, "1.2.4", &home.join("none")),
+            "said=qdebug 1.2.4"
+        );
+        assert!(!home.join("none").exists());
+        run(home, TAKE_BACK, &["", "", "1a"]);
+        assert!(kept.exists());
+        let told = run(home, TAKE_BACK, &["", "yes", "1a"]);
+        assert!(
+            told.starts_with("done=") && !told.contains("left="),
+            "{told}"
+        );
+        assert_eq!((std::fs::read(&at).unwrap(), mode(&at)), (own, 0o640));
+        assert!(!kept.exists() && !home.join(".qdebug/setup").exists());
+
+        // A link, whose target stays as it is; removed by the user meanwhile.
+        std::fs::remove_file(&at).unwrap();
+        std::fs::write(home.join("built"), program("0.0.9")).unwrap();
+        symlink("built", &at).unwrap();
+        place(home, "1.2.3", &kept);
+        std::fs::remove_file(&at).unwrap();
+        run(home, TAKE_BACK, &["", "yes", "1a"]);
+        assert_eq!(std::fs::read_link(&at).unwrap(), Path::new("built"));
+        let built = std::fs::read_to_string(home.join("built")).unwrap();
+        assert_eq!(built, program("0.0.9"));
+    }
+
+    #[test]
+    fn what_was_kept_earlier_is_not_overwritten() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let at = home.join(".local/bin/qdebug");
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        let keep = |told: &str| {
+            let word = |line: &str| line.strip_prefix("keep=").map(str::to_owned);
+            told.lines().find_map(word)
+        };
+        assert_eq!(keep(&run(home, LOOK, &["", ""])), None);
+        for wanted in ["qdebug.before-setup", "qdebug.before-setup-2"] {
+            std::fs::write(&at, wanted).unwrap();
+            let kept = at.with_file_name(wanted);
+            let told = keep(&run(home, LOOK, &["", ""]));
+            assert_eq!(told.as_deref(), kept.to_str());
+            std::fs::rename(&at, &kept).unwrap();
+        }
+        // One that came after the look stops it, and so does a file nobody knew of.
+        let at = home.join("my qdebug");
+        std::fs::write(&at, "mine").unwrap();
+        let refused = |keep: &Path| {
+            let told = try_place(home, "1.2.3", keep).unwrap_err();
+            assert!(told.contains("run it again"), "{told}");
+            assert_eq!(std::fs::read_to_string(&at).unwrap(), "mine");
+            assert!(!home.join("new").exists());
+        };
+        refused(Path::new(""));
+        let kept = home.join("kept");
+        std::fs::write(&kept, "earlier").unwrap();
+        refused(&kept);
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), "earlier");
+    }
+
+    #[test]
+    fn of_what_was_kept_twice_the_last_comes_back() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let at = home.join("my qdebug");
+        for number in ["1", "2"] {
+            std::fs::write(&at, number).unwrap();
+            place(home, "1.2.3", &home.join(number));
+        }
+        let told = run(home, TAKE_BACK, &["", "yes", "1a"]);
+        let words = format!("left={}\nwhy=", home.join("1").display());
+        assert!(told.starts_with(&words), "{told}");
+        assert_eq!(std::fs::read_to_string(&at).unwrap(), "2");
+        assert_eq!(std::fs::read_to_string(home.join("1")).unwrap(), "1");
     }
 }

@@ -31,6 +31,10 @@ pub(super) struct There {
     pub(super) laptops: Vec<String>,
     /// The binary that setup has put there.
     pub(super) binary: Option<Placed>,
+    /// Where what setups have found in their binary's place is kept; the last one last.
+    pub(super) kept: Vec<String>,
+    /// Where what is in the place of setup's binary now would be kept; `None` where nothing is.
+    pub(super) keep: Option<String>,
 }
 
 /// A binary that setup has put there.
@@ -40,7 +44,7 @@ pub(super) struct Placed {
     pub(super) path: String,
     /// Its SHA-256 then, in hexadecimal digits.
     pub(super) sum: String,
-    /// That of the file as it is now.
+    /// That of the file as it is now; of no hexadecimal digits where it is no file.
     pub(super) sum_now: Option<String>,
 }
 
@@ -80,6 +84,7 @@ impl There {
                         last.version = Version::read(value);
                     }
                 }
+                "keep" if value.starts_with('/') => there.keep = Some(own()),
                 "mark" => there.mark(value),
                 "sum" => {
                     if let Some(binary) = &mut there.binary {
@@ -97,6 +102,8 @@ impl There {
             self.lines.push(line.to_owned());
         } else if let Some(laptop) = value.strip_prefix("laptop ") {
             self.laptops.push(laptop.to_owned());
+        } else if let Some(kept) = value.strip_prefix("before ") {
+            self.kept.push(kept.to_owned());
         } else if let Some((sum, path)) = value
             .strip_prefix("binary ")
             .and_then(|rest| rest.split_once(' '))

@@ -1,7 +1,7 @@
 //! A local job's directory: what was asked, who runs it, how it ended.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::process_id::ProcessId;
 use crate::disk;
 use crate::scheduler::{Error, JobEnd, JobId};
+
+/// The most that is read of any of these files, in bytes: they hold a few lines.
+const MAX_SIZE: u64 = 64 << 10;
 
 /// `job.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,16 +139,20 @@ impl JobDir {
 
     /// What the supervisor said so far.
     pub(super) fn log_text(&self) -> String {
-        fs::read_to_string(self.path.join("supervisor.log")).unwrap_or_default()
+        let log = File::open(self.path.join("supervisor.log"));
+        let mut text = Vec::new();
+        // What can be read of it is shown; there need not be any.
+        let _ = log.and_then(|log| log.take(MAX_SIZE).read_to_end(&mut text));
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
         let path = self.path.join(name);
-        let text = match fs::read_to_string(&path) {
+        let text = match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text.map_err(Error::file("read", &path))?,
         };
-        let value = serde_json::from_str(&text).map_err(io::Error::from);
+        let value = serde_json::from_slice(&text).map_err(io::Error::from);
         value.map(Some).map_err(Error::file("read", &path))
     }
 
@@ -154,6 +161,25 @@ impl JobDir {
         let write = || disk::replace(&path, &serde_json::to_vec_pretty(value)?);
         write().map_err(Error::file("write", &path))
     }
+}
+
+/// A whole file of bounded size. Only regular files: a FIFO in its place must not hang us.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    options.read(true);
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nonblock);
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        let limit = MAX_SIZE >> 10;
+        return Err(io::Error::other(format!("it is larger than {limit} KiB")));
+    }
+    Ok(bytes)
 }
 
 /// A file that is only added to, 0600 from its creation.
@@ -166,4 +192,36 @@ pub(super) fn append(path: &Path) -> io::Result<File> {
 
 fn number(id: &JobId) -> u64 {
     id.as_str().parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_fifo_nor_a_flood_holds_us_up() {
+        let root = tempfile::tempdir().unwrap();
+        let asked = Asked {
+            name: "qdebug-otter".to_owned(),
+            script: "/job.sh".into(),
+            output: "/job.log".into(),
+            walltime_seconds: 60,
+        };
+        let (_, job) = JobDir::create(root.path(), &asked).unwrap();
+        assert_eq!(job.asked().unwrap(), Some(asked));
+        assert_eq!(job.end().unwrap(), None);
+        let path = job.path().join("end.json");
+        // Long, and no damage but for its length.
+        let flood = "\"completed\"".to_owned() + &" ".repeat(1 << 20);
+        fs::write(&path, flood).unwrap();
+        let error = job.end().unwrap_err();
+        assert!(
+            matches!(error, Error::File { verb: "read", .. }),
+            "{error:?}"
+        );
+        fs::remove_file(&path).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(job.end().is_err());
+    }
 }

@@ -1,8 +1,11 @@
 //! OpenPBS' command lines, as argv.
 //!
-//! `qsub` gets what is asked for as options and nothing else: no `-v` and no `-V`, so that no value
-//! can name another variable, and no directive, since the script is constant. The job finds what
-//! it needs in its session.
+//! `qsub` gets what is asked for as options and nothing else: no `-V`, and no directive, since the
+//! script is constant. The job finds what it needs in its session; of the submitter's environment
+//! it gets a few variables by `-v NAME,NAME`: names alone, whose values qsub takes from its own
+//! environment, so that no value can name another variable (`-v A=a,B=x` would). A name that is
+//! not set is refused (`cannot send environment with the job`), and quotes and backslashes of a
+//! value arrive changed, as blanks at its end do: such a value stays here.
 //!
 //! The log: output is spooled on the node until the job ends, unless `-k oed` has it written where
 //! `-o` says at once; where a node cannot reach that path by itself, it is spooled all the same.
@@ -12,13 +15,21 @@
 //! The umask stays the site's (0077 unless set): the session's directory is 0700 and `node.log`,
 //! which is live anyway, is 0600 from creation.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::super::{Error, GpuRequest, JobId, JobName, JobSpec};
 use super::extra;
 
-/// `qsub` for a job.
-pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
+/// Whether the value of a variable arrives as it is.
+pub(super) fn carries(value: &OsStr) -> bool {
+    let plain = |b: &u8| matches!(b, b' '..=b'~') && !matches!(b, b'\'' | b'"' | b'\\' | b',');
+    let bytes = value.as_encoded_bytes();
+    bytes.iter().all(plain) && !bytes.ends_with(b" ")
+}
+
+/// `qsub` for a job; `exported` are the variables that go along.
+pub(super) fn submit(spec: &JobSpec, exported: &[&str]) -> Result<Vec<String>, Error> {
     if let Some(qos) = &spec.qos {
         return Err(bad(
             &format!("--qos={qos}"),
@@ -45,6 +56,9 @@ pub(super) fn submit(spec: &JobSpec) -> Result<Vec<String>, Error> {
         "-l",
         &format!("walltime={}", walltime(spec.walltime.as_secs())),
     ]);
+    if !exported.is_empty() {
+        words.extend(["-v".to_owned(), exported.join(",")]);
+    }
     let given = [
         ('q', queue(spec)?),
         ('P', spec.project.as_deref()),
@@ -217,7 +231,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_job_becomes_one_argv() {
-        let words = submit(&spec()).unwrap();
+        let words = submit(&spec(), &[]).unwrap();
         assert_eq!(
             value(&words, "-l"),
             [
@@ -232,6 +246,19 @@ pub(super) mod tests {
         assert_eq!(value(&words, "-r"), ["n"]);
         assert_eq!(words.last().unwrap(), "/home/a b/job.sh");
         assert!(!words.iter().any(|word| word == "-v" || word == "-V"));
+    }
+
+    #[test]
+    fn variables_go_along_by_their_names() {
+        let words = submit(&spec(), &["DOCKER_HOST", "QDEBUG_SITE"]).unwrap();
+        assert_eq!(value(&words, "-v"), ["DOCKER_HOST,QDEBUG_SITE"]);
+        assert_eq!(words.last().unwrap(), "/home/a b/job.sh");
+        for plain in ["unix:///run/user/1000/docker.sock", "/home/a b/config.toml"] {
+            assert!(carries(OsStr::new(plain)), "{plain}");
+        }
+        for odd in ["it's", "a\"b", "a\\b", "a,b", "a ", "a\nb", "ä"] {
+            assert!(!carries(OsStr::new(odd)), "{odd:?}");
+        }
     }
 
     #[test]
@@ -268,25 +295,25 @@ pub(super) mod tests {
         for kind in ["", "V100:ncpus=64", "V100 -V", "a+b", "ä"] {
             one.gpus.as_mut().unwrap().kind = Some(kind.to_owned());
             assert!(
-                matches!(submit(&one), Err(Error::BadOption { .. })),
+                matches!(submit(&one, &[]), Err(Error::BadOption { .. })),
                 "{kind:?}"
             );
         }
         let mut one = spec();
         one.qos = Some("high".into());
-        assert!(matches!(submit(&one), Err(Error::BadOption { .. })));
+        assert!(matches!(submit(&one, &[]), Err(Error::BadOption { .. })));
         let mut one = spec();
         one.account = Some("a\nb".into());
-        assert!(matches!(submit(&one), Err(Error::BadOption { .. })));
+        assert!(matches!(submit(&one, &[]), Err(Error::BadOption { .. })));
     }
 
     #[test]
     fn a_reservation_is_a_queue() {
         let mut one = spec();
         one.reservation = Some("R123.server".into());
-        assert!(submit(&one).is_err(), "queue and reservation");
+        assert!(submit(&one, &[]).is_err(), "queue and reservation");
         one.queue = None;
-        assert_eq!(value(&submit(&one).unwrap(), "-q"), ["R123"]);
+        assert_eq!(value(&submit(&one, &[]).unwrap(), "-q"), ["R123"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep};
 
 use self::said::Said;
 use super::detect::{self, Kind};
-use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus};
+use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus, again, exported};
 use crate::process::{self, Output, Program};
 
 /// How long a tool may take: a server answers late while its scheduler runs.
@@ -59,10 +59,15 @@ impl OpenPbs {
     }
 
     pub(super) async fn cluster(&self) -> Result<String, Error> {
-        let output = self.run("qstat", &command::server()).await?;
         // A server that is away is named all the same: sessions are still known by their files.
-        let server = parse::document(&output.stdout).and_then(|document| document.server());
-        match server {
+        let server = |output: &Output| parse::document(&output.stdout)?.server();
+        let words = command::server();
+        let output = again::once_more(
+            || self.run("qstat", &words),
+            |output| said::is_lost(output) && server(output).is_none(),
+        )
+        .await?;
+        match server(&output) {
             Some(server) => Ok(server),
             None if output.status == 0 => Err(unexpected(&output)),
             None => Err(said::failure(&output)),
@@ -72,12 +77,20 @@ impl OpenPbs {
     #[allow(clippy::unused_self)] // As every dialect.
     pub(super) fn submit_command(&self, spec: &JobSpec) -> Result<Vec<String>, Error> {
         let mut words = vec!["qsub".to_owned()];
-        words.extend(command::submit(spec)?);
+        words.extend(command::submit(
+            spec,
+            &exported::set_here(command::carries),
+        )?);
         Ok(words)
     }
 
     pub(super) async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
-        let output = self.run("qsub", &command::submit(spec)?).await?;
+        let output = self
+            .run(
+                "qsub",
+                &command::submit(spec, &exported::set_here(command::carries))?,
+            )
+            .await?;
         if output.status == 0 {
             return parse::submitted(&output.stdout).ok_or_else(|| unexpected(&output));
         }
@@ -118,9 +131,9 @@ impl OpenPbs {
         if ids.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let mut output = self.run("qstat", &command::status(&ids, true)).await?;
+        let mut output = self.query("qstat", &command::status(&ids, true)).await?;
         if said::all(&output).contains(&Said::NoHistory) {
-            output = self.run("qstat", &command::status(&ids, false)).await?;
+            output = self.query("qstat", &command::status(&ids, false)).await?;
         }
         let (document, mut jobs) = answer(&output, &ids)?;
         let queues = document.queues_with_estimates();
@@ -157,7 +170,7 @@ impl OpenPbs {
     pub(super) async fn delete(&self, id: &JobId) -> Result<(), Error> {
         let limit = Instant::now() + DELETE_LIMIT;
         loop {
-            let output = self.run("qdel", &command::delete(id)).await?;
+            let output = self.query("qdel", &command::delete(id)).await?;
             let said = said::all(&output);
             let is = |what| said.contains(&what);
             if output.status == 0 {
@@ -211,12 +224,17 @@ impl OpenPbs {
 
     /// Runs a tool that must succeed.
     pub(super) async fn ask(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
-        let output = self.run(tool, args).await?;
+        let output = self.query(tool, args).await?;
         if output.status == 0 {
             Ok(output)
         } else {
             Err(said::failure(&output))
         }
+    }
+
+    /// Runs what may be run twice, and a second time when the server failed quickly.
+    async fn query(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
+        again::once_more(|| self.run(tool, args), said::is_lost).await
     }
 
     async fn run(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {

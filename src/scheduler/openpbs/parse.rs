@@ -40,6 +40,8 @@ struct Job {
     stime: Word,
     exec_host: Word,
     queue: Word,
+    #[serde(rename = "Job_Name")]
+    name: Word,
     #[serde(rename = "Job_Owner")]
     owner: Word,
     #[serde(rename = "Hold_Types")]
@@ -260,6 +262,7 @@ impl Job {
             }
             _ => {}
         }
+        status.name = self.name.0.clone().filter(|name| !name.is_empty());
         // `node1/0*2+node2/0`.
         let node = self.exec_host.get().split(['/', '+', ':']).next();
         status.node = node.filter(|node| !node.is_empty()).map(str::to_owned);

@@ -113,6 +113,11 @@ pub(super) fn words(output: &Output) -> String {
     }
 }
 
+/// Whether the server did not answer.
+pub(super) fn is_lost(output: &Output) -> bool {
+    output.status != 0 && all(output).contains(&Said::Unreachable)
+}
+
 /// A failure as an error: a server that is away, or a no.
 pub(super) fn failure(output: &Output) -> Error {
     let (command, said) = (output.command.clone(), words(output));

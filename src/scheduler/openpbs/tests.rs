@@ -124,6 +124,28 @@ fn a_server_that_is_down_is_no_verdict() {
 }
 
 #[test]
+fn a_server_that_is_away_for_a_moment_is_asked_once_more() {
+    let away = "[ \"$n\" -lt 2 ] && { echo 'Connection refused' >&2; \
+                echo 'qstat: cannot connect to server s (errno=15010)' >&2; exit 255; }";
+    let qstat = format!("{away}\n{}", replay("qstat-json-R"));
+    let fake = Fake::new(&[("qstat", &qstat)]);
+    let jobs = statuses(&fake, &["3.lab-opbs-login"]).unwrap();
+    assert_eq!(jobs[&id("3.lab-opbs-login")].state, JobState::Running);
+    assert_eq!(fake.calls("qstat"), 2);
+    let fake = Fake::new(&[("qstat", &format!("{away}\n{}", replay("qstat-B-json")))]);
+    assert_eq!(block_on(fake.pbs().cluster()).unwrap(), "lab-opbs-login");
+    let fake = Fake::new(&[
+        ("qdel", &format!("{away}\nexit 0")),
+        ("qstat", &replay("qstat-json-R")),
+    ]);
+    block_on(fake.pbs().delete(&id("3.lab-opbs-login"))).unwrap();
+    // Twice would be two jobs.
+    let fake = Fake::new(&[("qsub", &format!("{away}\necho 1.s"))]);
+    block_on(fake.pbs().submit(&command::tests::spec())).unwrap_err();
+    assert_eq!(fake.calls("qsub"), 1);
+}
+
+#[test]
 fn a_hidden_or_foreign_job_is_not_gone() {
     for said in [
         "qstat: Unauthorized Request  1.s",

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus};
+use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus, again, exported};
 use crate::process::{self, Output, Program};
 
 /// How long a tool may take: slurmctld answers late on a busy cluster.
@@ -36,20 +36,14 @@ const HISTORY_LIMIT: Duration = Duration::from_secs(10);
 /// How long a deletion may take to show.
 const DELETE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A question that failed within this time is asked once more.
-const RETRY_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long to wait before that.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
 /// Variables of a user's own that change what a tool does; `SLURM_CLUSTERS` asks another cluster.
 const MEDDLING: [&str; 5] = ["SQUEUE_", "SCANCEL_", "SACCT_", "SINFO_", "SLURM_CLUSTERS"];
 
-/// All that sbatch gets of the submitter's environment, and so the job: what a login would give,
-/// what chooses the engine and the configuration, what sbatch itself may need, and the user's
-/// defaults for what a session may leave open (a `_` at the end: and all that begin so). Nothing
-/// of a job that this shell may be in: its `SLURM_JOB_GPUS` is no grant of the new one.
-const EXPORTED: [&str; 25] = [
+/// Besides what every job gets ([`exported`]), all that sbatch gets of the submitter's environment,
+/// and so the job: what a login would give, what sbatch itself may need, and the user's defaults
+/// for what a session may leave open (a `_` at the end: and all that begin so). Nothing of a job
+/// that this shell may be in: its `SLURM_JOB_GPUS` is no grant of the new one.
+const KEPT: [&str; 20] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -61,11 +55,6 @@ const EXPORTED: [&str; 25] = [
     "LD_LIBRARY_PATH",
     "KRB5CCNAME",
     "XDG_CONFIG_HOME",
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
-    "DOCKER_CONFIG",
-    "CONTAINER_HOST",
-    "QDEBUG_",
     "SLURM_CONF",
     "SLURM_CONF_SERVER",
     "SLURM_JWT",
@@ -261,15 +250,8 @@ impl Slurm {
     /// Runs what may be run twice, and a second time when the controller failed quickly: one that
     /// is down or mute has been tried for 18 to 20 s by the tool itself.
     async fn query(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
-        let started = Instant::now();
-        let output = self.run(tool, args, TIME_LIMIT).await?;
-        let is_lost = output.status != 0 && parse::is_unreachable(&output.stderr);
-        if !is_lost || started.elapsed() > RETRY_WITHIN {
-            return Ok(output);
-        }
-        tracing::debug!(command = output.command, "asking once more");
-        sleep(RETRY_AFTER).await;
-        self.run(tool, args, TIME_LIMIT).await
+        let is_lost = |output: &Output| output.status != 0 && parse::is_unreachable(&output.stderr);
+        again::once_more(|| self.run(tool, args, TIME_LIMIT), is_lost).await
     }
 
     /// A tool without the variables that it must not see, and the command as it is told.
@@ -339,8 +321,9 @@ fn meddling(tool: &str, names: impl Iterator<Item = OsString>) -> Vec<OsString> 
         name.starts_with(start.as_bytes())
     };
     let is_exported = |name: &OsString| {
-        EXPORTED
+        exported::EXPORTED
             .iter()
+            .chain(&KEPT)
             .any(|known| name == *known || (known.ends_with('_') && begins(name, known)))
     };
     names

@@ -234,6 +234,8 @@ fn variables_that_meddle_are_taken_away() {
     let all: Vec<OsString> = names().collect();
     assert_eq!(meddling("squeue", names()), all[8..]);
     assert_eq!(meddling("sbatch", names()), all[3..]);
+    let every = exported::EXPORTED.map(OsString::from);
+    assert!(meddling("sbatch", every.into_iter()).is_empty());
     // A user's defaults for sbatch are his.
     let own = ["SBATCH_ACCOUNT", "SBATCH_PARTITION"].map(OsString::from);
     assert!(meddling("sbatch", own.into_iter()).is_empty());

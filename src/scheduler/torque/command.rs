@@ -13,21 +13,9 @@ const GRACE: &str = "8";
 pub(super) const OTHER_SERVER: &str =
     "the job would go to another server than the one that qdebug asks; set PBS_DEFAULT instead";
 
-/// Of the submitter's environment, what chooses the engine and the configuration. By `-v NAME`
-/// values arrive exactly; a comma within `-v NAME=VALUE` would cut them, and a name that is not
-/// set would lose those after it.
-pub(super) const EXPORTED: [&str; 8] = [
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
-    "DOCKER_CONFIG",
-    "CONTAINER_HOST",
-    "QDEBUG_CONFIG",
-    "QDEBUG_SITE",
-    "QDEBUG_LOG",
-    "QDEBUG_HOME",
-];
-
-/// `qsub` for a job; of [`EXPORTED`], `exported` are those that are set.
+/// `qsub` for a job; `exported` are the variables that go along. By `-v NAME` values arrive
+/// exactly; a comma within `-v NAME=VALUE` would cut them, and a name that is not set would lose
+/// those after it.
 pub(super) fn submit(spec: &JobSpec, exported: &[&str]) -> Result<Vec<String>, Error> {
     extra::check(&spec.extra)?;
     let mut words = Vec::new();

@@ -34,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
-use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus, Kind, detect};
+use super::{Error, JobId, JobName, JobSpec, JobState, JobStatus, Kind, again, detect, exported};
 use crate::process::{self, Output, Program};
 
 pub use user_files::{epilogue, shell};
@@ -48,11 +48,8 @@ const SHOWQ_LIMIT: Duration = Duration::from_secs(10);
 /// How long a deletion is tried whose node did not answer.
 const DELETE_LIMIT: Duration = Duration::from_secs(4);
 
-/// How long to wait before asking once more.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// A question that failed within this time is asked once more.
-const RETRY_WITHIN: Duration = Duration::from_secs(5);
+/// How long before a deletion is asked for again.
+const DELETE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Variables of a user's own that change what a tool does.
 const MEDDLING: [&str; 3] = ["PBS_DPREFIX", "PBS_QSTAT_EXECONLY", "PBS_QSTAT_NO_COMPLETE"];
@@ -78,12 +75,12 @@ impl Torque {
 
     pub(super) fn submit_command(&self, spec: &JobSpec) -> Result<Vec<String>, Error> {
         let mut words = vec!["qsub".to_owned()];
-        words.extend(command::submit(spec, &exported())?);
+        words.extend(command::submit(spec, &exported::set_here(|_| true))?);
         Ok(words)
     }
 
     pub(super) async fn submit(&self, spec: &JobSpec) -> Result<JobId, Error> {
-        let words = command::submit(spec, &exported())?;
+        let words = command::submit(spec, &exported::set_here(|_| true))?;
         let mut output = self.run("qsub", &words, TIME_LIMIT).await?;
         if is_usage(&output) && output.stderr.contains("invalid option -- 'K'") {
             tracing::info!("this qsub knows no -K: the site's own kill_delay holds");
@@ -216,7 +213,7 @@ impl Torque {
             match jobs.get(id).map(|job| &job.state) {
                 None | Some(JobState::Ended(_) | JobState::Ending) => return Ok(()),
                 _ if Instant::now() > limit => return Err(refusal(&output)),
-                _ => sleep(RETRY_AFTER).await,
+                _ => sleep(DELETE_AGAIN).await,
             }
         }
     }
@@ -233,15 +230,8 @@ impl Torque {
 
     /// Runs what may be run twice, and a second time when the server failed quickly.
     async fn query(&self, tool: &'static str, args: &[String]) -> Result<Output, Error> {
-        let started = Instant::now();
-        let output = self.run(tool, args, TIME_LIMIT).await?;
-        let is_lost = output.status != 0 && parse::is_unreachable(&output.stderr);
-        if !is_lost || started.elapsed() > RETRY_WITHIN {
-            return Ok(output);
-        }
-        tracing::debug!(command = output.command, "asking once more");
-        sleep(RETRY_AFTER).await;
-        self.run(tool, args, TIME_LIMIT).await
+        let is_lost = |output: &Output| output.status != 0 && parse::is_unreachable(&output.stderr);
+        again::once_more(|| self.run(tool, args, TIME_LIMIT), is_lost).await
     }
 
     /// The folder of the tools on PATH, looked for once.
@@ -297,12 +287,6 @@ impl Torque {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Those of the variables for a job that are set here.
-fn exported() -> Vec<&'static str> {
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    command::EXPORTED.into_iter().filter(is_set).collect()
 }
 
 /// Whether a tool does not know an option: it tells how it is used.

@@ -62,6 +62,7 @@ fn job(record: &Record) -> JobStatus {
             .zip(walltime)
             .and_then(|(started, walltime)| started.checked_add(walltime).ok());
     }
+    status.name = field("Job_Name").map(str::to_owned);
     status.node = field("exec_host").and_then(first_host);
     status
 }

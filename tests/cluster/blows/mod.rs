@@ -79,11 +79,21 @@ impl Blow {
     /// The same for one that the scheduler answers within its grace.
     fn within_the_grace(mut self) -> Self {
         self.job_ends_in = match here() {
-            Scheduler::OpenPbs => Duration::from_secs(20),
+            // Its kill_delay twice: 22 to 26 s were seen.
+            Scheduler::OpenPbs => Duration::from_secs(30),
             Scheduler::Torque => Duration::from_secs(15),
             Scheduler::Slurm => Duration::from_secs(40),
         };
         self
+    }
+
+    /// The same for one that Torque's mom hears of with its next report to the server: 45 s apart.
+    fn within_a_report(self) -> Self {
+        let mut within = self.within_the_grace();
+        if here() == Scheduler::Torque {
+            within.job_ends_in = Duration::from_secs(60);
+        }
+        within
     }
 
     /// Waits for the container's end, which must be as promised.
@@ -237,7 +247,7 @@ fn forced_delete() {
         Scheduler::OpenPbs | Scheduler::Torque => &[Cleanup::Lease],
     };
     let text = "`qdel -W force`, `qdel -p`, `scancel -s KILL -f`";
-    let blow = Blow::at_once(text, by, KILLED).within_the_grace();
+    let blow = Blow::at_once(text, by, KILLED).within_a_report();
     quietly(&blow, "blow-force", &SMALL, |session, _| {
         here().force(&session.job).ok();
     });

@@ -1,19 +1,23 @@
 //! `qdebug setup`: looks at a cluster, tells what it would change, asks, changes it and keeps the
 //! profile; `--remove` takes that back.
+//!
+//! `profile` owns what becomes of the profile, `remove` the way back.
+
+mod profile;
+mod remove;
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
+use profile::{Profile, profile_plan};
+
 use super::args::{Global, Setup};
 use super::setting::{Setting, user_home, who};
-use super::{Exit, Failure, connect, here, ladder, output};
-use crate::config::{
-    Config, KeptBy, NewProfile, Wrote, forget_profile, keep_profile, point_profile, profile_name,
-    setup_wrote,
-};
-use crate::laptop::setup::{Ask, Change, TakeBack, look};
+use super::{Exit, Failure, here, ladder, output, which};
+use crate::config::{Config, profile_name};
+use crate::laptop::setup::{Ask, Change, Left, look};
 use crate::laptop::{Cluster, Paths};
 use crate::session::{FORMAT, GpuSupply, Rung, Verdict};
 use crate::ssh::{Client, Destination};
@@ -28,17 +32,9 @@ struct Shown<'a> {
     /// What was changed, or with `--dry-run` would be.
     changes: Vec<String>,
     rungs: &'a [Rung],
-}
-
-/// What becomes of the profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Profile {
-    /// It is as it should be.
-    Stays,
-    /// It is made, and is the default where there is none.
-    Made { default: bool },
-    /// It names another qdebug.
-    Pointed,
+    /// Of `--remove`: what stays, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<Vec<Left>>,
 }
 
 /// The cluster that is meant.
@@ -53,7 +49,7 @@ impl Setup {
     pub(super) async fn run(self, global: &Global) -> Result<u8, Failure> {
         let setting = Setting::load()?;
         let wanted = self.wanted(&setting.config, global)?;
-        let client = connect::client(&setting.config)?;
+        let client = which::client(&setting.config)?;
         if self.remove {
             return self
                 .take_back(&setting.config, &client, &wanted, global)
@@ -118,7 +114,7 @@ impl Setup {
         let ask = Ask {
             login: wanted.login.clone(),
             qdebug: wanted.qdebug.clone(),
-            prompt: connect::prompt(),
+            prompt: which::prompt(),
             home: user_home()?,
             has_kit: here::has_kit(),
             identity: Paths::of_user()?.identity,
@@ -135,7 +131,9 @@ impl Setup {
         );
         let mut changes: Vec<String> = setup.changes().iter().map(ToString::to_string).collect();
         changes.extend(profile.change(&name, &wanted.login, path));
-        let go_on = self.agreed(&changes, "everything is as it should be")?;
+        let go_on = self
+            .agreed(&changes, "everything is as it should be")
+            .await?;
         if go_on && !changes.is_empty() {
             let ask_passphrase = !self.yes && output::is_attended();
             setup.carry_out(client, ask_passphrase, &tell).await?;
@@ -159,6 +157,7 @@ impl Setup {
                 qdebug: setup.qdebug(),
                 changes,
                 rungs: &rungs,
+                left: None,
             });
         }
         if go_on && well {
@@ -176,66 +175,8 @@ impl Setup {
         Ok(if well { Exit::Done } else { Exit::Failed }.code())
     }
 
-    async fn take_back(
-        &self,
-        config: &Config,
-        client: &Client,
-        wanted: &Wanted,
-        global: &Global,
-    ) -> Result<u8, Failure> {
-        let path = user_file(config)?;
-        let identity = Paths::of_user()?.identity;
-        let home = user_home()?;
-        let prompt = connect::prompt();
-        let back = TakeBack::look(client, &wanted.login, prompt, &home, &identity).await?;
-        let mut changes = Vec::new();
-        if let Some(line) = back.line() {
-            changes.push(format!("cluster: ~/.ssh/authorized_keys without {line}"));
-        }
-        if let Some(binary) = &back.binary {
-            changes.push(format!("cluster: {binary} is removed"));
-        }
-        if let Some(name) = &wanted.known {
-            let file = path.display();
-            match setup_wrote(path, name)? {
-                Wrote::Profile => changes.push(format!("here: cluster {name:?} out of {file}")),
-                Wrote::Path => changes.push(format!(
-                    "here: cluster {name:?} names its qdebug as before setup, in {file}"
-                )),
-                Wrote::Nothing => output::talk(&format!(
-                    "cluster {name:?} in {file} stays: setup has not made it, or it was changed since"
-                )),
-                Wrote::Absent => output::talk(&format!("cluster {name:?} is the site's and stays")),
-            }
-        }
-        if let Some(stays) = &back.stays {
-            output::talk(stays);
-        }
-        if self.agreed(&changes, "setup has left nothing of this machine's there")? {
-            for line in back.carry_out().await? {
-                output::talk(&line);
-            }
-            if let Some(name) = &wanted.known
-                && forget_profile(path, name)? == Wrote::Profile
-            {
-                output::talk(&format!("cluster {name:?} is forgotten"));
-            }
-        }
-        if global.json {
-            output::json(&Shown {
-                format: FORMAT,
-                login: wanted.login.to_string(),
-                profile: wanted.known.as_deref().unwrap_or_default(),
-                qdebug: None,
-                changes,
-                rungs: &[],
-            });
-        }
-        Ok(0)
-    }
-
     /// Tells what is to be changed and asks; whether to go on, which `--dry-run` does not.
-    fn agreed(&self, changes: &[String], idle: &str) -> Result<bool, Failure> {
+    async fn agreed(&self, changes: &[String], idle: &str) -> Result<bool, Failure> {
         match (changes, self.dry_run) {
             ([], _) => output::talk(&format!("nothing to change: {idle}")),
             (_, true) => output::talk("it would change:"),
@@ -247,7 +188,7 @@ impl Setup {
         if self.dry_run || self.yes || changes.is_empty() {
             return Ok(!self.dry_run);
         }
-        match output::confirm("do it?") {
+        match output::confirm("do it?").await {
             Some(true) => Ok(true),
             Some(false) => Err(Failure::new(
                 Exit::Interrupted,
@@ -265,74 +206,13 @@ fn user_file(config: &Config) -> Result<&Path, Failure> {
         .ok_or_else(|| Failure::new(Exit::Config, "cannot tell where your configuration is"))
 }
 
-/// What becomes of the profile: `names` is the qdebug that it names now, `there` what is there.
-fn profile_plan(
-    known: bool,
-    names: Option<&str>,
-    there: Option<&str>,
-    installs: bool,
-    default: bool,
-) -> Profile {
-    match (known, names, there) {
-        (false, ..) => Profile::Made { default },
-        (true, _, None) => Profile::Stays,
-        (true, Some(names), Some(there)) if names == there => Profile::Stays,
-        // Without a word of the profile's it is looked for, and what is installed may not be found.
-        (true, None, Some(_)) if !installs => Profile::Stays,
-        (true, ..) => Profile::Pointed,
-    }
-}
-
-impl Profile {
-    fn change(&self, name: &str, login: &Destination, path: &Path) -> Option<String> {
-        let path = path.display();
-        match self {
-            Self::Stays => None,
-            Self::Made { default } => {
-                let default = if *default { ", the default" } else { "" };
-                Some(format!(
-                    "here: {login} as cluster {name:?}{default}, in {path}"
-                ))
-            }
-            Self::Pointed => Some(format!(
-                "here: cluster {name:?} names its qdebug, in {path}"
-            )),
-        }
-    }
-
-    fn write(
-        &self,
-        path: &Path,
-        name: &str,
-        login: &Destination,
-        qdebug: Option<&str>,
-    ) -> Result<(), Failure> {
-        let (login, qdebug) = (login.to_string(), qdebug.map(PathBuf::from));
-        match (self, qdebug) {
-            (Self::Stays, _) | (Self::Pointed, None) => {}
-            (Self::Made { default }, qdebug) => {
-                let new = NewProfile {
-                    name,
-                    login: &login,
-                    qdebug: qdebug.as_deref(),
-                    by: KeptBy::Setup,
-                    becomes_default: *default,
-                };
-                keep_profile(path, new)?;
-            }
-            (Self::Pointed, Some(qdebug)) => point_profile(path, name, &login, &qdebug)?,
-        }
-        Ok(())
-    }
-}
-
 /// Asks the cluster's qdebug, as `connect` will, for its scheduler and GPUs.
 async fn scheduler(client: &Client, login: &Destination, qdebug: Option<&str>) -> Rung {
     let began = std::time::Instant::now();
     let Some(qdebug) = qdebug else {
         return Rung::new("scheduler", Verdict::Skipped, "there is no qdebug to ask");
     };
-    let supplies = match Cluster::at(client, login, Some(qdebug), connect::prompt()).await {
+    let supplies = match Cluster::at(client, login, Some(qdebug), which::prompt()).await {
         Ok(cluster) => cluster.gpus().await,
         Err(error) => Err(error),
     };
@@ -362,23 +242,6 @@ fn told(supplies: &[GpuSupply]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_profile_is_made_once_and_follows_what_is_installed() {
-        let made = Profile::Made { default: true };
-        assert_eq!(profile_plan(false, None, Some("/q"), true, true), made);
-        let stays = [
-            profile_plan(true, Some("/q"), Some("/q"), false, false),
-            profile_plan(true, None, Some("/q"), false, false),
-            profile_plan(true, Some("/q"), None, false, false),
-        ];
-        assert!(stays.iter().all(|plan| *plan == Profile::Stays));
-        let pointed = [
-            profile_plan(true, Some("/q"), Some("/new"), false, false),
-            profile_plan(true, None, Some("/new"), true, false),
-        ];
-        assert!(pointed.iter().all(|plan| *plan == Profile::Pointed));
-    }
 
     #[test]
     fn the_gpus_of_a_cluster_are_told_by_type() {
