@@ -16,7 +16,7 @@ const MAY_SEE: [(&str, &[&str]); 18] = [
     ("disk", &["platform"]),
     ("text", &[]),
     ("scheduler", &["process", "disk", "text"]),
-    ("engine", &["process", "text"]),
+    ("engine", &["process", "disk", "text"]),
     ("cache", &["disk"]),
     ("gpu", &[]),
     ("kit", &["process"]),

@@ -248,10 +248,15 @@ fn now_of_server() -> rustix::fs::Timespec {
 
 /// Opens a file of ours; `None` where there is none.
 pub(super) fn open(path: &Path) -> Result<Option<File>, Error> {
+    disk::reread(|| try_open(path)).map_err(Error::io("open", path))
+}
+
+/// The same with what the system says.
+pub(super) fn try_open(path: &Path) -> io::Result<Option<File>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map(Some).map_err(Error::io("open", path)),
+        opened => opened.map(Some),
     }
 }
 

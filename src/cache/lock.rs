@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::entry::hex;
-use super::folder::{gone, open};
+use super::folder::{gone, open, try_open};
 use super::{Cache, Error, Key};
+use crate::disk;
 
 /// How often an owner says that it lives.
 const BEAT: Duration = Duration::from_secs(5);
@@ -179,18 +180,15 @@ impl Claim {
 
     /// Opened anew each time: that is what makes NFS ask the server.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-        let Some(file) = open(path)? else {
-            return Ok(None);
-        };
-        let mut bytes = Vec::new();
-        let read = file.take(SIZE_LIMIT).read_to_end(&mut bytes);
-        match read {
-            // Removed on the server while it was open here.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::STALE.raw_os_error()) => {
-                Ok(None)
-            }
-            read => read.map(|_| Some(bytes)).map_err(Error::io("read", path)),
-        }
+        let read = disk::reread(|| {
+            let Some(file) = try_open(path)? else {
+                return Ok(None);
+            };
+            let mut bytes = Vec::new();
+            file.take(SIZE_LIMIT).read_to_end(&mut bytes)?;
+            Ok(Some(bytes))
+        });
+        read.map_err(Error::io("read", path))
     }
 
     /// Whether the owner is a process of this machine that is gone.

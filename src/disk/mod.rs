@@ -5,12 +5,20 @@
 //! The session has its own of this, since its contract depends on nothing of ours.
 
 mod lock;
+#[cfg(unix)]
+mod network;
+#[cfg(unix)]
+mod reread;
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
 pub use lock::Lock;
+#[cfg(unix)]
+pub use network::network_file_system;
+#[cfg(unix)]
+pub use reread::reread;
 
 use crate::platform;
 

@@ -11,14 +11,14 @@ use std::time::Duration;
 use bollard::{ClientVersion, Docker};
 
 use super::flavour::{CanLimit, Flavour, cgroups_are_old};
-use super::podman::{self, Home, Service};
+use super::podman::{Home, Service};
 use super::{Choice, Engine, Error, Kind, REQUEST_LIMIT, error, socket};
 
 /// How long connecting and negotiating may take. A node under load answers late, not never.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The same for Podman, which tells its version only after a look at every container, and waits for
 /// one that is being made or removed by another of its processes: 10 s of that were seen.
-const PODMAN_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const PODMAN_LIMIT: Duration = Duration::from_secs(30);
 /// Docker 20.10 speaks 1.41; device requests came with 1.40.
 const OLDEST_API: (usize, usize) = (1, 40);
 /// The first with the API that is spoken here, and with what 4.3 was tried for.
@@ -66,48 +66,7 @@ impl Engine {
         Self::own(service.home()).await.map(Some)
     }
 
-    /// Every engine of this user's that may have something left over, Docker or Podman where only
-    /// that one is wanted: Docker, Podman's running services, and our own service where there ever
-    /// was one; and why others could not be asked. One that is not here is no error.
-    pub async fn all(wanted: Choice, folder: Option<&Path>) -> (Vec<Self>, Vec<Error>) {
-        let (mut engines, mut errors) = (Vec::new(), Vec::new());
-        let mut take = |found: Result<Self, Error>| match found {
-            Ok(engine) => engines.push(engine),
-            Err(error) => errors.push(error),
-        };
-        let mut missing = None;
-        if wanted != Choice::Podman {
-            match Self::docker().await {
-                Err(error) if error.is_absence() && !socket::docker_is_chosen() => {
-                    missing = Some(error);
-                }
-                found => take(found),
-            }
-        }
-        if wanted != Choice::Docker {
-            for found in socket::podman(&socket::Environment::of_this_process()) {
-                let connected = match found {
-                    Ok(found) => Self::connect_to(&found, PODMAN_LIMIT, None).await,
-                    Err(error) => Err(error),
-                };
-                match connected {
-                    Err(error @ (Error::Refused { .. } | Error::NoSocket { .. })) => {
-                        tracing::debug!(%error, "no podman there");
-                    }
-                    connected => take(connected),
-                }
-            }
-            if let Some(home) = folder.map(Home::below).filter(Home::is_used) {
-                take(Self::own(&home).await);
-            }
-        }
-        if engines.is_empty() && errors.is_empty() && !podman::is_installed() {
-            errors.extend(missing);
-        }
-        (engines, errors)
-    }
-
-    async fn docker() -> Result<Self, Error> {
+    pub(super) async fn docker() -> Result<Self, Error> {
         let found = socket::find(&socket::Environment::of_this_process())?;
         Self::connect_to(&found, CONNECT_LIMIT, None).await
     }
@@ -132,7 +91,7 @@ impl Engine {
     }
 
     /// A service of our own.
-    async fn own(home: &Home) -> Result<Self, Error> {
+    pub(super) async fn own(home: &Home) -> Result<Self, Error> {
         let service = Service::start(home).await?;
         let found = socket::Found {
             path: service.socket().to_owned(),
@@ -141,7 +100,7 @@ impl Engine {
         Self::connect_to(&found, PODMAN_LIMIT, Some(Arc::new(service))).await
     }
 
-    async fn connect_to(
+    pub(super) async fn connect_to(
         found: &socket::Found,
         limit: Duration,
         service: Option<Arc<Service>>,

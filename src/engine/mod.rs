@@ -4,7 +4,8 @@
 //! It knows containers, not sessions: what is made, and when it must go, is the node half's business.
 //!
 //! - `connect`: [`Engine::connect`] finds the socket, or starts Podman's service, and negotiates the
-//!   version; [`Engine::all`] is for those who clean up;
+//!   version;
+//! - `each`: all of them at once, for those who clean up;
 //! - `flavour`: what differs between the engines;
 //! - `podman`: its service and its store;
 //! - `image`: looking at and pulling images ([`Image`], [`Reference`], [`PullProgress`]);
@@ -24,6 +25,7 @@ mod build;
 mod connect;
 mod container;
 mod devices;
+mod each;
 mod error;
 mod flavour;
 mod hand_over;
@@ -55,7 +57,7 @@ pub use image::{Image, PullProgress};
 pub use list::{ContainerState, Listed};
 pub use memory::MemoryWatch;
 pub use peek::{FileKind, FileStat};
-pub use podman::{Trouble, network_file_system};
+pub use podman::Trouble;
 pub use stray::kill_strays;
 pub use throwaway::ThrowAway;
 pub use watch::{ExitWatch, Output};

@@ -114,7 +114,7 @@ pub enum Error {
     /// A GPU cannot be held for this session.
     #[error("cannot hold a GPU by {}", path.display())]
     Hold {
-        /// The file.
+        /// The folder of the locks.
         path: std::path::PathBuf,
         /// What the system said.
         #[source]

@@ -121,6 +121,16 @@ pub struct Cleaned {
     pub unasked: Vec<String>,
 }
 
+impl Cleaned {
+    fn add(&mut self, other: Self) {
+        self.removed.extend(other.removed);
+        self.failed.extend(other.failed);
+        self.odd.extend(other.odd);
+        self.said.extend(other.said);
+        self.unasked.extend(other.unasked);
+    }
+}
+
 /// A container that goes, in words fit for a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
@@ -140,96 +150,101 @@ pub struct Gone {
 pub async fn cleanup(wanted: &Cleanup) -> Cleaned {
     let deadline = Instant::now() + wanted.time_limit;
     let by = By::this_process();
-    let mut cleaned = Cleaned::default();
+    let any = engine::Choice::Auto;
     match (&wanted.node_folder, by) {
         (Some(folder), _) => {
             let podman = engine::Choice::Podman;
-            own(wanted, by, Some(folder), podman, deadline, &mut cleaned).await;
+            own(wanted, by, Some(folder), podman, deadline).await
         }
         (None, By::User(uid)) => {
             let folder = wanted.node_dir.join(format!("qdebug-{uid}"));
-            let any = engine::Choice::Auto;
-            own(wanted, by, Some(&folder), any, deadline, &mut cleaned).await;
+            own(wanted, by, Some(&folder), any, deadline).await
         }
         (None, By::Root) => {
             let owners = rootless::owners(&wanted.node_dir, &wanted.scope);
-            let docker = own(
-                wanted,
-                by,
-                None,
-                engine::Choice::Auto,
-                deadline,
-                &mut cleaned,
-            );
-            let podmans = rootless::cleanup(owners, wanted, wanted.time_limit);
-            let ((), podmans) = tokio::join!(docker, podmans);
+            let docker = own(wanted, by, None, any, deadline);
+            let podmans = rootless::cleanup(owners, wanted, deadline);
+            let (mut cleaned, podmans) = tokio::join!(docker, podmans);
             for said in podmans {
                 cleaned.said.extend(said.lines);
                 cleaned.unasked.extend(said.problem);
             }
+            cleaned
         }
     }
-    cleaned
 }
 
-/// The containers of the engines that this process may ask.
+/// The containers of the engines that this process may ask, each by itself: one that hangs keeps no
+/// other from being cleaned up.
 async fn own(
     wanted: &Cleanup,
     by: By,
     folder: Option<&Path>,
     which: engine::Choice,
     deadline: Instant,
-    cleaned: &mut Cleaned,
-) {
+) -> Cleaned {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let asking = Engine::each(which, folder, Some(left), async |engine| {
+        of_engine(&engine, wanted, by, deadline).await
+    });
+    let (all, errors) = asking.await;
+    let mut cleaned = Cleaned::default();
+    for one in all {
+        cleaned.add(one);
+    }
+    cleaned.unasked.extend(errors.iter().map(why));
+    cleaned
+}
+
+fn why(error: &engine::Error) -> String {
+    let why = crate::text::chain(error);
+    tracing::warn!(why, "an engine is not asked");
+    why
+}
+
+/// Asks an engine, judges what it has, and removes what goes.
+async fn of_engine(engine: &Engine, wanted: &Cleanup, by: By, deadline: Instant) -> Cleaned {
     let late = || engine::Error::TimedOut {
         doing: "cleaning up",
         limit: wanted.time_limit,
     };
-    let mut tell = |error: &engine::Error| cleaned.unasked.push(crate::text::chain(error));
-    let asking = async {
-        let (engines, errors) = Engine::all(which, folder).await;
-        let mut found = Vec::new();
-        for error in &errors {
-            tell(error);
+    let mut cleaned = Cleaned::default();
+    let listed = timeout_at(deadline, engine.list(&[(label::TOKEN, "")])).await;
+    let containers = match listed.map_err(|_| late()).and_then(|listed| listed) {
+        Ok(containers) => containers,
+        Err(error) => {
+            cleaned.unasked.push(why(&error));
+            return cleaned;
         }
-        for engine in engines {
-            match engine.list(&[(label::TOKEN, "")]).await {
-                Ok(containers) => found.push((engine, containers)),
-                Err(error) => tell(&error),
-            }
-        }
-        found
-    };
-    let Ok(found) = timeout_at(deadline, asking).await else {
-        cleaned.unasked.push(late().to_string());
-        return;
     };
     let now = jiff::Timestamp::now().as_second();
-    for (engine, containers) in found {
-        let mut going: Vec<(ContainerId, Gone)> = Vec::new();
-        for container in containers {
-            match judge(&container, wanted, by, now) {
-                Verdict::Goes(gone) => going.push((container.id, gone)),
-                Verdict::Stays => {}
-                Verdict::Odd => cleaned.odd.push(container.id.short().to_owned()),
-            }
+    let mut going: Vec<(ContainerId, Gone)> = Vec::new();
+    for container in containers {
+        match judge(&container, wanted, by, now) {
+            Verdict::Goes(gone) => going.push((container.id, gone)),
+            Verdict::Stays => {}
+            Verdict::Odd => cleaned.odd.push(container.id.short().to_owned()),
         }
-        let removals = going.into_iter().map(|(id, gone)| {
-            let engine = &engine;
-            async move {
-                let removed = timeout_at(deadline, engine.remove(&id)).await;
-                let removed = removed.map_err(|_| late()).and_then(|removed| removed);
-                (gone, removed.map_err(|error| error.to_string()))
+    }
+    let removals = going.into_iter().map(async |(id, gone)| {
+        let removed = timeout_at(deadline, engine.remove(&id)).await;
+        let removed = removed.map_err(|_| late()).and_then(|removed| removed);
+        (gone, removed.map_err(|error| error.to_string()))
+    });
+    let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
+    while let Some((gone, removed)) = removals.next().await {
+        match removed {
+            Ok(()) => {
+                tracing::info!(container = gone.container, "removed");
+                cleaned.removed.push(gone);
             }
-        });
-        let mut removals = futures_util::stream::iter(removals).buffer_unordered(AT_ONCE);
-        while let Some((gone, removed)) = removals.next().await {
-            match removed {
-                Ok(()) => cleaned.removed.push(gone),
-                Err(reason) => cleaned.failed.push((gone, reason)),
+            Err(reason) => {
+                tracing::warn!(container = gone.container, reason, "not removed");
+                cleaned.failed.push((gone, reason));
             }
         }
     }
+    cleaned
 }
 
 /// On whose behalf.

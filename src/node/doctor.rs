@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::Error;
 use super::hooks::{self, PlainPath, Target};
 use super::place::NodeDir;
-use crate::engine::{Choice, Engine, Kind, network_file_system};
+use crate::disk::network_file_system;
+use crate::engine::{Choice, Engine, Kind};
 use crate::gpu::{self, Gpu, inventory};
 use crate::kit::Kit;
 

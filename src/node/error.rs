@@ -40,6 +40,12 @@ pub enum Error {
         /// The one this process is on.
         found: String,
     },
+    /// A signal came before this process had begun with anything.
+    #[error("{signal} came before the session had begun")]
+    Signalled {
+        /// Its name.
+        signal: &'static str,
+    },
     /// The session is over already: a requeued or repeated job.
     #[error("the session is over already ({phase}); a job does not run twice")]
     Over {

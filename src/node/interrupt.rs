@@ -20,13 +20,52 @@ const WALLTIME_SLACK: i64 = 15;
 /// How long reading `stop.json` may take when a signal has come.
 const STOP_READ_LIMIT: Duration = Duration::from_millis(500);
 
-/// Everything that can end a session from outside. Made first of all, so that no signal finds
-/// this process unprepared.
+/// The signals that end a session. Listened to first of all, so that none finds this process
+/// unprepared.
+#[derive(Debug)]
+pub(super) struct Signals([(&'static str, Signal); 3]);
+
+impl Signals {
+    /// Begins to listen.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self([
+            ("SIGTERM", signal(SignalKind::terminate())?),
+            ("SIGINT", signal(SignalKind::interrupt())?),
+            ("SIGHUP", signal(SignalKind::hangup())?),
+        ]))
+    }
+
+    /// The name of the next that comes. May be dropped and asked again.
+    async fn next(&mut self) -> &'static str {
+        let [(term, on_term), (int, on_int), (hup, on_hup)] = &mut self.0;
+        tokio::select! {
+            _ = on_term.recv() => term,
+            _ = on_int.recv() => int,
+            _ = on_hup.recv() => hup,
+        }
+    }
+
+    /// Does this unless a signal comes.
+    ///
+    /// # Errors
+    /// [`Error::Signalled`], and what `work` returns.
+    pub(super) async fn unless<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            signal = self.next() => Err(Error::Signalled { signal }),
+        }
+    }
+}
+
+/// Everything that can end a session from outside.
 #[derive(Debug)]
 pub(super) struct Interruptions {
     session: SessionDir,
     token: Token,
-    signals: [(&'static str, Signal); 3],
+    signals: Signals,
     poller: Poller,
     clock: Clock,
     /// On the own clock.
@@ -51,45 +90,35 @@ pub(super) enum Interruption {
 }
 
 impl Interruptions {
-    /// Begins to listen.
-    pub(super) fn listen(
+    /// Begins to watch, too, with the signals that are listened to.
+    pub(super) fn begin(
         session: SessionDir,
         token: Token,
         (clock, deadline): (Clock, Timestamp),
         words: Words,
+        signals: Signals,
     ) -> Result<Self, Error> {
-        let listen = || {
-            Ok(Self {
-                signals: [
-                    ("SIGTERM", signal(SignalKind::terminate())?),
-                    ("SIGINT", signal(SignalKind::interrupt())?),
-                    ("SIGHUP", signal(SignalKind::hangup())?),
-                ],
-                poller: Poller::start(
-                    session.clone(),
-                    token.clone(),
-                    Kills::of_this_process(Path::new("/")),
-                )?,
-                session: session.clone(),
-                token,
-                clock,
-                deadline,
-                words,
-                signal: None,
-            })
-        };
-        listen().map_err(Error::io("watch", session.path()))
+        let kills = Kills::of_this_process(Path::new("/"));
+        let poller = Poller::start(session.clone(), token.clone(), kills)
+            .map_err(Error::io("watch", session.path()))?;
+        Ok(Self {
+            signals,
+            poller,
+            session,
+            token,
+            clock,
+            deadline,
+            words,
+            signal: None,
+        })
     }
 
     /// The next thing that comes. May be dropped and asked again.
     pub(super) async fn next(&mut self) -> Interruption {
-        let [(term, on_term), (int, on_int), (hup, on_hup)] = &mut self.signals;
         if self.signal.is_none() {
             let name = loop {
                 let said = tokio::select! {
-                    _ = on_term.recv() => break *term,
-                    _ = on_int.recv() => break *int,
-                    _ = on_hup.recv() => break *hup,
+                    signal = self.signals.next() => break signal,
                     news = self.poller.next() => match news {
                         News::Stop { by } => {
                             return Interruption::End(EndReason::Stopped { by });
@@ -148,6 +177,15 @@ mod tests {
     /// test does.
     static LISTENING: RwLock<()> = RwLock::const_new(());
 
+    fn listen(
+        session: SessionDir,
+        token: Token,
+        at: (Clock, Timestamp),
+        words: Words,
+    ) -> Interruptions {
+        Interruptions::begin(session, token, at, words, Signals::listen().unwrap()).unwrap()
+    }
+
     fn at(deadline: Timestamp) -> (Clock, Timestamp) {
         (injected::clock(), deadline)
     }
@@ -183,8 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
-        let mut listening =
-            Interruptions::listen(session, token, at(Timestamp::now()), Words::none()).unwrap();
+        let mut listening = listen(session, token, at(Timestamp::now()), Words::none());
         let next = tokio::time::timeout(Duration::from_secs(5), listening.next()).await;
         assert_eq!(next, Ok(Interruption::End(EndReason::Walltime)));
     }
@@ -198,7 +235,7 @@ mod tests {
         let soon = Timestamp::now().as_second() + 4;
         let soon = Timestamp::from_second(soon).unwrap();
         let (words, told) = (Words::none(), session.clone());
-        let mut listening = Interruptions::listen(session, token.clone(), at(soon), words).unwrap();
+        let mut listening = listen(session, token.clone(), at(soon), words);
         let write = |until| {
             let (token, at) = (token.clone(), Timestamp::now());
             let deadline = crate::session::Deadline { token, until, at };
@@ -226,13 +263,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_signal_is_heard_before_there_is_a_session() {
+        let _alone = LISTENING.write().await;
+        let mut signals = Signals::listen().unwrap();
+        let done = signals.unless(async { Ok(7) }).await;
+        assert_eq!(done.unwrap(), 7);
+        let own = rustix::process::getpid();
+        rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
+        let hanging = signals.unless(std::future::pending::<Result<(), Error>>());
+        let heard = tokio::time::timeout(Duration::from_secs(30), hanging).await;
+        assert!(
+            matches!(heard, Ok(Err(Error::Signalled { signal: "SIGHUP" }))),
+            "{heard:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_signal_is_not_lost_on_somebody_who_stopped_listening() {
         let _alone = LISTENING.write().await;
         let folder = tempfile::tempdir().unwrap();
         let session = SessionDir::at(folder.path());
         let token = Token::random().unwrap();
-        let mut listening =
-            Interruptions::listen(session, token, at(Timestamp::MAX), Words::none()).unwrap();
+        let mut listening = listen(session, token, at(Timestamp::MAX), Words::none());
         let own = rustix::process::getpid();
         rustix::process::kill_process(own, rustix::process::Signal::HUP).unwrap();
         // Polled until the signal has come, and dropped while `stop.json` is being read.
@@ -264,7 +316,7 @@ mod tests {
         let token = Token::random().unwrap();
         let in_an_hour = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
         let (said, words) = Words::given();
-        let mut listening = Interruptions::listen(session, token, at(in_an_hour), words).unwrap();
+        let mut listening = listen(session, token, at(in_an_hour), words);
         let limit = Duration::from_millis(300);
         for jump in [7200, -7200] {
             injected::jumps_to(jump);

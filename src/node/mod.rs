@@ -12,6 +12,7 @@
 
 mod accounts;
 mod arrival;
+mod aside;
 mod asked;
 mod cgroup;
 mod cleanup;
@@ -38,6 +39,7 @@ mod limits;
 mod log;
 mod look;
 mod memory;
+mod pace;
 mod place;
 mod poll;
 mod port;
@@ -75,6 +77,9 @@ pub(crate) mod label {
     pub(crate) const CLUSTER: &str = "qdebug.cluster";
     /// The node's own folder, where the lock of the session's node half lies.
     pub(crate) const NODE_DIR: &str = "qdebug.node-dir";
+    /// Which folder that path led to: where each job has a `/var/tmp` of its own, it leads elsewhere
+    /// in every job. Containers that an earlier qdebug made have none.
+    pub(crate) const NODE_FOLDER: &str = "qdebug.node-folder";
     /// The owner's user id.
     pub(crate) const UID: &str = "qdebug.uid";
     /// When the walltime ends, in seconds since 1970.

@@ -4,6 +4,11 @@
 //! that somebody else laid there first is refused. Each session has a folder of its own in it, with
 //! a lock that its node half holds as long as it lives: the kernel lets go of it whatever happens,
 //! so a lock that can be taken is a node half that is dead.
+//!
+//! A path is not one folder: where each job has a `/var/tmp` of its own (Slurm's job_container/tmpfs,
+//! pam_namespace) the same path is another folder in every job, while the engine is everybody's. So
+//! a container carries the folder's [`identity`](NodeDir::identity) too, and a folder says nothing
+//! about a container of another.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -38,6 +43,7 @@ const LOCK_PACE: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone)]
 pub(super) struct NodeDir {
     path: PathBuf,
+    identity: String,
 }
 
 /// The folder of one session, held by its node half.
@@ -52,7 +58,10 @@ impl NodeDir {
     pub(super) fn open(base: &Path) -> Result<Self, Error> {
         let uid = rustix::process::getuid().as_raw();
         let path = base.join(format!("qdebug-{uid}"));
-        let own = Self { path };
+        let mut own = Self {
+            path,
+            identity: String::new(),
+        };
         for folder in [own.path.clone(), own.sessions()] {
             make_private(&folder)?;
             disk::own_folder(&folder).map_err(|reason| Error::NodeDir {
@@ -60,12 +69,19 @@ impl NodeDir {
                 reason,
             })?;
         }
+        let about = own.path.symlink_metadata();
+        own.identity = identity_of(&about.map_err(Error::io("read", &own.path))?);
         Ok(own)
     }
 
     /// The folder's path as labels carry it.
     pub(super) fn shown(&self) -> String {
         self.path.to_string_lossy().into_owned()
+    }
+
+    /// Which folder it is, whatever its path: as labels carry it.
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// The folder itself.
@@ -156,6 +172,16 @@ impl SessionFolder {
     }
 }
 
+/// Device, number on it, and when the folder was made, where the system tells: numbers are given
+/// again to what is made after something was removed. It holds as long as the node runs; after that
+/// there is no container that runs either.
+fn identity_of(about: &std::fs::Metadata) -> String {
+    let made = about.created().ok();
+    let made = made.and_then(|made| made.duration_since(std::time::UNIX_EPOCH).ok());
+    let made = made.unwrap_or_default().as_nanos();
+    format!("{:x}:{:x}:{made:x}", about.dev(), about.ino())
+}
+
 /// Takes the lock of a session's folder; `None` when somebody has it, or the folder went.
 fn hold(path: &Path) -> Result<Option<File>, Error> {
     let lock = path.join(LOCK);
@@ -236,6 +262,23 @@ mod tests {
         assert_eq!(node_dir.all_sessions(), []);
         assert!(!node_dir.lives(&token));
         assert!(node_dir.take_dead(&token).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_folder_is_known_by_more_than_its_path() {
+        let base = tempfile::tempdir().unwrap();
+        let one = NodeDir::open(base.path()).unwrap();
+        let again = NodeDir::open(base.path()).unwrap();
+        assert_eq!(one.identity(), again.identity());
+        // What is in it changes nothing.
+        let _held = one.make_session(&token()).unwrap();
+        let again = NodeDir::open(base.path()).unwrap();
+        assert_eq!(one.identity(), again.identity());
+        // As another job sees it whose /var/tmp is its own.
+        std::fs::rename(one.path(), base.path().join("aside")).unwrap();
+        let other = NodeDir::open(base.path()).unwrap();
+        assert_eq!(one.path(), other.path());
+        assert_ne!(one.identity(), other.identity());
     }
 
     #[test]

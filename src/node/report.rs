@@ -35,12 +35,12 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// A reporter that has told nothing yet.
-    pub(super) fn new(session: SessionDir, token: Token, job: String, node: String) -> Self {
+    pub(super) fn new(session: SessionDir, token: Token, node: String) -> Self {
         Self {
             session,
             state: State {
                 token,
-                job: Some(job),
+                job: None,
                 node: Some(node),
                 phase: Phase::Starting,
                 at: Timestamp::now(),
@@ -51,6 +51,11 @@ impl Reporter {
             begun: 0,
             done: Arc::default(),
         }
+    }
+
+    /// Says from now on which job it is.
+    pub(super) fn of_job(&mut self, id: &str) {
+        self.state.job = Some(id.to_owned());
     }
 
     /// Enters a phase and tells it.
@@ -164,7 +169,7 @@ mod tests {
     fn reporter(folder: &std::path::Path) -> (Reporter, SessionDir) {
         let session = SessionDir::at(folder);
         let token = Token::random().unwrap();
-        let reporter = Reporter::new(session.clone(), token, "33".into(), "node1".into());
+        let reporter = Reporter::new(session.clone(), token, "node1".into());
         (reporter, session)
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 use super::cleanup::{Cleanup, Scope};
 use crate::process::Program;
@@ -24,6 +25,8 @@ const LINES: usize = 20;
 const LINE_LIMIT: usize = 300;
 /// What the one who is run as the user has less time, so that it can say how it went.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How much of all the time one user may have.
+const SHARE: f64 = 0.5;
 
 /// A user with a folder of ours on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,20 +71,35 @@ pub(super) struct Said {
     pub(super) problem: Option<String>,
 }
 
-/// Cleans up after these users, within `limit` altogether.
-pub(super) async fn cleanup(owners: Vec<Owner>, wanted: &Cleanup, limit: Duration) -> Vec<Said> {
-    let asked = owners.into_iter().map(|owner| {
-        let words = words(wanted, limit.saturating_sub(MARGIN));
-        async move {
-            let said = as_user(&owner, &words, limit).await;
-            said.unwrap_or_else(|problem| Said {
-                problem: Some(format!("podman of uid {}: {problem}", owner.uid)),
-                ..Said::default()
-            })
-        }
+/// Cleans up after these users until a moment that holds for all of them: whose turn does not come
+/// by then is told. Where some have to wait, nobody has more than a share of the time, so that a few
+/// whose Podman hangs do not take everybody's.
+pub(super) async fn cleanup(owners: Vec<Owner>, wanted: &Cleanup, deadline: Instant) -> Vec<Said> {
+    let share = match owners.len() > AT_ONCE {
+        true => wanted.time_limit.mul_f64(SHARE),
+        false => wanted.time_limit,
+    };
+    let asked = owners.into_iter().map(async |owner| {
+        let until = deadline.min(Instant::now() + share);
+        let said = as_user(&owner, wanted, until).await;
+        let said = said.unwrap_or_else(|problem| Said {
+            problem: Some(format!("podman of uid {}: {problem}", owner.uid)),
+            ..Said::default()
+        });
+        tracing::info!(uid = owner.uid, ?said, "a user's podman");
+        said
     });
     let asked = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
     asked.collect().await
+}
+
+/// How long it is until a moment, where that is long enough to begin something.
+fn left(until: Instant) -> Result<Duration, String> {
+    let left = until.saturating_duration_since(Instant::now());
+    match left > MARGIN {
+        true => Ok(left),
+        false => Err("no time was left for it".to_owned()),
+    }
 }
 
 /// The words after `qdebug`: the same that root was given, for Podman alone.
@@ -105,16 +123,17 @@ fn words(wanted: &Cleanup, limit: Duration) -> Vec<String> {
     words
 }
 
-async fn as_user(owner: &Owner, words: &[String], limit: Duration) -> Result<Said, String> {
+async fn as_user(owner: &Owner, wanted: &Cleanup, until: Instant) -> Result<Said, String> {
     let text = |error: &dyn std::error::Error| crate::text::chain(error);
     let found = Program::new("getent")
         .args(["passwd", &owner.uid.to_string()])
-        .time_limit(limit)
+        .time_limit(left(until)?)
         .output()
         .await
         .map_err(|error| text(&error))?;
     let user = parse_user(&found.stdout, owner.uid).ok_or("there is no such user any more")?;
     let qdebug = std::env::current_exe().map_err(|error| text(&error))?;
+    let limit = left(until)?;
     let ran = Program::new("setpriv")
         .arg(format!("--reuid={}", owner.uid))
         .arg(format!("--regid={}", user.gid))
@@ -123,7 +142,7 @@ async fn as_user(owner: &Owner, words: &[String], limit: Duration) -> Result<Sai
         .arg(format!("HOME={}", user.home))
         .arg(format!("USER={}", user.name))
         .arg(&qdebug)
-        .args(words)
+        .args(words(wanted, limit.saturating_sub(MARGIN)))
         .arg("--node-folder")
         .arg(&owner.folder)
         .time_limit(limit)
@@ -217,6 +236,34 @@ mod tests {
                 "--sweep"
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn all_users_together_have_the_time_of_one() {
+        let wanted = Cleanup {
+            scope: Scope::Sweep {
+                live: "".parse().unwrap(),
+                min_age: Duration::from_secs(60),
+            },
+            scheduler: None,
+            time_limit: Duration::from_secs(20),
+            node_dir: "/var/tmp".into(),
+            node_folder: None,
+        };
+        let owners: Vec<Owner> = (0..64)
+            .map(|number| Owner {
+                uid: 4_000_000_000 + number,
+                folder: "/var/tmp/qdebug".into(),
+            })
+            .collect();
+        let begun = Instant::now();
+        // Just too little to begin with any of them: nobody begins.
+        let said = cleanup(owners, &wanted, begun + MARGIN).await;
+        assert_eq!(said.len(), 64);
+        for said in said {
+            let problem = said.problem.unwrap();
+            assert!(problem.contains("no time was left"), "{problem}");
+        }
     }
 
     #[test]

@@ -3,23 +3,32 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::timeout;
 
+use super::aside::aside;
 use super::clock::Clock;
 use super::deadline::Words;
 use super::end::Made;
 use super::image::CacheOptions;
-use super::interrupt::Interruptions;
+use super::interrupt::{Interruptions, Signals};
 use super::job::OwnJob;
 use super::publish::Publish;
 use super::report::Reporter;
 use super::supervise::{Heard, SIGNAL_LIMIT, Supervision, first_end};
 use super::{Error, host, launch, log};
 use crate::engine;
-use crate::session::{EndReason, Phase, SessionDir};
+use crate::session::{EndReason, Phase, Request, SessionDir, Token};
 
 /// How long each of the last words may take to write: the container goes first.
 const LAST_WORD_LIMIT: Duration = Duration::from_secs(1);
+
+const READING: &str = "reading the session's files";
+/// How long one of them may take.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+/// How often the session's state is read at the start, and how far apart.
+const STATE_READS: u32 = 5;
+const STATE_PACE: Duration = Duration::from_millis(500);
 
 /// What the site and the command line say.
 #[derive(Debug, Clone)]
@@ -61,7 +70,9 @@ pub struct Exit {
 /// Serves the session in this directory until its end.
 ///
 /// # Errors
-/// [`Error`] when it could not become ready, or broke; `state.json` says the same.
+/// [`Error`] when it could not become ready, or broke; `state.json` says the same, but where the
+/// session's request cannot be read, where this is not the session's job or the session is over, and
+/// where a signal came before that was known.
 pub async fn run(session: &Path, options: &Options) -> Result<Exit, Error> {
     let session = SessionDir::at(session);
     let _log = log::into_file(&session.node_log());
@@ -69,7 +80,8 @@ pub async fn run(session: &Path, options: &Options) -> Result<Exit, Error> {
         version = env!("CARGO_PKG_VERSION"), session = %session.path().display(),
         pid = std::process::id(), node = host::node_name(), "the node half begins"
     );
-    let served = serve(session, options).await;
+    let lookup = |name: &str| std::env::var(name).ok();
+    let served = serve(session, options, lookup).await;
     match &served {
         Ok(exit) => tracing::info!(?exit, "the node half ends"),
         Err(error) => tracing::error!(error = error.sentence(), "the node half ends"),
@@ -77,32 +89,38 @@ pub async fn run(session: &Path, options: &Options) -> Result<Exit, Error> {
     served
 }
 
-async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
-    let request = session.request()?;
-    let lookup = |name: &str| std::env::var(name).ok();
-    let told = session.job()?;
+async fn serve(
+    session: SessionDir,
+    options: &Options,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<Exit, Error> {
+    let listening = Signals::listen();
+    let mut signals = listening.map_err(Error::io("watch", session.path()))?;
     let clock = Clock::start();
-    let job = OwnJob::of_environment(&request, told.as_ref(), lookup, clock.now())?;
-    refuse_second_run(&session, &request.token)?;
-    let words = Words::ask(
-        &request.cluster.scheduler,
-        &job.id,
-        request.name.as_str(),
-        job.deadline,
-    );
-    let mut interruptions = Interruptions::listen(
-        session.clone(),
-        request.token.clone(),
-        (clock, job.deadline),
-        words,
-    )?;
-    let mut reporter = Reporter::new(
-        session.clone(),
-        request.token.clone(),
-        job.id.clone(),
-        host::node_name(),
-    );
-    reporter.enter(Phase::Starting).await?;
+    let read = session.clone();
+    let reading = aside(READING, READ_LIMIT, move || Ok(read.request()?));
+    let request = signals.unless(reading).await?;
+    let token = request.token.clone();
+    let mut reporter = Reporter::new(session.clone(), token.clone(), host::node_name());
+    let beginning = begin(&session, &request, &mut reporter, lookup, clock.now());
+    let begun = signals.unless(beginning).await.and_then(|job| {
+        let words = Words::ask(
+            &request.cluster.scheduler,
+            &job.id,
+            request.name.as_str(),
+            job.deadline,
+        );
+        let until = (clock, job.deadline);
+        let listening = Interruptions::begin(session.clone(), token.clone(), until, words, signals);
+        listening.map(|interruptions| (job, interruptions))
+    });
+    let (job, mut interruptions) = match begun {
+        Err(error) if is_of_the_session(&error) => {
+            let mut made = Made::default();
+            return finish(Err(error), &mut made, &mut reporter, &token, options).await;
+        }
+        begun => begun?,
+    };
 
     let mut made = Made::default();
     let mut heard = Heard::default();
@@ -114,7 +132,7 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
         options,
     };
     let launched = tokio::select! {
-        launched = launch::launch(&plan, &mut made, &mut reporter) => launched.map(|()| None),
+        launched = launch(&plan, &mut made, &mut reporter) => launched.map(|()| None),
         reason = first_end(&mut interruptions, &mut heard) => Ok(Some(reason)),
     };
     let ended = match launched {
@@ -139,6 +157,48 @@ async fn serve(session: SessionDir, options: &Options) -> Result<Exit, Error> {
     finish(ended, &mut made, &mut reporter, &request.token, options).await
 }
 
+/// Finds out that this process is the session's job, and that the session is not over.
+async fn begin(
+    session: &SessionDir,
+    request: &Request,
+    reporter: &mut Reporter,
+    lookup: impl Fn(&str) -> Option<String>,
+    now: Timestamp,
+) -> Result<OwnJob, Error> {
+    let read = session.clone();
+    let told = aside(READING, READ_LIMIT, move || Ok(read.job()?)).await;
+    // What speaks against this being the job comes first: then nothing is told.
+    let known = told.as_ref().ok().and_then(Option::as_ref);
+    let job = OwnJob::of_environment(request, known, lookup, now)?;
+    reporter.of_job(&job.id);
+    told?;
+    refuse_second_run(session, &request.token).await?;
+    Ok(job)
+}
+
+async fn launch(
+    plan: &launch::Plan<'_>,
+    made: &mut Made,
+    reporter: &mut Reporter,
+) -> Result<(), Error> {
+    reporter.enter(Phase::Starting).await?;
+    launch::launch(plan, made, reporter).await
+}
+
+/// Whether an error at the very beginning is the session's, and its state to tell it. A copy of a
+/// job script run by hand, and a job that runs again, must not write over what another has told.
+fn is_of_the_session(error: &Error) -> bool {
+    !matches!(
+        error,
+        Error::UnknownScheduler { .. }
+            | Error::NotInJob { .. }
+            | Error::OtherJob { .. }
+            | Error::OtherCluster { .. }
+            | Error::Over { .. }
+            | Error::Signalled { .. }
+    )
+}
+
 /// Whether what failed may have failed by a signal that this process has not looked at yet.
 fn may_be_a_signals(error: &Error) -> bool {
     use engine::Error as E;
@@ -155,14 +215,26 @@ fn may_be_a_signals(error: &Error) -> bool {
     }
 }
 
-/// A job that the scheduler runs again under its old id finds a session that is over.
-fn refuse_second_run(session: &SessionDir, token: &crate::session::Token) -> Result<(), Error> {
-    match session.state() {
-        Ok(Some(state)) if state.token == *token && state.phase.is_final() => Err(Error::Over {
+/// A job that the scheduler runs again under its old id finds a session that is over. One failed read
+/// of a shared file system is no verdict.
+async fn refuse_second_run(session: &SessionDir, token: &Token) -> Result<(), Error> {
+    let mut tries = 1;
+    let state = loop {
+        let read = session.clone();
+        match aside(READING, READ_LIMIT, move || Ok(read.state()?)).await {
+            Err(Error::Session(error)) if tries < STATE_READS => {
+                tracing::warn!(%error, tries, "cannot read how far the session is");
+                tokio::time::sleep(STATE_PACE).await;
+                tries += 1;
+            }
+            read => break read?,
+        }
+    };
+    match state {
+        Some(state) if state.token == *token && state.phase.is_final() => Err(Error::Over {
             phase: state.phase.name().to_owned(),
         }),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -172,7 +244,7 @@ async fn finish(
     ended: Result<EndReason, Error>,
     made: &mut Made,
     reporter: &mut Reporter,
-    token: &crate::session::Token,
+    token: &Token,
     options: &Options,
 ) -> Result<Exit, Error> {
     match ended {
@@ -250,7 +322,11 @@ mod tests {
         let mut asked = request("otter");
         asked.cluster.scheduler = "local".into();
         let session = Store::below(home.path()).create(&asked).unwrap();
-        let error = serve(session.clone(), &options()).await.unwrap_err();
+        // Not even by a file of the session that is damaged.
+        std::fs::write(session.path().join("job.json"), "{").unwrap();
+        let error = serve(session.clone(), &options(), |_| None)
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::NotInJob { .. }), "{error}");
         assert_eq!(session.state().unwrap(), None);
     }
@@ -260,23 +336,63 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let asked = request("otter");
         let session = Store::below(home.path()).create(&asked).unwrap();
-        refuse_second_run(&session, &asked.token).unwrap();
-        let mut reporter = Reporter::new(
-            session.clone(),
-            asked.token.clone(),
-            "1".into(),
-            "node1".into(),
-        );
+        refuse_second_run(&session, &asked.token).await.unwrap();
+        let mut reporter = Reporter::new(session.clone(), asked.token.clone(), "node1".into());
         let over = Phase::Ended {
             reason: EndReason::Walltime,
             exit: None,
         };
         reporter.at_the_end(over, Duration::from_secs(5)).await;
         assert!(matches!(
-            refuse_second_run(&session, &asked.token),
+            refuse_second_run(&session, &asked.token).await,
             Err(Error::Over { .. })
         ));
         // An earlier session of the same name says nothing about this one.
-        refuse_second_run(&session, &request("otter").token).unwrap();
+        refuse_second_run(&session, &request("otter").token)
+            .await
+            .unwrap();
+        // A job that runs again does not write over how the first run ended.
+        let ended = session.state().unwrap();
+        let again = serve(session.clone(), &options(), in_job).await;
+        assert!(matches!(again, Err(Error::Over { .. })), "{again:?}");
+        assert_eq!(session.state().unwrap(), ended);
+    }
+
+    fn in_job(name: &str) -> Option<String> {
+        (name == "SLURM_JOB_ID").then(|| "33".to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_error_before_the_launch_is_told_too() {
+        let home = tempfile::tempdir().unwrap();
+        let session = Store::below(home.path()).create(&request("otter")).unwrap();
+        std::fs::write(session.path().join("job.json"), "{").unwrap();
+        let error = serve(session.clone(), &options(), in_job)
+            .await
+            .unwrap_err();
+        let state = session.state().unwrap().unwrap();
+        assert_eq!(state.job.as_deref(), Some("33"));
+        match state.phase {
+            Phase::Failed { error: told, .. } => assert_eq!(told, error.sentence()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_failed_read_of_the_state_is_no_verdict() {
+        let home = tempfile::tempdir().unwrap();
+        let asked = request("otter");
+        let session = Store::below(home.path()).create(&asked).unwrap();
+        let state = session.path().join("state.json");
+        std::fs::create_dir(&state).unwrap();
+        let mending = async {
+            tokio::time::sleep(STATE_PACE / 2).await;
+            std::fs::remove_dir(&state).unwrap();
+        };
+        let (refused, ()) = tokio::join!(refuse_second_run(&session, &asked.token), mending);
+        refused.unwrap();
+        // One that stays so is told.
+        std::fs::create_dir(&state).unwrap();
+        refuse_second_run(&session, &asked.token).await.unwrap_err();
     }
 }

@@ -15,6 +15,9 @@ pub const FORMAT: u32 = 1;
 /// The largest file read, in bytes; ours are a few kilobytes.
 const MAX_SIZE: u64 = 1 << 20;
 
+/// How often a file that proves stale is opened and read in all.
+const READS: u32 = 3;
+
 /// What goes wrong with a session's files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -172,16 +175,31 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Opens and reads, anew a few times where the file was replaced in between by another machine: on
+/// NFS that is an error (ESTALE), although a good file is there.
+fn reread<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..READS {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {}
+            done => return done,
+        }
+    }
+    read()
+}
+
 /// Reads a whole file of bounded size; `None` when it is not there.
 pub(super) fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let file = match open_regular(path) {
+    let read = reread(|| {
+        let mut bytes = Vec::new();
+        open_regular(path)?
+            .take(MAX_SIZE + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    let bytes = match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(Error::io("read", path))?,
+        read => read.map_err(Error::io("read", path))?,
     };
-    let mut bytes = Vec::new();
-    file.take(MAX_SIZE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(Error::TooLarge {
             path: path.to_owned(),
@@ -225,6 +243,26 @@ mod tests {
     #[test]
     fn a_missing_file_is_no_error() {
         assert_eq!(read::<Value>(Path::new("/nonexistent/x")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_stale_is_read_again_and_nothing_else_is() {
+        let kinds = |failing: io::ErrorKind, times: u32| {
+            let mut tries = 0;
+            let read = reread(|| {
+                tries += 1;
+                if tries <= times {
+                    Err(failing.into())
+                } else {
+                    Ok(())
+                }
+            });
+            (read.is_ok(), tries)
+        };
+        let stale = io::ErrorKind::StaleNetworkFileHandle;
+        assert_eq!(kinds(stale, READS - 1), (true, READS));
+        assert_eq!(kinds(stale, READS), (false, READS));
+        assert_eq!(kinds(io::ErrorKind::PermissionDenied, 1), (false, 1));
     }
 
     #[test]

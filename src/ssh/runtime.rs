@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
 use super::word::PlainPath;
+use crate::disk;
 
 /// The longest path of the directory itself; socket, lock and ssh's suffix come on top.
 const MAX_PATH: usize = 60;
@@ -30,7 +31,7 @@ impl RuntimeDir {
     pub fn new() -> Result<Self, Error> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let of_login = runtime
-            .filter(|path| is_ours(path) && !is_network(path))
+            .filter(|path| is_ours(path) && disk::network_file_system(path).is_none())
             .and_then(|path| Self::at(path.join("qdebug")).ok());
         match of_login {
             Some(dir) => Ok(dir),
@@ -89,19 +90,6 @@ fn is_ours(path: &Path) -> bool {
             && meta.uid() == rustix::process::getuid().as_raw()
             && meta.mode() & 0o077 == 0
     })
-}
-
-#[cfg(target_os = "linux")]
-fn is_network(path: &Path) -> bool {
-    // NFS, SMB, CIFS, SMB2, Lustre, of statfs(2) and linux/magic.h.
-    const NETWORK: [i64; 5] = [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0bd0_0bd0];
-    #[allow(clippy::unnecessary_cast)] // The type differs between architectures.
-    rustix::fs::statfs(path).is_ok_and(|stat| NETWORK.contains(&(stat.f_type as i64)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_network(_: &Path) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -32,12 +32,14 @@ fn torques_epilogue_cleans_sweeps_and_never_fails() {
         assert_eq!(run(&epilogue, words, &env), 0, "{words:?}");
         bench.calls()
     };
-    let sweep = "<cleanup><--scheduler><torque><--sweep><--live>";
-    let clean = |rest: &str| format!("<cleanup><--scheduler><torque><--job><7.login>{rest}");
+    // The two together, and what it takes to kill them, are what pbs/README.md says.
+    let words = |seconds: u32| format!("<cleanup><--scheduler><torque><--time-limit><{seconds}>");
+    let sweep = format!("{}<--sweep><--live>", words(7));
+    let clean = |rest: &str| format!("{}<--job><7.login>{rest}", words(15));
     // The list goes over several lines, as one word.
     let calls = epilogue(&["7.login", "root", "root", "a b $(id)", "1", "", "", "batch"]);
     assert_eq!(calls[0], clean("<--uid><0>"));
-    assert!(calls[1].starts_with(sweep), "{calls:?}");
+    assert!(calls[1].starts_with(&sweep), "{calls:?}");
     let live = calls[1..].join(" ");
     assert!(live.contains("7.login") && live.contains("6[1].login") && !live.contains("SC"));
     assert!(live.contains("<--min-age><60>"), "{live}");
@@ -45,7 +47,7 @@ fn torques_epilogue_cleans_sweeps_and_never_fails() {
     assert_eq!(epilogue(&["7.login", "--help"])[0], clean(""));
     for odd in ["", "--force", "7;ls", "$(id)", "../7", "7\n8", "6[1].login"] {
         let calls = epilogue(&[odd, "root"]);
-        assert!(calls[0].starts_with(sweep), "{odd:?}: {calls:?}");
+        assert!(calls[0].starts_with(&sweep), "{odd:?}: {calls:?}");
     }
     fs::rename(mom.join("jobs"), mom.join("gone")).unwrap();
     assert_eq!(epilogue(&["7.login"]), [clean("")], "no list, no sweep");

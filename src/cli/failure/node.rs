@@ -35,6 +35,7 @@ impl Failure {
             E::NotInJob { .. } | E::OtherJob { .. } | E::OtherCluster { .. } => {
                 failure(Exit::Usage).hint("`qdebug node` is run by the job script of a session")
             }
+            E::Signalled { .. } => failure(Exit::SessionOver).hint("submit a new session"),
             E::Over { .. } => failure(Exit::SessionOver).hint("submit a new session"),
             E::AlreadyRunning { .. } => failure(Exit::Failed),
             E::KitRecipe { .. } => failure(Exit::Kit)
@@ -285,7 +286,8 @@ fn gpu_hint(error: &gpu::Error) -> &'static str {
              `gpu_pick = \"idle\"`: tell the admin"
         }
         gpu::Error::Hold { .. } => {
-            "it must be a folder open to all, as /tmp is (mode 1777); tell the admin"
+            "it must be a folder open to all, as /tmp is (mode 1777), and no link; the admin makes it \
+             for good by a line in /etc/tmpfiles.d: `d PATH 1777 root root -`"
         }
         gpu::Error::NotArrived { .. } => {
             "the engine of the node does not hand out what it is asked for: it needs the NVIDIA \

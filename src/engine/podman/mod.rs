@@ -18,8 +18,6 @@
 mod service;
 mod storage;
 
-pub use storage::network_file_system;
-
 pub(super) use service::{Home, Service, is_installed};
 
 use super::Error;

@@ -14,8 +14,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
-use super::storage::{Environment, Storage, network_file_system};
+use super::storage::{Environment, Storage};
 use super::{Error, Trouble, failed, trouble};
+use crate::disk::network_file_system;
 use crate::engine::flavour::cgroups_are_old;
 use crate::engine::list::ask;
 use crate::process::{self, Program};

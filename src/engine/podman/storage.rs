@@ -9,20 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// The file systems of several machines, by their magic numbers (statfs(2) and their sources).
-const NETWORK: [(u32, &str); 11] = [
-    (0x6969, "NFS"),
-    (0x517b, "SMB"),
-    (0xfe53_4d42, "SMB"),
-    (0xff53_4d42, "CIFS"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x4750_4653, "GPFS"),
-    (0x1983_0326, "BeeGFS"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x0102_1997, "9p"),
-    (0xaad7_aaea, "PanFS"),
-];
+use crate::disk::network_file_system;
 
 /// What `storage.conf` says, as far as it matters here.
 #[derive(Debug, Default, Deserialize)]
@@ -191,17 +178,6 @@ fn usable(store: &Path) -> Result<(), String> {
     }
 }
 
-/// The name of the network file system that a path lies on.
-pub fn network_file_system(path: &Path) -> Option<&'static str> {
-    let magic = rustix::fs::statfs(path).ok()?.f_type;
-    name_of(magic as u32) // The numbers have 32 bits, whatever the type of the field.
-}
-
-fn name_of(magic: u32) -> Option<&'static str> {
-    let known = NETWORK.iter().find(|(number, _)| *number == magic);
-    known.map(|(_, name)| *name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,12 +257,5 @@ mod tests {
         assert_eq!(Storage::read(&environment, root.path()), Storage::default());
         let with = Storage::default().arguments(Some("fuse-overlayfs"));
         assert_eq!(with.last().unwrap(), "overlay.mount_program=fuse-overlayfs");
-    }
-
-    #[test]
-    fn network_file_systems_are_known_by_number() {
-        assert_eq!(name_of(0x6969), Some("NFS"));
-        assert_eq!(name_of(0xef53), None);
-        assert_eq!(network_file_system(Path::new("/proc")), None);
     }
 }

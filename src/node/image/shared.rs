@@ -70,6 +70,12 @@ impl Shared<'_> {
                 notices.push(without_cache(&error));
                 None
             }
+            Err(Trouble::Load(error)) => {
+                tracing::warn!(%error, "cannot load the entry");
+                let told = chain(&error);
+                notices.push(format!("going on without the shared cache: {told}"));
+                None
+            }
             Err(Trouble::Node(error)) => return Err(error),
         };
         let lock = lock.map(Arc::new);
@@ -168,12 +174,6 @@ impl Shared<'_> {
         teller: &mut Teller<'_>,
     ) -> Result<Image, Trouble> {
         let engine = self.sources.engine;
-        let damaged = |reason: String| {
-            Trouble::Cache(cache::Error::Damaged {
-                key: entry.key.short().to_owned(),
-                reason,
-            })
-        };
         let size = entry.unpacked_bytes >> 20;
         let step = format!("loading {} from the shared cache, {size} MiB", self.name);
         teller.step(&step, Some(0.0)).await;
@@ -198,11 +198,7 @@ impl Shared<'_> {
         };
         let mut names = match loaded {
             Ok(names) => names,
-            Err(engine::Error::Archive { source }) => return Err(damaged(source.to_string())),
-            Err(error @ (engine::Error::NoSpace { .. } | engine::Error::Gone { .. })) => {
-                return Err(Trouble::Node(error.into()));
-            }
-            Err(error) => return Err(damaged(error.to_string())),
+            Err(error) => return Err(not_loaded(error, entry.key.short())),
         };
         names.push(entry.about.image.clone());
         for name in names {
@@ -223,7 +219,8 @@ impl Shared<'_> {
                 return Ok(image);
             }
         }
-        Err(damaged("another image came out of it".to_owned()))
+        let reason = "another image came out of it".to_owned();
+        Err(damaged(entry.key.short(), reason))
     }
 }
 
@@ -235,9 +232,45 @@ enum Turn {
 }
 
 /// What ends a session, and what only ends the use of the cache.
+#[derive(Debug)]
 enum Trouble {
     Cache(cache::Error),
+    /// The engine did not take an entry that may well be good: it stays for the others.
+    Load(engine::Error),
     Node(Error),
+}
+
+fn damaged(key: &str, reason: String) -> Trouble {
+    Trouble::Cache(cache::Error::Damaged {
+        key: key.to_owned(),
+        reason,
+    })
+}
+
+/// What it means that an entry could not be loaded. An entry that is called damaged goes for all
+/// nodes, so only what speaks against the archive itself is taken for that: what reading it found
+/// (and not the file server), and the engine's words about an archive.
+fn not_loaded(error: engine::Error, key: &str) -> Trouble {
+    use engine::Error as E;
+    match error {
+        E::Archive { source } if source.raw_os_error().is_none() => damaged(key, chain(&source)),
+        E::Other { message, .. } if speaks_of_a_bad_archive(&message) => damaged(key, message),
+        error @ (E::NoSpace { .. } | E::Gone { .. }) => Trouble::Node(error.into()),
+        error => Trouble::Load(error),
+    }
+}
+
+/// Words of Go's `archive/tar`, and of the engines about what an archive lacks.
+fn speaks_of_a_bad_archive(message: &str) -> bool {
+    let message = message.to_lowercase();
+    [
+        "archive/tar",
+        "invalid tar header",
+        "unexpected eof",
+        "manifest.json",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
 }
 
 impl From<cache::Error> for Trouble {
@@ -273,5 +306,60 @@ impl<R: std::io::Read> std::io::Read for Counting<R> {
         let counted = &self.read;
         counted.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn other(message: &str) -> engine::Error {
+        engine::Error::Other {
+            doing: "loading the image",
+            status: 500,
+            message: message.to_owned(),
+        }
+    }
+
+    fn archive(source: io::Error) -> engine::Error {
+        engine::Error::Archive { source }
+    }
+
+    #[test]
+    fn an_entry_is_damaged_only_by_what_speaks_against_its_archive() {
+        let is_damaged = |error| {
+            let trouble = not_loaded(error, "0a1b");
+            matches!(trouble, Trouble::Cache(cache::Error::Damaged { .. }))
+        };
+        assert!(is_damaged(archive(io::Error::other(
+            "Data corruption detected"
+        ))));
+        assert!(is_damaged(archive(io::ErrorKind::UnexpectedEof.into())));
+        assert!(is_damaged(other("archive/tar: invalid tar header")));
+        assert!(is_damaged(other("unexpected EOF")));
+        for os in [rustix::io::Errno::STALE, rustix::io::Errno::IO] {
+            let trouble = not_loaded(archive(os.into()), "0a1b");
+            assert!(matches!(trouble, Trouble::Load(_)), "{trouble:?}");
+        }
+        let late = engine::Error::TimedOut {
+            doing: "loading the image",
+            limit: Duration::from_secs(1),
+        };
+        let refused = [
+            other("authorization denied by plugin opa: not allowed"),
+            other("failed to register layer: operation not permitted"),
+            late,
+        ];
+        for error in refused {
+            let trouble = not_loaded(error, "0a1b");
+            assert!(matches!(trouble, Trouble::Load(_)), "{trouble:?}");
+        }
+        let full = engine::Error::NoSpace {
+            doing: "loading the image",
+            detail: String::new(),
+        };
+        assert!(matches!(not_loaded(full, "0a1b"), Trouble::Node(_)));
     }
 }

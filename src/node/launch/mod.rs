@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
+use super::aside::aside;
 use super::clock::Clock;
 use super::deadline;
 use super::end::Made;
@@ -44,6 +45,11 @@ const SSH_PORT: u16 = 2222;
 /// seconds.
 const DRIVER_LIMIT: Duration = Duration::from_secs(120);
 
+/// How long the user's folders may take to be looked at: an automounter mounts them first.
+const FOLDERS_LIMIT: Duration = Duration::from_secs(120);
+/// How long the session's keys may take to be read.
+const KEYS_LIMIT: Duration = Duration::from_secs(10);
+
 /// What a session is launched from.
 pub(super) struct Plan<'a> {
     pub(super) session: &'a SessionDir,
@@ -71,7 +77,9 @@ pub(super) async fn launch(
         }
         None => None,
     };
-    folders::check(request)?;
+    let asked = request.clone();
+    let doing = "looking at your home, the project and the mounts";
+    aside(doing, FOLDERS_LIMIT, move || folders::check(&asked)).await?;
 
     let node_dir = NodeDir::open(base)?;
     let wanted = match request.engine {
@@ -121,19 +129,9 @@ async fn choose_gpus(
     base: &Path,
     may_pick: bool,
 ) -> Result<(Selected, gpus::Held), Error> {
-    let hanging = |detail: String| Error::Hanging {
-        doing: "asking the NVIDIA driver",
-        detail,
-    };
     let (wanted, base) = (wanted.clone(), base.to_owned());
-    let choosing = tokio::task::spawn_blocking(move || gpus::choose(&wanted, &base, may_pick));
-    match tokio::time::timeout(DRIVER_LIMIT, choosing).await {
-        Ok(chosen) => chosen.map_err(|error| hanging(error.to_string()))?,
-        Err(_) => Err(hanging(format!(
-            "no answer within {} s",
-            DRIVER_LIMIT.as_secs()
-        ))),
-    }
+    let choosing = move || gpus::choose(&wanted, &base, may_pick);
+    aside("asking the NVIDIA driver", DRIVER_LIMIT, choosing).await
 }
 
 struct Launching<'a> {
@@ -195,7 +193,13 @@ impl Launching<'_> {
             }
         }
         // Keys that cannot be read now come with the next look.
-        let keys = self.plan.session.keys_as_written().ok().flatten();
+        let session = self.plan.session.clone();
+        let read = move || Ok(session.keys_as_written()?);
+        let keys = aside("reading the session's keys", KEYS_LIMIT, read).await;
+        let keys = keys.unwrap_or_else(|error| {
+            tracing::warn!(error = error.sentence(), "no keys yet");
+            None
+        });
         let prepared = Server::prepare(&server::Wanted {
             kit,
             folder: self.folder,

@@ -93,6 +93,7 @@ impl Launching<'_> {
             (label::JOB, job.id.clone()),
             (label::CLUSTER, request.cluster.to_string()),
             (label::NODE_DIR, self.node_dir.shown()),
+            (label::NODE_FOLDER, self.node_dir.identity().to_owned()),
             (label::UID, self.user.uid.to_string()),
             (label::DEADLINE, job.deadline.as_second().to_string()),
         ]

@@ -11,6 +11,7 @@ use super::{Launching, SSH_PORT};
 use crate::engine::{self, ContainerSpec, Publish};
 use crate::node::devices::{self, Devices};
 use crate::node::end::Made;
+use crate::node::pace::Pace;
 use crate::node::{Error, folders, look, port};
 
 /// How often a port is picked anew when somebody was faster.
@@ -76,8 +77,13 @@ impl Launching<'_> {
             }
             let (reports, mut heard) = Devices::listen();
             let (looking, looked) = look::listen();
+            let mut pace = Pace::new();
             let log = move |line: &str| {
-                tracing::info!(line, "the container says");
+                match pace.pass(Instant::now()) {
+                    Some(0) => tracing::info!(line, "the container says"),
+                    Some(held_back) => tracing::info!(line, held_back, "the container says"),
+                    None => {}
+                }
                 looking.hear(line);
                 if let Some(report) = devices::parse(line) {
                     // Nobody listens any more at the end.
