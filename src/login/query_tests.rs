@@ -104,6 +104,12 @@ impl Fake {
     fn has_deleted(&self) -> bool {
         self.path().join("deleted").exists()
     }
+
+    /// How often a tool has run.
+    fn calls(&self) -> usize {
+        let log = fs::read_to_string(self.path().join("log"));
+        log.unwrap_or_default().lines().count()
+    }
 }
 
 #[tokio::test]
