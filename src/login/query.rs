@@ -171,9 +171,14 @@ impl Login {
             at: Timestamp::now(),
         };
         let (name, cluster) = (&request.name, &request.cluster);
-        // Before anything is written: a stop that is refused has ended nothing.
-        let scheduler = self.scheduler_for(name, cluster).await?;
+        let scheduler = match self.scheduler_for(name, cluster).await {
+            // A stop that is refused has ended nothing.
+            Err(refused @ Error::OtherCluster { .. }) => return Err(refused),
+            // Where the scheduler does not answer, the node half is told all the same.
+            found => found,
+        };
         session.write_stop(&stop)?;
+        let scheduler = scheduler?;
         let written = session.job().ok().flatten();
         let written = written.filter(|job| job.token == request.token);
         let told = match &before {
