@@ -231,7 +231,7 @@ async fn until_ready(login: &Login, submitted: &Submitted) -> Result<u8, Failure
             }
             status = next => status,
         };
-        let Some(status) = patience.heed(status).map_err(Failure::from)? else {
+        let Some(status) = patience.heed(status)? else {
             tokio::time::sleep(laptop::pause(Standing::Unknown, since.elapsed())).await;
             continue;
         };

@@ -95,22 +95,23 @@ pub(super) struct Patience {
 
 impl Patience {
     /// What a poll gave; nothing for one that failed and is to be tried again.
-    pub(super) fn heed<T, E: std::fmt::Display>(
+    pub(super) fn heed<T>(
         &mut self,
-        poll: Result<T, E>,
-    ) -> Result<Option<T>, E> {
-        match poll {
+        poll: Result<T, impl Into<Failure>>,
+    ) -> Result<Option<T>, Failure> {
+        let failure = match poll {
             Ok(got) => {
                 self.failed = 0;
-                Ok(Some(got))
+                return Ok(Some(got));
             }
-            Err(error) if self.failed < FAILED_POLLS => {
-                self.failed += 1;
-                tracing::info!(%error, "asking again");
-                Ok(None)
-            }
-            Err(error) => Err(error),
+            Err(error) => error.into(),
+        };
+        if self.failed == FAILED_POLLS {
+            return Err(failure);
         }
+        self.failed += 1;
+        tracing::info!(error = failure.message(), "asking again");
+        Ok(None)
     }
 }
 
@@ -156,17 +157,19 @@ mod tests {
 
     #[test]
     fn a_failed_poll_is_no_verdict_and_many_are() {
+        let stale = || Err::<u8, _>(std::io::Error::other("stale"));
         let mut patience = Patience::default();
         for _ in 0..3 {
             for _ in 0..FAILED_POLLS {
-                assert_eq!(patience.heed(Err::<(), _>("stale")), Ok(None));
+                assert_eq!(patience.heed(stale()).ok(), Some(None));
             }
-            assert_eq!(patience.heed(Ok::<_, &str>(1)), Ok(Some(1)));
+            let answer = Ok::<_, std::io::Error>(1);
+            assert_eq!(patience.heed(answer).ok(), Some(Some(1)));
         }
         for _ in 0..FAILED_POLLS {
-            assert_eq!(patience.heed(Err::<(), _>("stale")), Ok(None));
+            assert_eq!(patience.heed(stale()).ok(), Some(None));
         }
-        assert_eq!(patience.heed(Err::<(), _>("stale")), Err("stale"));
+        assert!(patience.heed(stale()).is_err());
     }
 
     #[test]
