@@ -98,7 +98,7 @@ fn a_second_factor_is_asked_for_once() {
         6,
         &[
             "Permission denied",
-            "run `qdebug connect --on alice@login:2230` in a terminal",
+            "in a terminal you can be asked for a password or code",
         ],
     );
     assert_eq!(SecondFactor::asked(), "");

@@ -78,9 +78,10 @@ fn a_second_factor_is_asked_for_once_for_all_that_goes_through_connect() {
         "--yes",
     ];
     // Without a terminal nobody is asked, and told what to do.
-    Host::Laptop
-        .run(&connect)
-        .fails(6, &["run `qdebug connect --on trunk-factor` in a terminal"]);
+    Host::Laptop.run(&connect).fails(
+        6,
+        &["in a terminal you can be asked for a password or code"],
+    );
     assert_eq!(SecondFactor::asked(), "");
     let person = [
         &["python3", "-c", PERSON, "open sesame,314159"],
@@ -188,7 +189,8 @@ fn a_log_that_nobody_follows_any_more_is_not_followed_on_login_either() {
             ran => Err(ran.to_string()),
         };
         within(Duration::from_secs(60), "login follows", follows);
-        let ended = "pkill -INT -f '^timeout .*qdebug logs -f trunk-logs'";
+        // Not what runs this line itself, which is a timeout as well.
+        let ended = "pkill -INT -f '^timeout .*[q]debug logs -f trunk-logs'";
         Host::Laptop.sh(ended).ok();
         let gone = || match Host::Login.sh(line) {
             ran if ran.code == 1 => Ok(()),
