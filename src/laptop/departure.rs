@@ -67,3 +67,57 @@ impl Departure {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::known::tests::status;
+    use super::super::paths::tests::paths;
+    use super::*;
+    use crate::ssh::PlainPath;
+
+    fn known(name: &str, login: &str) -> Known {
+        let place = Place::Login {
+            login: login.to_owned(),
+            qdebug: "/opt/qdebug".to_owned(),
+        };
+        Known::new(&status(name, '1'), place, &[]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_clusters_sessions_go_and_with_the_last_of_all_the_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let own = |name: &str| PlainPath::new(at(name)).unwrap();
+        let paths = Paths {
+            user_config: at("config"),
+            ssh_config: own("qdebug/ssh_config"),
+            known_hosts: own("qdebug/known_hosts"),
+            sessions: at("sessions"),
+            ..paths()
+        };
+        std::fs::create_dir(&paths.sessions).unwrap();
+        std::fs::write(&paths.user_config, "Host a\n").unwrap();
+        let plan = include::plan_include(&paths.user_config, &paths.ssh_config);
+        let plan = plan.unwrap().unwrap();
+        include::apply_include(&plan, &paths.ssh_config)
+            .await
+            .unwrap();
+        let (first, second) = ("alice@first", "alice@second");
+        known("otter", first).write(&paths.sessions).unwrap();
+        known("heron", second).write(&paths.sessions).unwrap();
+        let look = |login: &str| Departure::look(&login.parse().unwrap(), true, &paths).unwrap();
+
+        let departure = look(first);
+        assert_eq!(departure.changes(&paths).len(), 1, "{departure:?}");
+        departure.carry_out(&paths).await.unwrap();
+        let left: Vec<_> = Known::all(&paths.sessions);
+        assert!(left.len() == 1 && left[0].name.as_str() == "heron");
+
+        let departure = look(second);
+        assert_eq!(departure.changes(&paths).len(), 2, "{departure:?}");
+        departure.carry_out(&paths).await.unwrap();
+        assert!(Known::all(&paths.sessions).is_empty());
+        assert_eq!(std::fs::read(&paths.user_config).unwrap(), b"Host a\n");
+        assert!(look(second).changes(&paths).is_empty());
+    }
+}
