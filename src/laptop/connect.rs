@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::LocalBoxFuture;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
@@ -18,12 +17,13 @@ use super::known::{self, Known};
 use super::opening::{self, Opening};
 use super::order::Order;
 use super::paths::Paths;
+use super::ui::Ui;
 use super::waiting::Watch;
 use super::{publish, reach, ways};
 use crate::process::{Interrupt, Interrupts, Program};
 use crate::session::{Standing, Status};
 use crate::ssh::files::Lock;
-use crate::ssh::include::{self, IncludePlan};
+use crate::ssh::include;
 use crate::ssh::keys::{self, PublicKey};
 use crate::ssh::{self, Client, Listener, Prompt, Tunnel};
 
@@ -47,24 +47,6 @@ pub struct Connect {
     pub opening: Option<Opening>,
     /// In which order the ways are tried, where the user says so; else the cluster does.
     pub order: Option<Order>,
-}
-
-/// Asks whether something may be done to the user's ssh configuration.
-pub type Confirm = dyn for<'a> Fn(&'a IncludePlan) -> LocalBoxFuture<'a, bool>;
-
-/// The user's side of it.
-pub struct Ui {
-    /// Takes what happens.
-    pub tell: Arc<dyn Fn(Event) + Send + Sync>,
-    /// Whether this may be done to the user's ssh configuration. Dropped when a signal comes
-    /// meanwhile.
-    pub confirm: Box<Confirm>,
-}
-
-impl Ui {
-    pub(super) fn tell(&self, event: Event) {
-        (self.tell)(event);
-    }
 }
 
 /// How it ended.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
-use super::connect::Ui;
 use super::error::Error;
 use super::event::Event;
 use super::paths::Paths;
+use super::ui::Ui;
 use crate::process::Program;
 
 /// How long to wait before one that ended is started again.

@@ -12,13 +12,14 @@
 //! | `whose` | which of them are meant where `--on` names a cluster |
 //! | `publish` | those files as ssh configuration and known_hosts, and their sweeping |
 //! | `connect` | the story of `qdebug connect` |
-//! | `event` | what happens meanwhile |
+//! | `event`, `ui` | what happens meanwhile, and who is told and asked |
 //! | `opening` | the session in an IDE: its files, its start, and taking all of it away |
 //! | `held` | one connection held open, whose end is the first news of the session's |
 //! | `forwards` | `-L` and `-R` |
 //! | `shell` | `qdebug ssh` and the hidden `qdebug proxy`, which work without a running connect |
 //! | `debug` | `qdebug debug`: a program under a debugger in the session, and the port between it and the IDE |
 //! | `setup` | `qdebug setup`: what a cluster needs first, and taking it back |
+//! | `departure` | what a cluster leaves here when it is given up |
 //! | `paths` | where all that lies on this machine |
 //!
 //! It reads no session file: what it knows of a session is what `status --json` says. Nothing
@@ -42,12 +43,13 @@ mod reach;
 pub mod setup;
 mod shell;
 mod submit;
+mod ui;
 mod waiting;
 mod ways;
 mod whose;
 
 pub use cluster::{Answer, Cluster};
-pub use connect::{Confirm, Connect, Outcome, Ui, Until, connect};
+pub use connect::{Connect, Outcome, Until, connect};
 pub use debug::{CommandError, Debug, Debugger, PythonCommand, Ready, debug};
 pub use departure::Departure;
 pub use error::Error;
@@ -60,6 +62,7 @@ pub use paths::Paths;
 pub use publish::sweep;
 pub use shell::{forward, proxy, shell};
 pub use submit::Submitted;
+pub use ui::{Confirm, Ui};
 pub use waiting::pause;
 pub use ways::last_way;
 pub use whose::Whose;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connect::Ui;
 use super::error::Error;
 use super::event::Event;
 use super::known::Known;
 use super::paths::Paths;
+use super::ui::Ui;
 use crate::ide::{self, Book, Cleaned, Ide, Target, What, Written};
 use crate::process::{self, Program};
 use crate::ssh::include;

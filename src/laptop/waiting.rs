@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::connect::Ui;
 use super::error::Error;
 use super::event::Event;
+use super::ui::Ui;
 use crate::process;
 use crate::session::{Standing, Status};
 
