@@ -171,14 +171,6 @@ mod tests {
     use super::*;
     use crate::platform::DRIVE;
 
-    fn block_on<T>(future: impl Future<Output = T>) -> T {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(future)
-    }
-
     #[test]
     fn the_include_is_seen_where_it_counts_alone() {
         let own = PlainPath::new(format!("{DRIVE}/home/a b/ssh_config")).unwrap();
@@ -198,8 +190,8 @@ mod tests {
         assert!(includes(&written, &own));
     }
 
-    #[test]
-    fn foreign_bytes_stay() {
+    #[tokio::test]
+    async fn foreign_bytes_stay() {
         let dir = tempfile::tempdir().unwrap();
         let own = PlainPath::new(dir.path().join("qdebug/ssh_config")).unwrap();
         for old in [
@@ -210,7 +202,7 @@ mod tests {
             let user = dir.path().join("config");
             std::fs::write(&user, old).unwrap();
             let plan = plan_include(&user, &own).unwrap().unwrap();
-            block_on(apply_include(&plan, &own)).unwrap();
+            apply_include(&plan, &own).await.unwrap();
             let new = std::fs::read(&user).unwrap();
             assert!(new.ends_with(old.strip_prefix(b"\xef\xbb\xbf").unwrap_or(old)));
             assert_eq!(std::fs::read(plan.backup.unwrap()).unwrap(), old);
@@ -220,29 +212,29 @@ mod tests {
                 lines: String::new(),
                 backup: None,
             };
-            block_on(apply_include(&again, &own)).unwrap();
+            apply_include(&again, &own).await.unwrap();
             assert_eq!(std::fs::read(&user).unwrap(), new);
         }
     }
 
     #[cfg(unix)]
-    #[test]
-    fn a_missing_config_is_made_private() {
+    #[tokio::test]
+    async fn a_missing_config_is_made_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let own = PlainPath::new(dir.path().join("qdebug/ssh_config")).unwrap();
         let user = dir.path().join(".ssh/config");
         let plan = plan_include(&user, &own).unwrap().unwrap();
         assert_eq!(plan.backup, None);
-        block_on(apply_include(&plan, &own)).unwrap();
+        apply_include(&plan, &own).await.unwrap();
         assert_eq!(
             std::fs::metadata(&user).unwrap().permissions().mode() & 0o777,
             0o600
         );
     }
 
-    #[test]
-    fn taken_back_the_folder_is_as_it_was() {
+    #[tokio::test]
+    async fn taken_back_the_folder_is_as_it_was() {
         for old in [
             Some(&b"Host a\r\n  User \xff\xfe\r\n# no end"[..]),
             Some(b"\n\nHost a\n"),
@@ -258,26 +250,26 @@ mod tests {
                 std::fs::write(&user, old).unwrap();
             }
             let plan = plan_include(&user, &own).unwrap().unwrap();
-            block_on(apply_include(&plan, &own)).unwrap();
+            apply_include(&plan, &own).await.unwrap();
             assert!(has_include(&user, &own).unwrap());
-            block_on(take_include_back(&user, &own, &hosts)).unwrap();
+            take_include_back(&user, &own, &hosts).await.unwrap();
             assert_eq!(files::read(&user).unwrap().as_deref(), old);
             assert!(!has_include(&user, &own).unwrap());
             assert!(!backup_of(&user).exists());
         }
     }
 
-    #[test]
-    fn what_the_user_wrote_since_stays_and_so_does_the_copy() {
+    #[tokio::test]
+    async fn what_the_user_wrote_since_stays_and_so_does_the_copy() {
         let dir = tempfile::tempdir().unwrap();
         let own = PlainPath::new(dir.path().join("qdebug/ssh_config")).unwrap();
         let user = dir.path().join("config");
         std::fs::write(&user, "Host a\n").unwrap();
         let plan = plan_include(&user, &own).unwrap().unwrap();
-        block_on(apply_include(&plan, &own)).unwrap();
+        apply_include(&plan, &own).await.unwrap();
         let more = [&std::fs::read(&user).unwrap()[..], b"Host b\n"].concat();
         std::fs::write(&user, more).unwrap();
-        block_on(take_include_back(&user, &own, &own)).unwrap();
+        take_include_back(&user, &own, &own).await.unwrap();
         assert_eq!(std::fs::read(&user).unwrap(), b"Host a\nHost b\n");
         assert_eq!(std::fs::read(backup_of(&user)).unwrap(), b"Host a\n");
     }

@@ -14,6 +14,23 @@ use crate::bench::{
 use crate::common::{Bench, block_on, login, ok};
 use crate::server::{ask, upper_case_server};
 
+/// A connection through the listener, up to the server's first words.
+async fn opened(at: u16) -> TcpStream {
+    let mut old = TcpStream::connect(("127.0.0.1", at)).await.unwrap();
+    let mut banner = [0; 13];
+    old.read_exact(&mut banner).await.unwrap();
+    old
+}
+
+/// It was not let go.
+async fn still_works(mut old: TcpStream) {
+    old.write_all(b"old").await.unwrap();
+    old.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(LIMIT, old.read_to_end(&mut rest)).await;
+    assert_eq!(rest, b"OLD");
+}
+
 #[test]
 fn a_silent_hop_is_left_to_what_it_carries_and_another_dialled() {
     block_on(async {
@@ -26,9 +43,7 @@ fn a_silent_hop_is_left_to_what_it_carries_and_another_dialled() {
         let listener = Listener::bind(0).await.unwrap();
         let at = listener.port();
         let story = async {
-            let mut old = TcpStream::connect(("127.0.0.1", at)).await.unwrap();
-            let mut banner = [0; 13];
-            old.read_exact(&mut banner).await.unwrap();
+            let old = opened(at).await;
             // As a network that is gone: what is there says nothing, what is new is answered.
             let stopped = bench.carriers_of_last().await;
             assert!(!stopped.is_empty());
@@ -56,11 +71,7 @@ fn a_silent_hop_is_left_to_what_it_carries_and_another_dialled() {
             }
             ok(Program::new("kill").arg("-CONT").args(&stopped_too)).await;
             ok(Program::new("kill").arg("-CONT").args(&stopped)).await;
-            old.write_all(b"old").await.unwrap();
-            old.shutdown().await.unwrap();
-            let mut rest = Vec::new();
-            old.read_to_end(&mut rest).await.unwrap();
-            assert_eq!(rest, b"OLD");
+            still_works(old).await;
             let master = client.login(&login(), Prompt::Never).await.unwrap();
             assert!(master.is_alive().await);
             master.close().await;
@@ -83,9 +94,7 @@ fn one_that_is_silent_is_left_to_what_it_carries_and_another_dialled() {
         let listener = Listener::bind(0).await.unwrap();
         let at = listener.port();
         let story = async {
-            let mut old = TcpStream::connect(("127.0.0.1", at)).await.unwrap();
-            let mut banner = [0; 13];
-            old.read_exact(&mut banner).await.unwrap();
+            let old = opened(at).await;
             let stopped = bench.carriers_of_last().await;
             assert!(!stopped.is_empty());
             ok(Program::new("kill").arg("-STOP").args(&stopped)).await;
@@ -93,11 +102,7 @@ fn one_that_is_silent_is_left_to_what_it_carries_and_another_dialled() {
             assert_eq!(answer.status, 0);
             assert_eq!(ask(at, b"new").await, b"SSH-2.0-test\nNEW");
             ok(Program::new("kill").arg("-CONT").args(&stopped)).await;
-            old.write_all(b"old").await.unwrap();
-            old.shutdown().await.unwrap();
-            let mut rest = Vec::new();
-            let _ = tokio::time::timeout(LIMIT, old.read_to_end(&mut rest)).await;
-            assert_eq!(rest, b"OLD");
+            still_works(old).await;
             // With the last that it carries it ends.
             within("the old one's end", async || sshs(&bench).await.len() == 1).await;
         };
